@@ -1,0 +1,42 @@
+"""`dp-hf COMMAND ...`: one door to every command, importing only the one that is asked for."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "check-episodes": "report the problems of recorded episodes, or move the bad ones aside",
+    "convert-episodes": "turn episode folders into a dataset",
+    "record-demonstrations": "record demonstrations",
+    "train": "train a diffusion policy",
+    "infer": "predict the action for an image, or for every frame of an episode",
+    "evaluate": "measure closed-loop success in the simulator",
+    "push-to-hub": "upload a pipeline or a dataset to the Hugging Face Hub",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs `dp-hf`. Returns the exit code: 0 done, 1 failed, 2 wrong usage or input."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from dp_hf import __version__
+
+        print(__version__)
+        return 0
+    command = argv[0].replace("_", "-")
+    if command not in COMMANDS:
+        print(f"dp-hf: no command {argv[0]!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    return import_module(f"dp_hf.cli.{command.replace('-', '_')}").main(argv[1:])
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return f"usage: dp-hf COMMAND [--help] ...\n\ncommands:\n{rows}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
