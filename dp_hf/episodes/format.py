@@ -1,0 +1,39 @@
+"""Names and limits of the episode folder, shared by its writer and its readers.
+
+```
+DATA_DIR/
+  episode_YYYYMMDD_HHMMSS_mmm/
+    states.json                  # a JSON list, one object per frame
+    frame_dir/image_00000.png
+  FAILED_EPISODE_YYYYMMDD_HHMMSS_mmm.txt   # only when the episode of that time failed
+```
+
+A frame: `{"angles": [6 numbers], "gripper_value": [number], "image": "frame_dir/image_00000.png"}`; several
+cameras as `"images": {camera: path}` in place of `image`; optional `timestamp` (seconds) and `action` (the
+command given at this frame: six angles and the gripper, in the units of `angles` and `gripper_value`).
+"""
+
+JOINT_NAMES = (
+    "link1_to_link2",
+    "link2_to_link3",
+    "link3_to_link4",
+    "link4_to_link5",
+    "link5_to_link6",
+    "link6_to_link6_flange",
+)
+STATE_NAMES = (*JOINT_NAMES, "gripper")
+STATE_DIM = len(STATE_NAMES)
+
+STATES_FILE = "states.json"
+STATES_FILES = (STATES_FILE, "state.json")
+FRAME_FOLDER = "frame_dir"
+IMAGE_NAME = "image_{:05d}.png"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+EPISODE_PREFIX = "episode"
+FAILED_PREFIX = "FAILED_EPISODE_"
+PARTIAL_SUFFIX = "_partial"
+SET_ASIDE_FOLDER = "_set_aside"
+
+MIN_FRAMES = 5
+DEFAULT_FPS = 10.0

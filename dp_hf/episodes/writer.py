@@ -1,0 +1,163 @@
+"""Writes an episode folder, frame by frame; an interrupted recording never passes for a finished one."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dp_hf.episodes.format import (
+    FAILED_PREFIX,
+    FRAME_FOLDER,
+    IMAGE_NAME,
+    PARTIAL_SUFFIX,
+    STATE_DIM,
+    STATES_FILE,
+)
+from dp_hf.errors import UserError
+
+CameraImage = Image.Image | np.ndarray
+
+
+class EpisodeWriter:
+    """Context manager that records one episode into `data_dir/name`.
+
+    Frames go into the hidden folder `.name_partial`, which becomes `name` when the context is left. After an
+    exception, `fail(reason)` or no frame at all, `FAILED_EPISODE_<time>.txt` with the reason lies beside it.
+    A killed process leaves the hidden folder, whose `states.json` lacks only the closing bracket.
+
+    Args:
+        data_dir: folder of episodes; made when absent.
+        name: folder name of the episode; default `episode_YYYYMMDD_HHMMSS_mmm`, the time of entering.
+
+    Attributes:
+        path: the episode's folder, which exists after the context is left.
+        num_frames: frames recorded so far.
+
+    Raises:
+        UserError: an episode of this name exists.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike, name: str | None = None):
+        if name is not None and not re.fullmatch(r"episode[\w-]*", name):
+            raise UserError(
+                f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _"
+            )
+        self.data_dir = Path(data_dir)
+        self.name = name
+        self.path = self.data_dir
+        self.num_frames = 0
+        self._failure: str | None = None
+        self._keys: tuple | None = None
+
+    def __enter__(self) -> "EpisodeWriter":
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        while not self._reserve(self.name or _name_of_now()):
+            if self.name is not None:
+                raise UserError(f"{self.path} exists: give another name, or move it away")
+            time.sleep(0.001)
+        self._states = open(self._partial / STATES_FILE, "w", encoding="utf-8")
+        return self
+
+    def _reserve(self, name: str) -> bool:
+        self.path = self.data_dir / name
+        self._partial = self.data_dir / f".{name}{PARTIAL_SUFFIX}"
+        if self.path.exists():
+            return False
+        try:
+            self._partial.mkdir()
+        except FileExistsError:
+            return False
+        return True
+
+    def add_frame(
+        self,
+        images: CameraImage | Mapping[str, CameraImage],
+        state: np.ndarray,
+        action: np.ndarray | None = None,
+        timestamp: float | None = None,
+    ) -> None:
+        """Records one frame.
+
+        Args:
+            images: PIL image or uint8 array (H, W, 3), RGB; for named cameras a dict of them.
+            state: (7,) six joint angles in degrees, gripper 0..100 (100 = open).
+            action: (7,) the command given at this frame, in the same units; in every frame or in none.
+            timestamp: seconds, on any clock; in every frame or in none.
+
+        Raises:
+            ValueError: a wrong shape, type or value, or a frame with other parts than the first.
+        """
+        frame: dict[str, Any] = {}
+        values = _seven_numbers("state", state)
+        frame["angles"], frame["gripper_value"] = values[:6], values[6:]
+        if isinstance(images, Mapping):
+            frame["images"] = {
+                camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()
+            }
+        else:
+            frame["image"] = self._save_image(images, FRAME_FOLDER)
+        if action is not None:
+            frame["action"] = _seven_numbers("action", action)
+        if timestamp is not None:
+            if not np.isfinite(timestamp):
+                raise ValueError(f"timestamp of frame {self.num_frames} is {timestamp}")
+            frame["timestamp"] = float(timestamp)
+
+        keys = (*sorted(frame), *sorted(frame.get("images", ())))
+        self._keys = self._keys or keys
+        if keys != self._keys:
+            raise ValueError(f"frame {self.num_frames} has {keys}, the first frame has {self._keys}")
+        self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
+        self._states.flush()
+        self.num_frames += 1
+
+    def fail(self, reason: str) -> None:
+        """Marks the episode as failed: it is kept, and no reader takes it for a demonstration."""
+        self._failure = reason
+
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        self._states.write("\n]\n" if self.num_frames else "[]\n")
+        self._states.close()
+        if exception_type is not None:
+            self._failure = f"{exception_type.__name__}: {exception}"
+        elif self.num_frames == 0:
+            self._failure = self._failure or "no frame was recorded"
+        if self._failure is not None:
+            time_of_episode = self.path.name.removeprefix("episode").removeprefix("_")
+            marker = self.data_dir / f"{FAILED_PREFIX}{time_of_episode}.txt"
+            marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
+        self._partial.rename(self.path)
+
+    def _save_image(self, image: CameraImage, folder: str) -> str:
+        if not re.fullmatch(r"\w[\w-]*", folder):
+            raise ValueError(
+                f"camera names are letters, digits, - and _: not {folder.removesuffix('_frames')!r}"
+            )
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(f"an image is a uint8 array (H, W, 3), not {image.dtype} {image.shape}")
+            image = Image.fromarray(image)
+        path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
+        (self._partial / folder).mkdir(exist_ok=True)
+        # Level 1 takes a third of the default level's time and about a tenth more space.
+        image.convert("RGB").save(self._partial / path, compress_level=1)
+        return path
+
+
+def _name_of_now() -> str:
+    return datetime.now().strftime("episode_%Y%m%d_%H%M%S_%f")[:-3]
+
+
+def _seven_numbers(what: str, values: np.ndarray) -> list[float]:
+    array = np.asarray(values, dtype=np.float32)
+    if array.shape != (STATE_DIM,) or not np.isfinite(array).all():
+        raise ValueError(f"{what} is {STATE_DIM} finite numbers, not {array}")
+    # The shortest decimal that reads back as the same float32.
+    return [float(str(value)) for value in array]
