@@ -1,0 +1,1 @@
+"""The networks: image encoder, denoisers, the policy that joins them, and the normalizer."""

@@ -1,0 +1,144 @@
+"""Images to features: any timm backbone, or a small CNN for CPUs; pooled, or as keypoints."""
+
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import get_session
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
+
+from dp_hf.errors import UserError
+
+SMALL_CNN = "small_cnn"
+SMALL_CNN_CHANNELS = 64
+HUB_TIMEOUT = 3.0  # seconds
+
+
+class ImageEncoder(nn.Module):
+    """A backbone and a pooling, from uint8 images (N, 3, H, W) to features (N, feature_dim).
+
+    Args:
+        name: a timm model name, or `small_cnn` (trains from scratch on a CPU).
+        image_size: (height, width) of the images.
+        pooling: `avg` is the backbone's own pooling; `spatial_softmax` gives the expected image coordinates of each
+            channel of a feature map (Finn et al. 2016, arXiv:1509.06113), which keeps positions that averaging loses.
+        num_keypoints: with `spatial_softmax`, a learned 1x1 convolution to this many channels; None takes the map's.
+        feature_layer: with `spatial_softmax`, which of a timm backbone's feature maps, counted from the input.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet34.tv_in1k",
+        image_size: tuple[int, int] = (224, 224),
+        pooling: Literal["avg", "spatial_softmax"] = "avg",
+        num_keypoints: int | None = None,
+        feature_layer: int = -2,
+    ):
+        super().__init__()
+        if pooling not in ("avg", "spatial_softmax"):
+            raise UserError(f"pooling is avg or spatial_softmax; got {pooling!r}")
+        self.name, self.pooling_name, self.feature_layer = name, pooling, feature_layer
+        self.backbone = self._make_backbone(image_size, pretrained=False)
+        mean, std = ((0.5,) * 3, (0.5,) * 3)
+        if name != SMALL_CNN:
+            config = timm.get_pretrained_cfg(name)
+            mean, std = (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        if pooling == "avg":
+            self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if name == SMALL_CNN else nn.Identity()
+            self.feature_dim = SMALL_CNN_CHANNELS if name == SMALL_CNN else self.backbone.num_features
+        else:
+            channels = SMALL_CNN_CHANNELS if name == SMALL_CNN else self.backbone.feature_info.channels()[-1]
+            self.pool = SpatialSoftmax(channels, num_keypoints)
+            self.feature_dim = 2 * (num_keypoints or channels)
+
+    def _make_backbone(self, image_size, pretrained: bool, **kwargs) -> nn.Module:
+        if self.name == SMALL_CNN:
+            return small_cnn()
+        if not timm.is_model(self.name):
+            raise UserError(f"timm has no model {self.name!r}; timm.list_models() names them")
+        if self.pooling_name == "spatial_softmax":
+            kwargs |= {"features_only": True, "out_indices": (self.feature_layer,)}
+        else:
+            kwargs |= {"num_classes": 0}
+        try:  # transformers have to be told the size of the images, convolutional nets do not know the argument
+            return timm.create_model(self.name, pretrained=pretrained, img_size=tuple(image_size), **kwargs)
+        except TypeError:
+            return timm.create_model(self.name, pretrained=pretrained, **kwargs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 images (N, 3, H, W) to features (N, feature_dim)."""
+        pixels = images.to(next(self.backbone.parameters()).dtype) / 255
+        features = self.backbone((pixels - self.mean) / self.std)
+        return self.pool(features[0] if isinstance(features, list) else features).flatten(1)
+
+    def load_pretrained(self, weights: str, image_size: tuple[int, int]) -> None:
+        """Loads backbone weights: `timm` for the model's published ones, else a local file (.safetensors, .pth).
+
+        Raises:
+            UserError: nothing published under that name, the Hub out of reach (after 3 s), or a file that does not
+                exist or fit.
+        """
+        if self.name == SMALL_CNN:
+            raise UserError("small_cnn has no published weights; use --pretrained_backbone none and train the encoder")
+        file = weights if weights != "timm" else _published_weights(self.name)
+        if file is not None and not Path(file).is_file():
+            raise UserError(f"{file}: no such file of backbone weights")
+        overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
+        try:
+            pretrained = self._make_backbone(image_size, pretrained=True, **overlay)
+        except (RuntimeError, KeyError, OSError) as error:
+            raise UserError(f"{file or self.name}: cannot be loaded as {self.name} weights: {error}") from error
+        self.backbone.load_state_dict(pretrained.state_dict())
+
+
+def _published_weights(name: str) -> str | None:
+    """The cached weights file of a timm model, or None when timm can download it; quick when it cannot."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise UserError(f"timm publishes no weights for {name!r}; use --pretrained_backbone none or a local file")
+    for filename in ("model.safetensors", "pytorch_model.bin"):
+        cached = try_to_load_from_cache(config.hf_hub_id, filename) if config.hf_hub_id else None
+        if isinstance(cached, str):
+            return cached
+    try:
+        if constants.is_offline_mode():
+            raise ConnectionError("HF_HUB_OFFLINE is set")
+        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
+    except Exception as error:  # the HTTP library behind the Hub client differs between versions
+        raise UserError(
+            f"the weights of {name!r} are not in the local cache and the Hub is out of reach ({error}). Connect once, "
+            "give a file with --pretrained_backbone FILE, or train without with --pretrained_backbone none"
+        ) from error
+    return None
+
+
+def small_cnn() -> nn.Sequential:
+    """A stride-4 convolutional net of 0.1 M parameters, for images of about 60x106."""
+
+    def block(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.GroupNorm(8, outputs), nn.ReLU()]
+
+    return nn.Sequential(
+        *block(3, 32, 5, 2), *block(32, 64, 3, 2), *block(64, 64, 3, 1), *block(64, SMALL_CNN_CHANNELS, 3, 1)
+    )
+
+
+class SpatialSoftmax(nn.Module):
+    """Expected (x, y) in [-1, 1] of each channel of a map (N, C, h, w), as (N, 2 * keypoints): all x, then all y."""
+
+    def __init__(self, channels: int, num_keypoints: int | None = None):
+        super().__init__()
+        self.project = nn.Conv2d(channels, num_keypoints, 1) if num_keypoints else nn.Identity()
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        scores = self.project(feature_map)
+        attention = scores.flatten(2).softmax(dim=-1).view_as(scores)
+        height, width = scores.shape[-2:]
+        x = attention.sum(dim=-2) @ torch.linspace(-1, 1, width, device=scores.device, dtype=scores.dtype)
+        y = attention.sum(dim=-1) @ torch.linspace(-1, 1, height, device=scores.device, dtype=scores.dtype)
+        return torch.cat([x, y], dim=1)

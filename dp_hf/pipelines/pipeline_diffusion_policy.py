@@ -1,0 +1,208 @@
+"""`DiffusionPolicyPipeline`: an image in, a chunk of robot actions out."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.utils import BaseOutput
+from huggingface_hub import HfApi, snapshot_download
+
+from dp_hf.errors import UserError
+from dp_hf.models.image_processor import ImageLike, preprocess_image
+from dp_hf.models.normalizer import Normalizer
+from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.pipelines.model_card import render_model_card
+from dp_hf.pipelines.sampling import Callback, Generator, require_supported, sample_loop
+
+Frame: TypeAlias = "ImageLike | Mapping[str, ImageLike]"
+
+
+@dataclass
+class DiffusionPolicyOutput(BaseOutput):
+    """Predicted actions.
+
+    Args:
+        actions: (B, horizon, action_dim) float32: joint angles in degrees, then the gripper, 0 (closed) to 100 (open).
+    """
+
+    actions: np.ndarray | torch.Tensor
+
+
+class DiffusionPolicyPipeline(DiffusionPipeline):
+    """A trained policy with its noise scheduler and normalizer.
+
+    ```python
+    pipeline = DiffusionPolicyPipeline.from_pretrained("outputs/stack/final")
+    action = pipeline("frame.png").actions[0, 0]  # six angles in degrees and the gripper, 0..100
+    ```
+
+    Args:
+        policy: the network.
+        scheduler: DDPM, DDIM, DPM-Solver++ or UniPC; `type(other).from_config(pipeline.scheduler.config)` swaps it.
+        normalizer: statistics of the training data.
+        num_inference_steps: denoising steps when a call names none; None is as many as the policy was trained with.
+    """
+
+    model_cpu_offload_seq = "policy"
+    policy: DiffusionPolicyModel
+    scheduler: SchedulerMixin
+    normalizer: Normalizer
+
+    def __init__(
+        self,
+        policy: DiffusionPolicyModel,
+        scheduler: SchedulerMixin,
+        normalizer: Normalizer,
+        num_inference_steps: int | None = None,
+    ):
+        super().__init__()
+        require_supported(scheduler)
+        normalizer.require_statistics()
+        policy.eval()
+        self.register_modules(policy=policy, scheduler=scheduler, normalizer=normalizer)
+        self.register_to_config(num_inference_steps=num_inference_steps)
+        self.model_card: str | None = None
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: "Frame | list[Frame] | list[list[Frame]]",
+        state: "np.ndarray | torch.Tensor | list | None" = None,
+        num_inference_steps: int | None = None,
+        generator: Generator = None,
+        output_type: str = "np",
+        return_dict: bool = True,
+        callback: Callback | None = None,
+    ) -> DiffusionPolicyOutput | tuple:
+        """Predicts a chunk of actions.
+
+        Args:
+            image: a PIL image, a path, a uint8 array (H, W, 3) or a tensor (3, H, W); for several cameras a dict from
+                camera name to image; a list of these is a batch. A policy that observes several steps takes a list of
+                its last `n_obs_steps` frames, the latest last, for each of the batch; a single frame is repeated.
+            state: angles in degrees and gripper, (7,), (B, 7) or (B, n_obs_steps, 7), where the policy uses it.
+            num_inference_steps: denoising steps.
+            generator: makes the result reproducible; a list has one for each of the batch.
+            output_type: `np` or `pt`.
+            callback: called after each denoising step with (step index, timestep, normalised noisy actions).
+
+        Raises:
+            UserError: an image or state of another kind or shape, or a missing camera, named.
+        """
+        if output_type not in ("np", "pt"):
+            raise UserError(f"output_type is 'np' or 'pt'; got {output_type!r}")
+        config = self.policy.config
+        device, dtype = self._execution_device, self.policy.dtype
+        images = self.prepare_images(image)
+        states = self.prepare_state(state, len(images)) if config.use_proprioception else None
+
+        features = self.policy.encode_images(images.to(device))
+        if states is not None:
+            states = self.normalizer.normalize(states.to(device), "state")
+        observation = self.policy.observation_features(features, states)
+        actions = sample_loop(
+            lambda noisy_actions, timesteps: self.policy.denoise(noisy_actions, timesteps, observation),
+            self.scheduler,
+            (len(images), config.horizon, config.action_dim),
+            num_inference_steps or self.config.num_inference_steps or self.scheduler.config.num_train_timesteps,
+            generator,
+            device,
+            dtype,
+            callback,
+        )
+        actions = self.normalizer.unnormalize(actions, "action")
+        output = actions.cpu().numpy() if output_type == "np" else actions
+        return DiffusionPolicyOutput(output) if return_dict else (output,)
+
+    def prepare_images(self, image) -> torch.Tensor:
+        """Whatever `__call__` accepts, as uint8 (B, n_obs_steps, n_cameras, 3, H, W)."""
+        config = self.policy.config
+        is_batch = isinstance(image, (list, tuple)) or getattr(image, "ndim", 3) == 4
+        histories = []
+        for item in image if is_batch else [image]:
+            frames = list(item) if isinstance(item, (list, tuple)) else [item] * config.n_obs_steps
+            if len(frames) != config.n_obs_steps:
+                raise UserError(f"this policy observes {config.n_obs_steps} frames at once; got {len(frames)}")
+            histories.append(torch.stack([self._prepare_frame(frame) for frame in frames]))
+        if not histories:
+            raise UserError("no image was given")
+        return torch.stack(histories)
+
+    def _prepare_frame(self, frame: Frame) -> torch.Tensor:
+        names, size = self.policy.config.camera_names, tuple(self.policy.config.image_size)
+        if not isinstance(frame, Mapping):
+            if len(names) > 1:
+                raise UserError(f"this policy sees the cameras {', '.join(names)}: pass a dict of their images")
+            frame = {names[0]: frame}
+        if missing := [name for name in names if name not in frame]:
+            raise UserError(f"no image for camera {', '.join(missing)}; got {', '.join(frame)}")
+        return torch.stack([preprocess_image(frame[name], size) for name in names])
+
+    def prepare_state(self, state, batch_size: int) -> torch.Tensor:
+        """Whatever `__call__` accepts, as float32 (B, n_obs_steps, state_dim)."""
+        config = self.policy.config
+        if state is None:
+            raise UserError(
+                "this policy uses proprioception: pass state=, six angles in degrees and the gripper 0..100"
+            )
+        states = torch.as_tensor(np.asarray(state), dtype=torch.float32)
+        if states.ndim < 3:
+            states = states.view(-1, 1, states.shape[-1]).expand(-1, config.n_obs_steps, -1)
+        if len(states) == 1:
+            states = states.expand(batch_size, -1, -1)
+        expected = (batch_size, config.n_obs_steps, config.state_dim)
+        if states.shape != expected:
+            raise UserError(f"state must be {expected} or a part of it; got {tuple(np.shape(state))}")
+        if not torch.isfinite(states).all():
+            raise UserError(f"state holds a value that is not finite: {state}")
+        return states
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """Writes the pipeline's folder: components, `model_index.json` and the model card `README.md`."""
+        if kwargs.pop("push_to_hub", False):
+            raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
+        super().save_pretrained(str(save_directory), **kwargs)
+        (Path(save_directory) / "README.md").write_text(self.model_card or render_model_card(self), encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "DiffusionPolicyPipeline":
+        """Loads a pipeline from a folder, or from the Hub by repository id; arguments as in diffusers."""
+        source = str(pretrained_model_name_or_path)
+        if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
+            raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+        if not Path(source).exists():
+            source = cls.download(source, **kwargs)
+        pipeline = super().from_pretrained(source, **kwargs)
+        card = Path(source) / "README.md"
+        pipeline.model_card = card.read_text(encoding="utf-8") if card.is_file() else None
+        return pipeline
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs) -> str:
+        """The folder of a snapshot from the Hub. Stock `download` cannot read component paths outside diffusers."""
+        known = ("cache_dir", "force_download", "token", "local_files_only", "revision")
+        return snapshot_download(
+            pretrained_model_name,
+            allow_patterns=["*.json", "*.safetensors", "*.md", "*.py"],
+            **{name: kwargs[name] for name in known if kwargs.get(name) is not None},
+        )
+
+    def push_to_hub(self, repo_id: str, private: bool | None = None, token: str | None = None, **kwargs) -> str:
+        """Uploads the pipeline with its model card; creates the repository where there is none.
+
+        Args:
+            kwargs: more arguments of `HfApi.upload_folder`, such as `commit_message` or `revision`.
+
+        Returns:
+            the commit's address.
+        """
+        api = HfApi(token=token)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return api.upload_folder(repo_id=repo_id, folder_path=folder, **kwargs)
