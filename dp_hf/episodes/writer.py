@@ -46,9 +46,7 @@ class EpisodeWriter:
 
     def __init__(self, data_dir: str | os.PathLike, name: str | None = None):
         if name is not None and not re.fullmatch(r"episode[\w-]*", name):
-            raise UserError(
-                f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _"
-            )
+            raise UserError(f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _")
         self.data_dir = Path(data_dir)
         self.name = name
         self.path = self.data_dir
@@ -98,9 +96,7 @@ class EpisodeWriter:
         values = _seven_numbers("state", state)
         frame["angles"], frame["gripper_value"] = values[:6], values[6:]
         if isinstance(images, Mapping):
-            frame["images"] = {
-                camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()
-            }
+            frame["images"] = {camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()}
         else:
             frame["image"] = self._save_image(images, FRAME_FOLDER)
         if action is not None:
@@ -137,9 +133,7 @@ class EpisodeWriter:
 
     def _save_image(self, image: CameraImage, folder: str) -> str:
         if not re.fullmatch(r"\w[\w-]*", folder):
-            raise ValueError(
-                f"camera names are letters, digits, - and _: not {folder.removesuffix('_frames')!r}"
-            )
+            raise ValueError(f"camera names are letters, digits, - and _: not {folder.removesuffix('_frames')!r}")
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(f"an image is a uint8 array (H, W, 3), not {image.dtype} {image.shape}")

@@ -1,0 +1,167 @@
+"""Reads one frame object of a states file; whatever is wrong in it is reported by kind and message."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dp_hf.episodes.format import STATE_DIM
+from dp_hf.episodes.problems import Problem, shorten
+
+_MAX_ANGLE = 360.0
+_MAX_SECONDS = 1e11
+
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One usable frame. `state` and `action` are six angles in the recording's unit and the raw gripper value."""
+
+    index: int
+    state: tuple[float, ...]
+    images: dict[str, Path]
+    action: tuple[float, ...] | None = None
+    timestamp: float | None = None
+
+
+class JsonObject(dict):
+    """A JSON object that remembers keys given twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]):
+        super().__init__(pairs)
+        self.twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+
+
+def read_frame(
+    row: Any, index: int, folder: Path, cameras: Sequence[str] | None, problems: list[Problem]
+) -> Frame | None:
+    """Reads one frame object.
+
+    Args:
+        row: an element of the JSON list, of any type.
+        index: its position in the list.
+        folder: the episode's folder, which no image path may leave.
+        cameras: names of the cameras to read; None for all.
+        problems: what is wrong is appended here.
+
+    Returns:
+        The frame, or None when it cannot be used; then at least one problem says why.
+    """
+    found: list[Problem] = []
+
+    def report(kind: str, message: str) -> None:
+        found.append(Problem(kind, message, index))
+
+    frame = _parse(row, index, folder, cameras, report)
+    problems.extend(found)
+    return None if any(problem.severity == "frame" for problem in found) else frame
+
+
+def _parse(row: Any, index: int, folder: Path, cameras: Sequence[str] | None, report: Report) -> Frame | None:
+    if not isinstance(row, dict):
+        report("malformed frame", f"is {shorten(row)}, not an object")
+        return None
+    if row.get("failed") or row.get("error") or str(row.get("status")).lower() == "failed":
+        marks = {key: row[key] for key in ("failed", "status", "error") if row.get(key)}
+        report("failed frame", f"is marked as failed: {shorten(marks)}")
+        return None
+    _report_twice(row, "keys", report)
+    angles = _numbers(row.get("angles"), "angles", 6, report)
+    gripper = row.get("gripper_value")
+    gripper = _numbers(gripper if isinstance(gripper, list) else [gripper], "gripper_value", 1, report)
+    action = None
+    if row.get("action") is not None:
+        action = _numbers(row["action"], "action", STATE_DIM, report)
+    for name, values in (("angles", angles), ("action", action or [])):
+        if any(abs(angle) > _MAX_ANGLE for angle in values[:6]):
+            report("malformed frame", f"{name} has {values[:6]}: no joint turns by more than {_MAX_ANGLE:g}")
+    images = _images(row, folder, cameras, report)
+    timestamp = _timestamp(row.get("timestamp"), report)
+    return Frame(index, (*angles, *gripper), images, tuple(action) if action else None, timestamp)
+
+
+def _numbers(value: Any, name: str, count: int, report: Report) -> list[float]:
+    """`value` as `count` finite numbers, or [] and a report."""
+    if value is None or value == [None]:
+        report("malformed frame", f"has no {name}")
+    elif not isinstance(value, list):
+        report("malformed frame", f"{name} is {shorten(value)}, not a list of {count} numbers")
+    elif len(value) != count:
+        report("malformed frame", f"{name} has {len(value)} values, not {count}")
+    else:
+        numbers = [_number(element) for element in value]
+        if all(map(math.isfinite, numbers)):
+            return numbers
+        report("malformed frame", f"{name} is {shorten(value)}, not {count} finite numbers")
+    return []
+
+
+def _number(value: Any) -> float:
+    """A JSON number as float; NaN for what is no number, infinity for what no float holds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _timestamp(value: Any, report: Report) -> float | None:
+    if value is None:
+        return None
+    seconds = _number(value)
+    if abs(seconds) < _MAX_SECONDS:
+        return seconds
+    report("timestamp", f"timestamp is {shorten(value)}, not a number of seconds")
+    return None
+
+
+def _images(row: dict, folder: Path, cameras: Sequence[str] | None, report: Report) -> dict[str, Path]:
+    """The frame's image files by camera; reports those that are not there or not inside the folder."""
+    images = row.get("images")
+    if images is None:
+        images = {"image": row["image"]} if row.get("image") is not None else {}
+    if not isinstance(images, dict):
+        report("malformed frame", f"images is {shorten(images)}, not a path for every camera")
+        return {}
+    if not images:
+        report("malformed frame", "has no image")
+    _report_twice(images, "cameras", report)
+    paths = {}
+    for camera in images if cameras is None else cameras:
+        if camera not in images:
+            report("missing image", f"has no image of camera {camera!r}, only of {shorten([*images])}")
+        elif not re.fullmatch(r"\w[\w-]*", camera):
+            report("malformed frame", f"camera {shorten(camera)} has other than letters, digits, - and _")
+        elif (path := _image_path(images[camera], folder, report)) is not None:
+            paths[camera] = path
+    return paths
+
+
+def _image_path(value: Any, folder: Path, report: Report) -> Path | None:
+    if not isinstance(value, str) or not value:
+        report("malformed frame", f"image is {shorten(value)}, not a path")
+        return None
+    try:
+        path = folder / value
+        inside = not Path(value).is_absolute() and path.resolve().is_relative_to(folder.resolve())
+        exists = inside and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
+        report("image path", f"image {shorten(value)} is no path")
+        return None
+    if not inside:
+        report("image path", f"image {shorten(value)} leaves the episode's folder")
+        return None
+    if not exists:
+        report("missing image", f"image {shorten(value)} does not exist")
+        return None
+    return path
+
+
+def _report_twice(row: dict, what: str, report: Report) -> None:
+    if isinstance(row, JsonObject) and row.twice:
+        report("malformed frame", f"has {what} twice: {shorten(row.twice)}")

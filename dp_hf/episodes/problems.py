@@ -1,0 +1,68 @@
+"""What can be wrong with a recording: every kind, how much it costs, and its remedy."""
+
+import reprlib
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+# dataset: no conversion; episode: the episode is skipped; frame: the frame is left out; note: nothing is lost.
+Severity = Literal["dataset", "episode", "frame", "note"]
+
+
+class Kind(NamedTuple):
+    severity: Severity
+    remedy: str
+
+
+KINDS = {
+    "mixed units": Kind("dataset", "move the episodes of one unit to a folder of their own"),
+    "unknown unit": Kind("dataset", "state the unit with --angle_unit"),
+    "mixed cameras": Kind("episode", "name the cameras that all episodes have with --cameras"),
+    "states file": Kind("episode", "restore the file from a copy, or record the episode again"),
+    "failed episode": Kind("episode", "nothing, if it did fail; else remove the FAILED_EPISODE file"),
+    "short episode": Kind("episode", "correct its frames, or record the episode again"),
+    "malformed frame": Kind("frame", "correct the frame in the JSON file"),
+    "failed frame": Kind("frame", "nothing, if it did fail; else correct the frame's mark"),
+    "image path": Kind("frame", "copy the image into the episode's folder and name it relative to that"),
+    "missing image": Kind("frame", "restore the image from a copy, or remove the frame"),
+    "corrupt image": Kind("frame", "restore the image from a copy, or remove the frame"),
+    "doubtful unit": Kind("note", "state the unit with --angle_unit if the guess is wrong"),
+    "gripper range": Kind("note", "state the range of the recorded values with --gripper_range MIN MAX"),
+    "timestamp": Kind("note", "nothing, if the frames are evenly spaced: --fps is used instead"),
+    "image size": Kind("note", "nothing, if the camera is the same: training resizes images"),
+    "unlisted image": Kind("note", "nothing: an image that no frame lists is not read"),
+    "duplicate image": Kind("note", "see that the recorder saved a new image for every frame"),
+    "duplicate episode": Kind("note", "move the copy away: it would count double, or be in training and test"),
+    "unknown failure": Kind("note", "find the failed episode; mark it with a FAILED_EPISODE file inside it"),
+    "unfinished recording": Kind("note", "close the list in its states.json with ], and remove dot and _partial"),
+    "link": Kind("note", "copy the folder: links are not followed"),
+    "two states files": Kind("note", "remove the file that is not wanted: state.json is not read"),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding: its kind (a key of `KINDS`), what was found, and the frame's position in the JSON list."""
+
+    kind: str
+    message: str
+    frame: int | None = None
+
+    @property
+    def severity(self) -> Severity:
+        return KINDS[self.kind].severity
+
+    @property
+    def remedy(self) -> str:
+        return KINDS[self.kind].remedy
+
+    def __str__(self) -> str:
+        where = "" if self.frame is None else f"frame {self.frame}: "
+        return f"{where}{self.message}"
+
+
+def shorten(value: Any) -> str:
+    """A value from a file as printable text of bounded length."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 100
+    short.maxlevel = 2
+    return short.repr(value)

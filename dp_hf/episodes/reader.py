@@ -1,0 +1,139 @@
+"""Reads an episode folder as it was recorded; whatever is wrong in it becomes a `Problem`, never an exception."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dp_hf.episodes.find import find_failure
+from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
+from dp_hf.episodes.frames import Frame, JsonObject, read_frame
+from dp_hf.episodes.problems import Problem, shorten
+
+_MAX_STATES_BYTES = 100_000_000
+_MAX_FRAMES = 500_000
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A recorded episode.
+
+    Attributes:
+        name: its folder's name, after those of the folders above it in the data folder.
+        path: its folder.
+        frames: the usable frames, in the order of the JSON list.
+        problems: everything that is wrong with it, images' contents apart.
+    """
+
+    name: str
+    path: Path
+    frames: list[Frame] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def why_unusable(self) -> Problem | None:
+        """The problem that rules the whole episode out, or None."""
+        return next((problem for problem in self.problems if problem.severity == "episode"), None)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        return tuple(self.frames[0].images) if self.frames else ()
+
+    @property
+    def states(self) -> np.ndarray:
+        """(frames, 7) float64: six angles in the recording's unit, the raw gripper value."""
+        return np.array([frame.state for frame in self.frames], dtype=np.float64).reshape(-1, STATE_DIM)
+
+    @property
+    def actions(self) -> np.ndarray | None:
+        """(frames, 7) float64 recorded commands in the units of `states`; None unless every frame has one."""
+        rows = [frame.action for frame in self.frames if frame.action is not None]
+        return np.array(rows, dtype=np.float64) if rows and len(rows) == len(self.frames) else None
+
+    @property
+    def timestamps(self) -> np.ndarray | None:
+        """(frames,) float64 seconds from the first frame; None unless every frame has one and they increase."""
+        rows = [frame.timestamp for frame in self.frames if frame.timestamp is not None]
+        times = np.array(rows, dtype=np.float64)
+        if not rows or len(rows) < len(self.frames) or (np.diff(times) <= 0).any():
+            return None
+        return times - times[0]
+
+
+def read_episode(
+    path: str | os.PathLike, cameras: Sequence[str] | None = None, data_dir: str | os.PathLike | None = None
+) -> Episode:
+    """Reads one episode folder without opening its images.
+
+    Args:
+        path: the episode's folder.
+        cameras: names of the cameras to read; default all. A single unnamed camera is called `image`.
+        data_dir: the folder that the episode's name is relative to; default its parent.
+
+    Returns:
+        The episode. Frames that cannot be used are left out and named in `problems`.
+    """
+    folder = Path(path)
+    relative = folder.relative_to(data_dir) if data_dir is not None and folder != Path(data_dir) else None
+    name = str(relative or folder.resolve().name).encode("utf-8", "backslashreplace").decode()
+    episode = Episode(name, folder)
+    if reason := find_failure(folder):
+        episode.problems.append(Problem("failed episode", f"marked as failed by {reason}"))
+
+    rows = _read_states_file(folder, episode.problems)
+    if rows is None:
+        return episode
+    for index, row in enumerate(rows):
+        frame = read_frame(row, index, folder, cameras, episode.problems)
+        if frame is not None:
+            episode.frames.append(frame)
+    _keep_common_cameras(episode)
+    if len(episode.frames) < MIN_FRAMES:
+        message = f"has {len(episode.frames)} usable frames of {len(rows)}, fewer than {MIN_FRAMES}"
+        episode.problems.append(Problem("short episode", message))
+    if any(frame.timestamp is not None for frame in episode.frames) and episode.timestamps is None:
+        message = "timestamps are not used: some frames have none, or they do not increase"
+        episode.problems.append(Problem("timestamp", message))
+    return episode
+
+
+def _read_states_file(folder: Path, problems: list[Problem]) -> list | None:
+    files = [folder / name for name in STATES_FILES if (folder / name).exists()]
+    if not files:
+        problems.append(Problem("states file", f"has no {' or '.join(STATES_FILES)}"))
+        return None
+    if len(files) > 1:
+        problems.append(Problem("two states files", f"has both {' and '.join(STATES_FILES)}"))
+    file = files[0]
+    try:
+        if not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+            raise ValueError("it is no file inside the episode's folder")
+        if file.stat().st_size > _MAX_STATES_BYTES:
+            raise ValueError(f"it is larger than {_MAX_STATES_BYTES // 1_000_000} MB")
+        rows = json.loads(file.read_bytes().decode("utf-8-sig"), object_pairs_hook=JsonObject)
+        if not isinstance(rows, list):
+            raise ValueError(f"it holds {shorten(rows)}, not a list of frames")
+        if len(rows) > _MAX_FRAMES:
+            raise ValueError(f"it lists {len(rows)} frames, more than {_MAX_FRAMES}")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        problems.append(Problem("states file", f"{file.name} cannot be read: {reason}"))
+        return None
+    return rows
+
+
+def _keep_common_cameras(episode: Episode) -> None:
+    """Leaves out the frames whose cameras are not those of most frames."""
+    cameras = [tuple(sorted(frame.images)) for frame in episode.frames]
+    if len(set(cameras)) < 2:
+        return
+    common = Counter(cameras).most_common(1)[0][0]
+    for frame, names in zip(episode.frames, cameras, strict=True):
+        if names != common:
+            message = f"has images of {shorten(names)}, most frames have {shorten(common)}"
+            episode.problems.append(Problem("missing image", message, frame.index))
+    episode.frames[:] = [frame for frame, names in zip(episode.frames, cameras, strict=True) if names == common]
