@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dp_hf.episodes.format import (
-    EPISODE_PREFIX,
     FAILED_PREFIX,
     PARTIAL_SUFFIX,
     SET_ASIDE_FOLDER,
@@ -31,7 +30,7 @@ class Findings:
 def find_episodes(data_dir: str | os.PathLike) -> list[Path]:
     """The episode folders below `data_dir` (or `data_dir` itself), in natural order: episode2 before episode10.
 
-    A folder is an episode when it holds `states.json` or `state.json`, or when its name begins with "episode".
+    A folder is an episode when it holds `states.json` or `state.json`, or when its name is "episode" with a number.
     Hidden folders and `_set_aside` are passed over.
 
     Raises:
@@ -70,11 +69,11 @@ def _explore(folder: Path, findings: Findings, depth: int) -> None:
         elif path.name == SET_ASIDE_FOLDER or not path.is_dir():
             continue
         elif path.name.startswith("."):
-            if path.name.startswith(f".{EPISODE_PREFIX}") and path.name.endswith(PARTIAL_SUFFIX):
+            if path.name.startswith(".episode") and path.name.endswith(PARTIAL_SUFFIX):
                 findings.unfinished.append(path)
         elif path.is_symlink():
             findings.links.append(path)
-        elif _has_states(path) or path.name.startswith(EPISODE_PREFIX):
+        elif _has_states(path) or re.match(r"episode[_-]?\d", path.name):
             findings.episodes.append(path)
         elif depth < _MAX_DEPTH:
             _explore(path, findings, depth + 1)

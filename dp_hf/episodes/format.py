@@ -30,7 +30,6 @@ FRAME_FOLDER = "frame_dir"
 IMAGE_NAME = "image_{:05d}.png"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
-EPISODE_PREFIX = "episode"
 FAILED_PREFIX = "FAILED_EPISODE_"
 PARTIAL_SUFFIX = "_partial"
 SET_ASIDE_FOLDER = "_set_aside"

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dp_hf.episodes.find import find_failure
 from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame
+from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import Problem, shorten
 
 _MAX_STATES_BYTES = 100_000_000
@@ -27,12 +29,14 @@ class Episode:
         path: its folder.
         frames: the usable frames, in the order of the JSON list.
         problems: everything that is wrong with it, images' contents apart.
+        listed_images: every image path of the JSON list, normalised, with the positions of the frames that list it.
     """
 
     name: str
     path: Path
     frames: list[Frame] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    listed_images: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def why_unusable(self) -> Problem | None:
@@ -88,17 +92,47 @@ def read_episode(
     if rows is None:
         return episode
     for index, row in enumerate(rows):
+        _note_listed_images(row, index, episode.listed_images)
         frame = read_frame(row, index, folder, cameras, episode.problems)
         if frame is not None:
             episode.frames.append(frame)
     _keep_common_cameras(episode)
-    if len(episode.frames) < MIN_FRAMES:
-        message = f"has {len(episode.frames)} usable frames of {len(rows)}, fewer than {MIN_FRAMES}"
-        episode.problems.append(Problem("short episode", message))
+    _report_short(episode)
     if any(frame.timestamp is not None for frame in episode.frames) and episode.timestamps is None:
         message = "timestamps are not used: some frames have none, or they do not increase"
         episode.problems.append(Problem("timestamp", message))
     return episode
+
+
+def load_images(episode: Episode) -> list[dict[str, ImageFile]]:
+    """Reads the images of all frames, by camera. Frames whose images do not decode are taken out of the episode."""
+    files = read_images(path for frame in episode.frames for path in frame.images.values())
+    frames, loaded = [], []
+    for frame in episode.frames:
+        images = {camera: next(files) for camera in frame.images}
+        reasons = [image for image in images.values() if isinstance(image, str)]
+        episode.problems.extend(Problem("corrupt image", reason, frame.index) for reason in reasons)
+        if not reasons:
+            frames.append(frame)
+            loaded.append({camera: image for camera, image in images.items() if isinstance(image, ImageFile)})
+    episode.frames[:] = frames
+    _report_short(episode)
+    return loaded
+
+
+def _report_short(episode: Episode) -> None:
+    if len(episode.frames) < MIN_FRAMES and episode.why_unusable is None:
+        message = f"has {len(episode.frames)} usable frames, fewer than {MIN_FRAMES}"
+        episode.problems.append(Problem("short episode", message))
+
+
+def _note_listed_images(row: Any, index: int, listed: dict[str, list[int]]) -> None:
+    if not isinstance(row, dict):
+        return
+    images = row.get("images")
+    for value in (row.get("image"), *(images.values() if isinstance(images, dict) else ())):
+        if isinstance(value, str) and value:
+            listed.setdefault(os.path.normpath(value), []).append(index)
 
 
 def _read_states_file(folder: Path, problems: list[Problem]) -> list | None:

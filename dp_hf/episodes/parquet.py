@@ -1,0 +1,65 @@
+"""Writes rows with embedded images as the numbered parquet files that `datasets` and the Hub read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Image, List, Value
+
+from dp_hf.episodes.format import STATE_DIM
+
+MAX_SHARD_BYTES = 500_000_000
+_ROWS_IN_GROUP = 100
+
+
+def features_of(camera_names: Sequence[str]) -> Features:
+    """The columns of a dataset: one image for every camera, state, action, indices and time."""
+    return Features(
+        {
+            **{camera: Image(mode="RGB") for camera in camera_names},
+            "state": List(Value("float32"), length=STATE_DIM),
+            "action": List(Value("float32"), length=STATE_DIM),
+            "episode_index": Value("int64"),
+            "frame_index": Value("int64"),
+            "timestamp": Value("float32"),
+        }
+    )
+
+
+class ParquetShards:
+    """Context manager that spreads rows over `train-NNNNN-of-NNNNN.parquet` in a folder.
+
+    Image bytes are stored as they are given, one group of rows for every 100 rows, so that a viewer or a streaming
+    reader need not load a whole file.
+    """
+
+    def __init__(self, folder: Path, features: Features, max_shard_bytes: int = MAX_SHARD_BYTES):
+        self.folder = folder
+        self.schema = features.arrow_schema
+        self.max_shard_bytes = max_shard_bytes
+        self._shards: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "ParquetShards":
+        self.folder.mkdir(parents=True)
+        return self
+
+    def write(self, columns: dict[str, Any]) -> None:
+        """Appends rows given as columns; images as {"bytes": ..., "path": None}."""
+        table = pa.Table.from_pydict(columns, schema=self.schema)
+        for batch in table.to_batches(max_chunksize=_ROWS_IN_GROUP):
+            if self._writer is not None and self._shards[-1].stat().st_size > self.max_shard_bytes:
+                self._writer.close()
+                self._writer = None
+            if self._writer is None:
+                self._shards.append(self.folder / f"{len(self._shards)}.parquet")
+                self._writer = pq.ParquetWriter(self._shards[-1], self.schema)
+            self._writer.write_batch(batch)
+
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        for number, shard in enumerate(self._shards):
+            shard.rename(self.folder / f"train-{number:05d}-of-{len(self._shards):05d}.parquet")
