@@ -1,0 +1,144 @@
+"""Inference beside the control loop: observations go to the policy, chunks come back as trajectories."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dp_hf.control.clock import Grid
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.control.report import Report
+from dp_hf.control.robot import Stamped
+from dp_hf.control.trajectory import Trajectory, hand_over
+from dp_hf.episodes.format import STATE_DIM
+
+logger = logging.getLogger(__name__)
+
+Policy = Callable[..., Any]
+"""`policy([frames], state=states (1, n_obs_steps, 7)).actions` -> (1, horizon, 7): a pipeline, or a `RemotePolicy`."""
+
+
+@dataclass(frozen=True)
+class _Inference:
+    chunk: Future
+    observed_at: float
+    submitted_at: float
+
+
+class Planner:
+    """Keeps the trajectory that the arm follows.
+
+    Args:
+        policy: predicts chunks.
+        limits: chunks are clipped to its positions, and refused when they begin further than `max_jump` away.
+        rate: actions per second.
+        n_obs_steps: observations that the policy sees at once, `1 / rate` s apart.
+        n_action_steps: actions from one inference to the next.
+        tolerance: seconds that an observation may come early.
+        executor: runs the policy, one call at a time.
+        report: counts chunks, misses and times.
+
+    Attributes:
+        trajectory: what to follow, None when there is nothing.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        limits: SafetyLimits,
+        rate: float,
+        n_obs_steps: int,
+        n_action_steps: int,
+        tolerance: float,
+        executor: Executor,
+        report: Report,
+    ):
+        self.policy = policy
+        self.limits = limits
+        self.step = 1 / rate
+        self.n_obs_steps = n_obs_steps
+        self.n_action_steps = n_action_steps
+        self.tolerance = tolerance
+        self.executor = executor
+        self.report = report
+        self.trajectory: Trajectory | None = None
+        self._history: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=n_obs_steps)
+        self._inference: _Inference | None = None
+        self._observations = Grid(self.step)
+        self._steps_left = 0
+        self._forgot_at = -np.inf
+
+    def forget(self, now: float) -> None:
+        """Drops the trajectory, the history, and the chunk under way: they are of a time that no longer counts."""
+        self.trajectory = None
+        self._history.clear()
+        self._observations = Grid(self.step)
+        self._steps_left = 0
+        self._forgot_at = now
+
+    def observe(self, now: float, image: Stamped, state: Stamped) -> None:
+        """Takes the latest measurements at every tick; passes them on to the policy when its turn has come."""
+        if now < self._observations.next - self.tolerance:
+            return
+        self._observations.advance(now)
+        if self.trajectory is not None and now > self.trajectory.times[-1] + self.step:
+            self.report.starved += 1
+        copies = 1 if self._history else self.n_obs_steps
+        self._history.extend([(image.value, state.value)] * copies)
+        self._steps_left -= 1
+        if self._steps_left > 0:
+            return
+        if self._inference is not None:
+            self.report.misses += 1
+            return
+        self._steps_left = self.n_action_steps
+        chunk = self.executor.submit(self._predict, list(self._history))
+        self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
+
+    def _predict(self, history: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        images, states = zip(*history, strict=True)
+        return np.asarray(self.policy([list(images)], state=np.stack(states)[None]).actions)
+
+    def take_over(self, now: float, position: np.ndarray, sent_at: float, measured: np.ndarray) -> float | None:
+        """Makes the trajectory of a chunk that has arrived, from the last command `position`, sent at `sent_at`.
+
+        Returns:
+            when the chunk's observation was made, or None when no chunk was taken.
+
+        Raises:
+            Exception: what the policy raised, other than a failing connection, which may come back.
+        """
+        inference = self._inference
+        if inference is None or not inference.chunk.done():
+            return None
+        self._inference = None
+        if inference.submitted_at <= self._forgot_at:
+            return None
+        self.report.inference.add(now - inference.submitted_at)
+        try:
+            actions = inference.chunk.result()
+        except OSError as error:
+            self._reject(f"{type(error).__name__}: {error}")
+            return None
+        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != STATE_DIM:
+            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {STATE_DIM})")
+        if not np.isfinite(actions).all():
+            self._reject("not finite")
+            return None
+        chunk = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
+        trajectory = hand_over(chunk, inference.observed_at, self.step, position, sent_at, now)
+        if (np.abs(trajectory.positions[1] - measured) > self.limits.max_jump).any():
+            self._reject("begins too far from the arm")
+            return None
+        self.trajectory = trajectory
+        self.report.chunks += 1
+        return inference.observed_at
+
+    def _reject(self, reason: str) -> None:
+        if reason not in self.report.rejected:
+            logger.warning("a chunk of actions was rejected: %s", reason)
+        self.report.rejected[reason] += 1

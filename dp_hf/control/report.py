@@ -1,0 +1,65 @@
+"""How a run of the control loop went, in one line."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class Durations:
+    """Seconds that something took: how often, and percentiles of the latest 100,000."""
+
+    def __init__(self):
+        self.count = 0
+        self._latest: deque[float] = deque(maxlen=100_000)
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self._latest.append(seconds)
+
+    def percentile(self, percent: float) -> float:
+        """In seconds; nan when nothing was measured."""
+        return float(np.percentile(self._latest, percent)) if self._latest else float("nan")
+
+    def __str__(self) -> str:
+        if not self._latest:
+            return "none"
+        return f"p50 {1000 * self.percentile(50):.1f} ms, p99 {1000 * self.percentile(99):.1f} ms"
+
+
+@dataclass
+class Report:
+    """Counts and times of a run.
+
+    Attributes:
+        seconds: how long the loop has run.
+        commands: sent.
+        overruns: commands more than half a period late.
+        chunks: taken from the policy.
+        misses: observations that were due while the inference before was still running.
+        starved: steps at which the arm had done all of a chunk, and waited for the next.
+        rejected: chunks not taken, by reason.
+        holds: times that the arm was held, by reason.
+        inference: from an observation's submission until its chunk was picked up.
+        image_to_command: from a frame's arrival until the first command based on it was sent.
+    """
+
+    seconds: float = 0.0
+    commands: int = 0
+    overruns: int = 0
+    chunks: int = 0
+    misses: int = 0
+    starved: int = 0
+    rejected: Counter = field(default_factory=Counter)
+    holds: int = 0
+    inference: Durations = field(default_factory=Durations)
+    image_to_command: Durations = field(default_factory=Durations)
+
+    def __str__(self) -> str:
+        seconds = max(self.seconds, 1e-9)
+        rejected = "".join(f", {count} rejected: {reason}" for reason, count in self.rejected.items())
+        return (
+            f"{self.seconds:.1f} s: {self.commands} commands ({self.commands / seconds:.2f} Hz, {self.overruns} late), "
+            f"{self.chunks} chunks ({self.chunks / seconds:.2f} Hz, {self.misses} misses, {self.starved} starved"
+            f"{rejected}), {self.holds} holds; inference {self.inference}; image to command {self.image_to_command}"
+        )

@@ -1,0 +1,77 @@
+"""What the controller needs of a robot: four small methods, and time stamps on what it measures."""
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A measurement: an image uint8 (H, W, 3) RGB or a state (7,), and when it arrived (monotonic seconds)."""
+
+    value: np.ndarray
+    timestamp: float
+
+
+class Robot(Protocol):
+    """An arm with a gripper and a camera. States and commands: six angles in degrees, gripper 0..100 (100 = open).
+
+    The methods return at once: a robot gathers its measurements in threads of its own.
+
+    Attributes:
+        command_rate: commands per second that the arm takes.
+        fault: why the arm must not be driven on, or None; the controller makes an emergency stop of it.
+    """
+
+    command_rate: float
+    fault: str | None
+
+    def read_state(self) -> Stamped | None:
+        """The latest joint state, or None when there has been none."""
+
+    def read_image(self) -> Stamped | None:
+        """The latest camera frame, or None when there has been none."""
+
+    def send_command(self, command: np.ndarray) -> None:
+        """Sends the arm to `command` (7,), to be reached in one command period."""
+
+    def hold(self) -> None:
+        """Leaves the arm where it was last commanded to; called at the end of a run."""
+
+    def close(self) -> None:
+        """Lets go of ports, threads and topics."""
+
+
+class DryRun:
+    """A robot that is only watched: commands are logged, one a second in full, and never sent."""
+
+    def __init__(self, robot: Robot):
+        self.robot = robot
+        self.command_rate = robot.command_rate
+        self.num_commands = 0
+
+    @property
+    def fault(self) -> str | None:
+        return self.robot.fault
+
+    def read_state(self) -> Stamped | None:
+        return self.robot.read_state()
+
+    def read_image(self) -> Stamped | None:
+        return self.robot.read_image()
+
+    def send_command(self, command: np.ndarray) -> None:
+        once_a_second = self.num_commands % max(1, round(self.command_rate)) == 0
+        level = logging.INFO if once_a_second else logging.DEBUG
+        logger.log(level, "dry run: %s", np.array2string(command, precision=2, suppress_small=True))
+        self.num_commands += 1
+
+    def hold(self) -> None:
+        logger.info("dry run: hold")
+
+    def close(self) -> None:
+        self.robot.close()

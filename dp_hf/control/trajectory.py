@@ -1,0 +1,59 @@
+"""A chunk of actions laid out in time: hand-over from the motion under way, and interpolation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Positions (n, 7), n >= 2, due at increasing `times` (n,), joined by straight lines.
+
+    It stands still before the first and after the last.
+    """
+
+    times: np.ndarray
+    positions: np.ndarray
+
+    def at(self, time: float) -> np.ndarray:
+        """The position (7,) at `time`."""
+        index = int(np.searchsorted(self.times, time, side="right"))
+        if index == 0:
+            return self.positions[0]
+        if index == len(self.times):
+            return self.positions[-1]
+        before, after = self.times[index - 1], self.times[index]
+        weight = (time - before) / (after - before)
+        return (1 - weight) * self.positions[index - 1] + weight * self.positions[index]
+
+    def range_from(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest and highest values, (7,) each, still to come from `time` on.
+
+        One more step beyond the end counts, so that the motion need not slow down before the next chunk comes.
+        """
+        beyond = 2 * self.positions[-1] - self.positions[-2]
+        to_come = np.vstack([self.at(time), self.positions[self.times > time], beyond])
+        return to_come.min(axis=0), to_come.max(axis=0)
+
+
+def hand_over(
+    chunk: np.ndarray, observed_at: float, step: float, position: np.ndarray, sent_at: float, now: float
+) -> Trajectory:
+    """The way from the last command into a chunk that has just been predicted.
+
+    Action i is due i steps after the observation, as in the demonstrations. Those whose time inference has eaten are
+    skipped, the next one too when it is less than half a step away; when none is left, the last is due in one step.
+
+    Args:
+        chunk: (horizon, 7) actions.
+        observed_at: when the observation behind the chunk was made.
+        step: seconds between actions.
+        position: (7,) the last command.
+        sent_at: when it was sent.
+        now: the time of the next command.
+    """
+    due = observed_at + step * np.arange(len(chunk))
+    left = due >= now + step / 2
+    if not left.any():
+        return Trajectory(np.array([sent_at, now + step]), np.stack([position, chunk[-1]]))
+    return Trajectory(np.append(sent_at, due[left]), np.vstack([position, chunk[left]]))

@@ -1,0 +1,299 @@
+import numpy as np
+import pytest
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dp_hf.control.controller import Controller
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.errors import UserError
+
+LIMITS = SafetyLimits()
+
+
+def make(function, latency=0.03, robot=None, limits=LIMITS, **kwargs) -> Controller:
+    clock = robot.clock if robot else FakeClock()
+    robot = robot or FakeRobot(clock)
+    executor = FakeExecutor(clock, latency)
+    return Controller(robot, as_policy(function), limits, clock=clock, executor=executor, **kwargs)
+
+
+def towards(target, horizon=1, speed=2.0):
+    """A policy that moves each value towards `target`, at most `speed` a step."""
+
+    def function(image, state):
+        steps = np.arange(1, horizon + 1)[:, None]
+        return state + np.clip(target - state, -speed * steps, speed * steps)
+
+    return function
+
+
+def at_time(controller: Controller, events: dict[float, callable]) -> None:
+    """Calls each event once, so many seconds after now."""
+    due = sorted((controller.clock.now() + after, event) for after, event in events.items())
+
+    def on_sleep(moment):
+        while due and moment >= due[0][0] - 1e-9:
+            due.pop(0)[1]()
+
+    controller.clock.on_sleep = on_sleep
+
+
+TARGET = HOME + [20, -15, 10, 5, -20, 30, -40]
+
+
+@pytest.mark.parametrize(("horizon", "n_action_steps"), [(1, 1), (16, 8)])
+def test_it_reaches_what_the_policy_wants_smoothly(horizon, n_action_steps):
+    controller = make(towards(TARGET, horizon), n_action_steps=n_action_steps)
+    report = controller.run(duration=6)
+    robot = controller.robot
+    np.testing.assert_allclose(robot.state, TARGET, atol=1e-3)
+    assert_legal(robot.commands, LIMITS, controller.period)
+    assert robot.held
+    assert report.commands == pytest.approx(300, abs=2)
+    assert report.chunks == pytest.approx(60 / n_action_steps, abs=2)
+    assert report.misses == report.starved == report.overruns == report.holds == 0
+    # The image is taken at a tick; its chunk is there at the second tick after, with a latency of 30 ms.
+    assert report.image_to_command.percentile(99) == pytest.approx(0.04, abs=1e-6)
+
+
+def test_a_slow_policy_is_counted_and_its_chunks_bridge_the_gap():
+    controller = make(towards(TARGET, horizon=16), latency=0.45, n_action_steps=2)
+    report = controller.run(duration=6)
+    assert report.misses > 20
+    assert report.starved == 0
+    assert_legal(controller.robot.commands, LIMITS, controller.period)
+
+
+def test_a_slow_policy_of_one_action_starves_the_arm():
+    report = make(towards(TARGET), latency=0.45).run(duration=6)
+    assert report.starved >= 10
+
+
+def test_observations_come_oldest_first_one_step_apart():
+    seen = []
+
+    def policy(image, state):
+        seen.append((len(image[0]), state[0, :, 0].copy()))
+        return as_policy(towards(TARGET, 8))(image, state)
+
+    controller = make(None, n_obs_steps=3)
+    controller.planner.policy = policy
+    controller.run(duration=2)
+    assert seen[0][0] == 3
+    np.testing.assert_array_equal(seen[0][1], [0, 0, 0])
+    assert (np.diff(seen[-1][1]) >= 0).all()
+    assert seen[5][1][1] == pytest.approx(seen[4][1][2])
+
+
+faults = ["unplug", "freeze", "mute", "stop", "reset", "heal", "drift"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    outputs=st.lists(
+        st.one_of(
+            st.sampled_from([np.nan, np.inf, -np.inf, 1e9, -1e9]),
+            st.floats(-40, 40),
+            st.lists(st.floats(-400, 400), min_size=7, max_size=7),
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    events=st.lists(st.tuples(st.floats(0, 6), st.sampled_from(faults)), max_size=8),
+    horizon=st.sampled_from([1, 4]),
+    latency=st.sampled_from([0.0, 0.03, 0.3]),
+)
+def test_whatever_the_policy_says_and_whatever_fails_no_command_breaks_a_limit(outputs, events, horizon, latency):
+    calls = iter(range(10**9))
+
+    def function(image, state):
+        output = np.asarray(outputs[next(calls) % len(outputs)], dtype=np.float64)
+        return state + output if output.ndim == 0 else np.repeat(output[None], horizon, axis=0)
+
+    controller = make(lambda image, state: np.atleast_2d(function(image, state)), latency)
+    robot = controller.robot
+
+    def cause(event):
+        if event == "unplug":
+            robot.camera = "off"
+        elif event == "freeze":
+            robot.camera = "frozen"
+        elif event == "mute":
+            robot.state_is_live = False
+        elif event == "stop":
+            controller.emergency_stop("test")
+        elif event == "reset":
+            controller.reset()
+        elif event == "drift":
+            robot.follows = not robot.follows
+        else:
+            robot.camera, robot.state_is_live = "live", True
+
+    at_time(controller, {after + i * 1e-6: lambda event=event: cause(event) for i, (after, event) in enumerate(events)})
+    controller.run(duration=6)
+    assert_legal(robot.commands, LIMITS, controller.period)
+    np.testing.assert_array_equal(robot.commands[-1], controller.robot.commands[-1])
+
+
+@pytest.mark.parametrize("output", [np.nan, np.inf, 1e9, -1e9])
+def test_the_arm_stays_put_under_a_policy_gone_mad(output):
+    controller = make(lambda image, state: np.full((4, 7), output))
+    report = controller.run(duration=3)
+    assert report.chunks == 0
+    assert sum(report.rejected.values()) > 20
+    np.testing.assert_array_equal(controller.robot.commands, np.tile(HOME, (len(controller.robot.commands), 1)))
+
+
+def test_a_chunk_far_from_the_arm_is_refused():
+    far = HOME + [40, 0, 0, 0, 0, 0, 0]
+    report = make(lambda image, state: np.tile(far, (8, 1))).run(duration=1)
+    assert report.rejected["begins too far from the arm"] > 5
+    assert report.chunks == 0
+
+
+def test_commands_do_not_run_away_from_an_arm_that_is_stuck():
+    controller = make(lambda image, state: (controller.robot.commands or [HOME])[-1] + np.arange(1, 9)[:, None] * 3.0)
+    controller.robot.follows = False
+    controller.run(duration=5)
+    away = np.abs(np.array(controller.robot.commands) - HOME)[:, :6]
+    assert away.max() <= 30 + 1e-9
+    assert away.max() > 25
+
+
+@pytest.mark.parametrize(
+    ("fail", "heal", "reason"),
+    [
+        (lambda robot: setattr(robot, "camera", "off"), lambda robot: setattr(robot, "camera", "live"), "frame is"),
+        (lambda robot: setattr(robot, "camera", "frozen"), lambda robot: setattr(robot, "camera", "live"), "same"),
+        (
+            lambda robot: setattr(robot, "state_is_live", False),
+            lambda robot: setattr(robot, "state_is_live", True),
+            "joint state",
+        ),
+    ],
+)
+def test_it_holds_without_measurements_and_goes_on_with_fresh_ones(fail, heal, reason, caplog):
+    controller = make(towards(TARGET, 8, speed=1.0), n_action_steps=4)
+    robot = controller.robot
+    ticks = []
+    controller.observers = [ticks.append]
+    at_time(controller, {0.6: lambda: fail(robot), 4.0: lambda: heal(robot)})
+    report = controller.run(duration=10)
+    assert report.holds == 1
+    assert reason in caplog.text
+    start = robot.times[0]
+    held = [tick.command for tick in ticks if 2.5 < tick.time - start < 4.0]
+    assert all(tick.hold_reason for tick in ticks if 2.5 < tick.time - start < 3.9)
+    assert np.ptp(held, axis=0).max() == 0
+    assert np.abs(held[0] - TARGET).max() > 5
+    np.testing.assert_allclose(robot.state, TARGET, atol=1e-3)
+    assert_legal(robot.commands, LIMITS, controller.period)
+
+
+def test_an_emergency_stop_latches_until_reset():
+    controller = make(towards(TARGET, 8), n_action_steps=4)
+    ticks = []
+    controller.observers = [ticks.append]
+    at_time(controller, {0.5: lambda: controller.emergency_stop("button"), 4.0: controller.reset})
+    controller.run(duration=8)
+    start = ticks[0].time
+    stopped = [tick.command for tick in ticks if 1.2 < tick.time - start < 3.9]
+    assert np.ptp(stopped, axis=0).max() == 0
+    assert np.abs(stopped[0] - TARGET).max() > 5
+    np.testing.assert_allclose(controller.robot.state, TARGET, atol=1e-3)
+    assert_legal(controller.robot.commands, LIMITS, controller.period)
+
+
+def test_a_fault_of_the_robot_is_an_emergency_stop():
+    controller = make(towards(TARGET))
+    at_time(controller, {0.5: lambda: setattr(controller.robot, "fault", "servo 3 is hot")})
+    ticks = []
+    controller.observers = [ticks.append]
+    controller.run(duration=2)
+    assert ticks[-1].hold_reason == "emergency stop: servo 3 is hot"
+
+
+@pytest.mark.parametrize("how", ["stop", "policy", "observer"])
+def test_however_a_run_ends_the_arm_brakes_first(how):
+    function = towards(HOME + 60, horizon=16, speed=8.0)
+    controller = make(function, n_action_steps=4)
+    end = controller.clock.now() + 1.0
+
+    def failing(image, state):
+        if how == "policy" and controller.clock.now() > end:
+            raise RuntimeError("out of memory")
+        return function(image, state)
+
+    def observer(tick):
+        if how == "observer" and tick.time > end:
+            raise RuntimeError("disk full")
+
+    controller.planner.policy = as_policy(failing)
+    controller.observers = [observer]
+    if how == "stop":
+        at_time(controller, {1.0: lambda: controller.stop("Ctrl-C")})
+        controller.run()
+    else:
+        with pytest.raises(RuntimeError):
+            controller.run()
+    commands = np.array(controller.robot.commands)
+    assert np.abs(np.diff(commands, axis=0)).max() / controller.period > 20  # it was moving fast
+    assert controller.robot.held
+    assert_legal([*commands, commands[-1]], LIMITS, controller.period)
+
+
+def test_a_policy_that_cannot_be_reached_is_tried_again():
+    controller = make(None)
+    down_until = controller.clock.now() + 2
+
+    def function(image, state):
+        if controller.clock.now() < down_until:
+            raise ConnectionError("refused")
+        return towards(TARGET)(image, state)
+
+    controller.planner.policy = as_policy(function)
+    report = controller.run(duration=8)
+    assert report.rejected["ConnectionError: refused"] >= 15
+    np.testing.assert_allclose(controller.robot.state, TARGET, atol=1e-3)
+
+
+def test_after_a_stall_of_the_computer_it_neither_catches_up_nor_jumps():
+    controller = make(towards(HOME + 60, horizon=16, speed=8.0), n_action_steps=4)
+    at_time(controller, {1.0: lambda: setattr(controller.clock, "time", controller.clock.time + 0.4)})
+    report = controller.run(duration=3)
+    times, commands = np.array(controller.robot.times), np.array(controller.robot.commands)
+    assert report.overruns == 1
+    assert np.diff(times).min() > controller.period - 1e-9
+    after = int(np.argmax(np.diff(times))) + 1
+    first_step = np.abs(commands[after] - commands[after - 1])
+    assert (first_step <= LIMITS.acceleration * controller.period**2 + 1e-9).all()
+
+
+def test_it_starts_only_where_it_may():
+    limits = SafetyLimits(start_pose=HOME + [30, 0, 0, 0, 0, 0, 0])
+    with pytest.raises(UserError, match=r"link1_to_link2 is at 0\.0, more than 10 from 30\.0"):
+        make(towards(TARGET), limits=limits).run(duration=1)
+    robot = FakeRobot(FakeClock(), state=[0, 0, 161, 0, 0, 0, 50])
+    controller = make(towards(TARGET), robot=robot)
+    with pytest.raises(UserError, match="link3_to_link4"):
+        controller.run(duration=1)
+    assert robot.commands == []
+
+
+def test_it_does_not_start_blind():
+    controller = make(towards(TARGET))
+    controller.robot.camera = "off"
+    with pytest.raises(UserError, match="no camera frame"):
+        controller.run(duration=1)
+    assert controller.robot.commands == []
+
+
+def test_a_rate_beyond_the_robots_is_refused():
+    with pytest.raises(UserError, match="50 Hz"):
+        make(towards(TARGET), rate=60)
+
+
+def test_a_policy_of_another_shape_is_an_error():
+    with pytest.raises(ValueError, match=r"\(1, 1, 6\)"):
+        make(lambda image, state: np.zeros((1, 6))).run(duration=1)

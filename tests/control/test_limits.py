@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.errors import UserError
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "control"
+
+
+def test_the_limits_are_the_intersection_of_urdf_and_vendor():
+    limits = SafetyLimits()
+    np.testing.assert_array_equal(limits.lowest, [-165, -140, -150, -150, -155, -174.8, 0])
+    np.testing.assert_array_equal(limits.highest, [165, 140, 150, 150, 160, 174.8, 100])
+
+
+def test_the_files_of_the_repository_are_read_and_the_plain_one_is_the_default():
+    default = SafetyLimits()
+    plain = SafetyLimits.from_yaml(CONFIGS / "mycobot_280.yaml")
+    for name, value in vars(default).items():
+        if name != "positions":
+            np.testing.assert_array_equal(getattr(plain, name), value, err_msg=name)
+    slow = SafetyLimits.from_yaml(CONFIGS / "mycobot_280_slow.yaml")
+    assert (slow.velocity < default.velocity).all()
+    assert (slow.highest <= default.highest).all()
+    assert SafetyLimits.from_yaml(CONFIGS / "simulated.yaml").max_frozen_age is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("velocty: [1, 1, 1, 1, 1, 1, 1]", "no limit is called velocty"),
+        ("velocity: [1, 1, 1, 1, 1, 1]", r"velocity must be finite numbers of shape \(7,\)"),
+        ("velocity: [1, 1, 1, 1, 1, 1, 0]", "velocity must be above 0"),
+        ("acceleration: [1, 1, .nan, 1, 1, 1, 1]", "acceleration must be finite"),
+        ("max_jump: fast", "max_jump must be numbers"),
+        ("start_pose: [0, 0]", "start_pose"),
+        ("max_image_age: -1", "max_image_age must be a number above 0"),
+        ("max_image_age: soon", "max_image_age must be a number above 0"),
+        ("positions: {}", "positions must map a source"),
+        (yaml.dump({"positions": {"a": [[0, 10]] * 7, "b": [[20, 30]] * 7}}), "positions leave no room"),
+        ("- 1", "must be a mapping"),
+        ("a: [", "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_fault(tmp_path, text, message):
+    path = tmp_path / "limits.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        SafetyLimits.from_yaml(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.yaml"):
+        SafetyLimits.from_yaml(tmp_path / "nothing.yaml")
