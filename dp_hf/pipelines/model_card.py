@@ -9,6 +9,9 @@ from huggingface_hub import ModelCard, ModelCardData
 if TYPE_CHECKING:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
+# Stands in the card's example until the pipeline is pushed somewhere.
+PLACEHOLDER = "PATH_OR_REPOSITORY"
+ROLLOUTS_HEADING = "### Closed loop"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 
 
@@ -17,8 +20,9 @@ def render_model_card(pipeline: "DiffusionPolicyPipeline", run: Mapping[str, Any
 
     Args:
         pipeline: described by its own configuration.
-        run: what is known of the training, all optional: `dataset` (a path or Hub id), `num_episodes`, `num_frames`, `fps`, `epochs`, `steps`, `seed`, `config` (name to value), `validation` (joint name to mean
-            absolute error, degrees and gripper points), `rollouts` (the `results.json` of an evaluation), `command`.
+        run: what is known of the training, all optional: `dataset` (a path or Hub id), `num_episodes`, `num_frames`,
+            `fps`, `epochs`, `steps`, `seed`, `config` (name to value), `validation` (joint name to mean absolute error,
+            degrees and gripper points), `command`.
     """
     run = dict(run or {})
     dataset = run.get("dataset", "")
@@ -41,5 +45,33 @@ def render_model_card(pipeline: "DiffusionPolicyPipeline", run: Mapping[str, Any
             num_inference_steps=pipeline.config.num_inference_steps,
             normalization=pipeline.normalizer.config.mode,
             run=run,
+            placeholder=PLACEHOLDER,
         )
     )
+
+
+def add_rollouts(card: str, results: Mapping[str, Any]) -> str:
+    """The card with a table of closed-loop success, in the place of an earlier one.
+
+    Args:
+        results: the `results.json` of an evaluation: `num_episodes`, and `rates` by stage, each with `rate`, `low` and
+            `high` in 0..1.
+    """
+    rows = [
+        f"| {stage} | {rate['rate']:.0%} | {rate['low']:.0%} to {rate['high']:.0%} |"
+        for stage, rate in results["rates"].items()
+    ]
+    section = "\n".join(
+        [
+            ROLLOUTS_HEADING,
+            "",
+            f"In simulation, over {results['num_episodes']} layouts that no demonstration showed:",
+            "",
+            "| stage | success | 95 % interval |",
+            "| --- | --- | --- |",
+            *rows,
+        ]
+    )
+    before, limits = card.split("\n## Limits", 1)
+    before = before.split(f"\n{ROLLOUTS_HEADING}", 1)[0].replace("\nNot measured.\n", "")
+    return f"{before.rstrip()}\n\n{section}\n\n## Limits{limits}"

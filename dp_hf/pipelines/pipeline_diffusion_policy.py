@@ -16,7 +16,7 @@ from dp_hf.errors import UserError
 from dp_hf.models.image_processor import ImageLike, preprocess_image
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.model_card import render_model_card
+from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
 from dp_hf.pipelines.sampling import Callback, Generator, require_supported, sample_loop
 
 Frame: TypeAlias = "ImageLike | Mapping[str, ImageLike]"
@@ -167,7 +167,11 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         if kwargs.pop("push_to_hub", False):
             raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
         super().save_pretrained(str(save_directory), **kwargs)
-        (Path(save_directory) / "README.md").write_text(self.model_card or render_model_card(self), encoding="utf-8")
+        (Path(save_directory) / "README.md").write_text(self.card(), encoding="utf-8")
+
+    def card(self) -> str:
+        """The model card: `model_card` where it was set or loaded, else one rendered from the configuration."""
+        return self.model_card or render_model_card(self)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "DiffusionPolicyPipeline":
@@ -192,17 +196,26 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
             **{name: kwargs[name] for name in known if kwargs.get(name) is not None},
         )
 
-    def push_to_hub(self, repo_id: str, private: bool | None = None, token: str | None = None, **kwargs) -> str:
-        """Uploads the pipeline with its model card; creates the repository where there is none.
-
-        Args:
-            kwargs: more arguments of `HfApi.upload_folder`, such as `commit_message` or `revision`.
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Uploads the pipeline with its model card; creates the repository, and the branch, where there is none.
 
         Returns:
-            the commit's address.
+            the address of the commit.
         """
         api = HfApi(token=token)
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return api.upload_folder(repo_id=repo_id, folder_path=folder, **kwargs)
+            (Path(folder) / "README.md").write_text(self.card().replace(PLACEHOLDER, repo_id), encoding="utf-8")
+            return api.upload_folder(
+                repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
+            )

@@ -1,0 +1,62 @@
+"""`dp-hf push-to-hub`: upload a trained pipeline, or a converted dataset."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dp_hf.cli.arguments import parse, run
+
+
+@dataclass
+class PushArguments:
+    """Uploads a pipeline's folder or a converted dataset to the Hugging Face Hub, with its card."""
+
+    path: Path
+    """Folder of a pipeline (such as OUTPUT_DIR/best) or of a converted dataset."""
+    repo_id: str
+    """Repository, USER/NAME; created where there is none."""
+    private: bool | None = None
+    """Visibility of a new repository; by default the account's own setting."""
+    revision: str | None = None
+    """Branch to push to; created where there is none."""
+    token: str | None = None
+    """Access token; by default the one that `hf auth login` stored, or the variable HF_TOKEN."""
+    commit_message: str | None = None
+    """Message of the commit."""
+    results: Path | None = None
+    """`results.json` of `dp-hf evaluate`, to put the closed-loop success on the model card."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(push, parse(PushArguments, argv, "push-to-hub"))
+
+
+def push(arguments: PushArguments) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from dp_hf.errors import UserError
+    from dp_hf.hub.push import push_folder, repo_type_of
+
+    kind = repo_type_of(arguments.path)
+    options: dict[str, Any] = {
+        "private": arguments.private,
+        "revision": arguments.revision,
+        "token": arguments.token,
+        "commit_message": arguments.commit_message,
+    }
+    try:
+        if kind == "dataset":
+            url = push_folder(arguments.path, arguments.repo_id, kind, **options)
+        else:
+            from dp_hf.pipelines.model_card import add_rollouts
+            from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+
+            pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.path)
+            if arguments.results is not None:
+                results = json.loads(arguments.results.read_text(encoding="utf-8"))
+                pipeline.model_card = add_rollouts(pipeline.card(), results)
+            url = pipeline.push_to_hub(arguments.repo_id, **options)
+    except HfHubHTTPError as error:
+        raise UserError(f"the Hub refused {arguments.repo_id}: {error}") from error
+    print(f"pushed {kind} {arguments.path} to {url}")

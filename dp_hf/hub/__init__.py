@@ -1,0 +1,1 @@
+"""Sharing pipelines and datasets on the Hugging Face Hub."""

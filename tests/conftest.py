@@ -1,0 +1,49 @@
+"""What tests share: a tiny pipeline, a random frame, and the real recordings where they are at hand."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path, monkeypatch):
+    """No test reads or fills the user's caches."""
+    monkeypatch.setenv("DP_HF_CACHE", str(tmp_path / "dp_hf_cache"))
+
+
+@pytest.fixture
+def frame() -> np.ndarray:
+    """uint8 (240, 424, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (240, 424, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def make_pipeline():
+    """A function that makes a tiny pipeline with random weights; keyword arguments go to the policy's config."""
+    from diffusers import DDPMScheduler
+
+    from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
+
+    def make(num_train_timesteps=20, prediction_type="epsilon", **config):
+        config = {"image_encoder": "small_cnn", "image_size": (32, 56), "hidden_dim": 32} | config
+        rng = np.random.default_rng(0)
+        low, high = np.array([-160.0] * 6 + [0.0]), np.array([160.0] * 6 + [100.0])
+        rows = rng.uniform(low, high, (100, 7))
+        scheduler = DDPMScheduler(num_train_timesteps, prediction_type=prediction_type)
+        return DiffusionPolicyPipeline(DiffusionPolicyModel(**config), scheduler, Normalizer.from_data(rows, rows))
+
+    return make
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of real recordings beside the checkout; the test is skipped where there is none."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real recordings beside the checkout")
+    return folder

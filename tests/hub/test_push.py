@@ -1,0 +1,77 @@
+"""Push and pull through huggingface_hub's own client, in fresh processes, against a Hub on the loopback."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from local_hub import serve_hub
+
+from dp_hf.cli.push_to_hub import main
+
+
+@pytest.fixture
+def hub():
+    with serve_hub() as (hub, address):
+        yield hub, address
+
+
+@pytest.fixture
+def client(hub, tmp_path):
+    """Runs Python code in a fresh process whose Hub is the local one and whose cache is empty."""
+
+    def run(*arguments: str, offline: bool = False) -> str:
+        environment = os.environ | {
+            "HF_ENDPOINT": hub[1],
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_TOKEN": "hf_test",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "1" if offline else "0",
+        }
+        result = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
+
+
+ACT = """
+import numpy as np, sys, torch
+from dp_hf import DiffusionPolicyPipeline
+pipeline = DiffusionPolicyPipeline.from_pretrained(sys.argv[1])
+image = np.zeros((240, 424, 3), np.uint8)
+print(pipeline(image, generator=torch.Generator().manual_seed(0)).actions.tolist())
+"""
+
+
+def test_pushed_pipeline_loads_by_id_and_acts_the_same(hub, client, make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipeline")
+    local = json.loads(client("-c", ACT, str(tmp_path / "pipeline")))
+
+    client("-m", "dp_hf.cli.main", "push-to-hub", "--path", str(tmp_path / "pipeline"), "--repo_id", "me/stacker")
+    files = hub[0].repos["models", "me/stacker"]["main"]
+    assert {"model_index.json", "README.md", "normalizer/diffusion_pytorch_model.safetensors"} <= files.keys()
+    card = files["README.md"].decode()
+    assert "pipeline_tag: robotics" in card
+    assert 'from_pretrained("me/stacker")' in card
+
+    assert json.loads(client("-c", ACT, "me/stacker")) == local
+    assert json.loads(client("-c", ACT, "me/stacker", offline=True)) == local
+
+
+def test_private_branch_and_results_on_the_card(hub, client, make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipeline")
+    results = {"num_episodes": 20, "rates": {"stack": {"rate": 0.85, "low": 0.64, "high": 0.95}}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    push = ["-m", "dp_hf.cli.main", "push-to-hub", "--path", str(tmp_path / "pipeline"), "--repo_id", "me/private"]
+    client(*push, "--private", "True", "--revision", "trial", "--results", str(tmp_path / "results.json"))
+    assert hub[0].private["models", "me/private"]
+    branches = hub[0].repos["models", "me/private"]
+    assert "README.md" not in branches["main"]
+    assert "| stack | 85% | 64% to 95% |" in branches["trial"]["README.md"].decode()
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
+    assert main(["--path", str(tmp_path), "--repo_id", "me/nothing"]) == 2
+    assert "neither a pipeline" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from PIL import Image
+
+from dp_hf import DiffusionPolicyPipeline, Normalizer
+from dp_hf.errors import UserError
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def test_every_kind_of_image_gives_the_same_action(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline()
+    Image.fromarray(frame).save(tmp_path / "frame.png")
+    kinds = [frame, Image.fromarray(frame), tmp_path / "frame.png", torch.from_numpy(frame).permute(2, 0, 1), [frame]]
+    actions = [pipeline(kind, generator=seeded()).actions for kind in kinds]
+    assert actions[0].shape == (1, 1, 7)
+    assert actions[0].dtype == np.float32
+    for other in actions[1:]:
+        np.testing.assert_array_equal(other, actions[0])
+
+
+def test_actions_are_degrees_and_gripper_points(make_pipeline, frame):
+    actions = make_pipeline()([frame] * 64, generator=seeded()).actions
+    # Random weights and clipped samples: anything the data's range allows, and nothing else.
+    assert np.abs(actions[..., :6]).max() <= 160
+    assert np.abs(actions[..., :6]).max() > 90
+    assert actions[..., 6].min() >= -1e-3
+    assert actions[..., 6].max() <= 100 + 1e-3
+
+
+def test_batch_is_its_members(make_pipeline, frame):
+    pipeline = make_pipeline(horizon=4, use_proprioception=True)
+    other = frame[::-1].copy()
+    states = np.array([[10.0] * 7, [-20.0] * 6 + [50.0]])
+    both = pipeline([frame, other], states, generator=[seeded(), seeded()]).actions
+    assert both.shape == (2, 4, 7)
+    for i, image in enumerate([frame, other]):
+        alone = pipeline(image, states[i], generator=seeded()).actions
+        np.testing.assert_allclose(both[i : i + 1], alone, atol=1e-3)
+
+
+def test_saved_and_loaded_folder_acts_the_same(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline(horizon=4)
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    assert {path.name for path in (tmp_path / "pipeline").iterdir()} == {
+        "model_index.json", "policy", "scheduler", "normalizer", "README.md",
+    }  # fmt: skip
+    loaded = DiffusionPolicyPipeline.from_pretrained(tmp_path / "pipeline")
+    np.testing.assert_allclose(
+        loaded(frame, generator=seeded()).actions, pipeline(frame, generator=seeded()).actions, atol=1e-3
+    )
+    loaded.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "README.md").read_text() == (tmp_path / "pipeline" / "README.md").read_text()
+
+
+def test_half_precision_keeps_the_units_exact(make_pipeline, frame, tmp_path):
+    make_pipeline().save_pretrained(tmp_path)
+    pipeline = DiffusionPolicyPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert pipeline.policy.dtype == torch.bfloat16
+    assert pipeline.normalizer.action_scale.dtype == torch.float32
+    full = DiffusionPolicyPipeline.from_pretrained(tmp_path)
+    assert pipeline(frame, generator=seeded()).actions.dtype == np.float32
+    for name, buffer in full.normalizer.named_buffers():
+        assert torch.equal(pipeline.normalizer.get_buffer(name), buffer)
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler])
+def test_other_schedulers_share_the_parameterisation(make_pipeline, frame, scheduler):
+    pipeline = make_pipeline(num_train_timesteps=100)
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
+    actions = pipeline(frame, num_inference_steps=5, generator=seeded()).actions
+    assert np.isfinite(actions).all()
+    np.testing.assert_array_equal(actions, pipeline(frame, num_inference_steps=5, generator=seeded()).actions)
+
+
+def test_flow_matching_is_refused(make_pipeline):
+    pipeline = make_pipeline()
+    with pytest.raises(UserError, match="FlowMatch"):
+        DiffusionPolicyPipeline(pipeline.policy, FlowMatchEulerDiscreteScheduler(), pipeline.normalizer)
+
+
+def test_a_pipeline_without_statistics_is_refused(make_pipeline):
+    pipeline = make_pipeline()
+    with pytest.raises(UserError, match="no statistics"):
+        DiffusionPolicyPipeline(pipeline.policy, pipeline.scheduler, Normalizer())
+
+
+def test_default_number_of_steps_is_saved(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline()
+    few = DiffusionPolicyPipeline(pipeline.policy, pipeline.scheduler, pipeline.normalizer, num_inference_steps=3)
+    few.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["num_inference_steps"] == 3
+    steps = []
+    DiffusionPolicyPipeline.from_pretrained(tmp_path)(frame, callback=lambda i, t, x: steps.append(i))
+    assert steps == [0, 1, 2]
+
+
+def test_history_and_cameras(make_pipeline, frame):
+    pipeline = make_pipeline(n_obs_steps=2, camera_names=("front", "wrist"))
+    now, before = {"front": frame, "wrist": frame}, {"front": frame[::-1].copy(), "wrist": frame}
+    repeated = pipeline(now, generator=seeded()).actions
+    np.testing.assert_array_equal(repeated, pipeline([[now, now]], generator=seeded()).actions)
+    assert not np.array_equal(repeated, pipeline([[before, now]], generator=seeded()).actions)
+    with pytest.raises(UserError, match="wrist"):
+        pipeline({"front": frame})
+    with pytest.raises(UserError, match="dict"):
+        pipeline(frame)
+    with pytest.raises(UserError, match="2 frames"):
+        pipeline([[now, now, now]])
+
+
+def test_bad_calls_are_explained(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline(use_proprioception=True)
+    with pytest.raises(UserError, match="proprioception"):
+        pipeline(frame)
+    with pytest.raises(UserError, match="finite"):
+        pipeline(frame, [np.nan] * 7)
+    with pytest.raises(UserError, match=r"\(1, 1, 7\)"):
+        pipeline(frame, [0.0] * 6)
+    with pytest.raises(UserError, match=r"absent\.png"):
+        pipeline(tmp_path / "absent.png", [0.0] * 7)
+    with pytest.raises(UserError, match="no image"):
+        pipeline([], [0.0] * 7)
+    with pytest.raises(UserError, match="output_type"):
+        pipeline(frame, [0.0] * 7, output_type="pil")
+    with pytest.raises(UserError, match="not a pipeline folder"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path)

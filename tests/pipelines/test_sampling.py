@@ -1,0 +1,84 @@
+"""The plain loop against the DDPM and DDIM formulas as published, written once more in numpy."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
+
+from dp_hf.errors import UserError
+from dp_hf.pipelines.sampling import require_supported, sample_loop
+
+
+def predict(x: np.ndarray, t: int) -> np.ndarray:
+    """Some smooth function that stands for a denoiser."""
+    return 0.3 * np.sin(x) + 0.1 * np.cos(t / 50) * x
+
+
+def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(predict(x.double().numpy(), int(t[0]))).float()
+
+
+def test_ddpm_is_the_published_algorithm():
+    """Ho et al. 2020, algorithm 2, with the variance beta * (1 - abar_prev) / (1 - abar) and clipped x0."""
+    steps, shape = 1000, (2, 1, 7)
+    scheduler = DDPMScheduler(steps, 1e-4, 0.02, "linear")
+    sampled = sample_loop(denoise, scheduler, shape, steps, torch.Generator().manual_seed(3))
+
+    beta = np.linspace(1e-4, 0.02, steps)
+    abar = np.cumprod(1 - beta)
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(shape, generator=generator).double().numpy()
+    for t in reversed(range(steps)):
+        abar_prev = abar[t - 1] if t > 0 else 1.0
+        x0 = np.clip((x - np.sqrt(1 - abar[t]) * predict(x, t)) / np.sqrt(abar[t]), -1, 1)
+        mean = np.sqrt(abar_prev) * beta[t] / (1 - abar[t]) * x0
+        mean += np.sqrt(1 - beta[t]) * (1 - abar_prev) / (1 - abar[t]) * x
+        noise = torch.randn(shape, generator=generator).double().numpy() if t > 0 else 0
+        x = mean + np.sqrt(beta[t] * (1 - abar_prev) / (1 - abar[t])) * noise
+    # The scheduler's float32 tables round 1 - abar, which is 1e-4 at first.
+    np.testing.assert_allclose(sampled.numpy(), x, atol=5e-5)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+def test_ddim_is_the_published_algorithm(prediction_type):
+    """Song et al. 2020, eta 0, trailing steps."""
+    scheduler = DDIMScheduler(
+        100, 1e-4, 0.02, "linear", prediction_type=prediction_type, timestep_spacing="trailing", set_alpha_to_one=True
+    )
+    sampled = sample_loop(denoise, scheduler, (1, 4, 7), 10, torch.Generator().manual_seed(1))
+
+    abar = np.cumprod(1 - np.linspace(1e-4, 0.02, 100))
+    x = torch.randn((1, 4, 7), generator=torch.Generator().manual_seed(1)).double().numpy()
+    for t in range(99, -1, -10):
+        a, a_prev = abar[t], abar[t - 10] if t >= 10 else 1.0
+        output = predict(x, t)
+        x0 = {
+            "epsilon": (x - np.sqrt(1 - a) * output) / np.sqrt(a),
+            "sample": output,
+            "v_prediction": np.sqrt(a) * x - np.sqrt(1 - a) * output,
+        }[prediction_type]
+        noise = (x - np.sqrt(a) * x0) / np.sqrt(1 - a) if prediction_type != "epsilon" else output
+        if prediction_type == "v_prediction":
+            noise = np.sqrt(a) * output + np.sqrt(1 - a) * x
+        x = np.sqrt(a_prev) * np.clip(x0, -1, 1) + np.sqrt(1 - a_prev) * noise
+    np.testing.assert_allclose(sampled.numpy(), x, atol=1e-5)
+
+
+def test_callback_sees_every_step():
+    seen = []
+    scheduler = DDPMScheduler(8)
+    last = sample_loop(denoise, scheduler, (1, 2, 7), 8, callback=lambda i, t, x: seen.append((i, t, x.clone())))
+    assert [(i, t) for i, t, _ in seen] == [(i, 7 - i) for i in range(8)]
+    assert torch.equal(seen[-1][2], last)
+
+
+def test_one_generator_for_each_of_the_batch():
+    generators = [torch.Generator().manual_seed(seed) for seed in (5, 6)]
+    both = sample_loop(denoise, DDPMScheduler(8), (2, 1, 7), 8, generators)
+    alone = sample_loop(denoise, DDPMScheduler(8), (1, 1, 7), 8, torch.Generator().manual_seed(6))
+    torch.testing.assert_close(both[1:], alone)
+
+
+def test_flow_matching_is_refused():
+    with pytest.raises(UserError, match="FlowMatchEulerDiscreteScheduler"):
+        require_supported(FlowMatchEulerDiscreteScheduler())
