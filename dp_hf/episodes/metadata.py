@@ -46,6 +46,15 @@ class DatasetMeta:
     joint_names: list[str] = field(default_factory=lambda: list(JOINT_NAMES))
     state_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
 
+    @property
+    def action_meaning(self) -> str:
+        """What a row's action is, as a phrase."""
+        if self.action_source == "recorded":
+            return "the command given at this frame"
+        if self.action_offset < 2:
+            return "the next row's state" if self.action_offset else "the row's own state"
+        return f"the state {self.action_offset} rows later"
+
     def save(self, folder: Path) -> None:
         """Writes `folder/meta.json`."""
         text = json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, indent=2)

@@ -10,6 +10,7 @@ from datasets import Features, Image, List, Value
 
 from dp_hf.episodes.format import STATE_DIM
 
+DATA_FOLDER = "data"
 MAX_SHARD_BYTES = 500_000_000
 _ROWS_IN_GROUP = 100
 

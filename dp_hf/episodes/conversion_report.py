@@ -1,0 +1,60 @@
+"""The summary of a conversion, for the person who ran it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.episodes.problems import Problem
+from dp_hf.episodes.units import UnitVerdict
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion did; as text, a summary of some twenty lines and one for everything left out.
+
+    Attributes:
+        output_dir: the dataset folder.
+        meta: of the dataset.
+        unit: the angle unit of the recording, and why.
+        fps_reason: where the rate comes from.
+        image_sizes: (width, height) in pixels, as recorded.
+        gripper_doubt: what speaks against the gripper's range, or None.
+        skipped: (episode name, problem) of every skipped episode.
+        left_out: (episode name, problem) of every frame left out of the others.
+    """
+
+    output_dir: Path
+    meta: DatasetMeta
+    unit: UnitVerdict
+    fps_reason: str
+    image_sizes: list[tuple[int, int]]
+    gripper_doubt: str | None
+    skipped: list[tuple[str, Problem]]
+    left_out: list[tuple[str, Problem]]
+
+    def __str__(self) -> str:
+        meta = self.meta
+        sizes = ", ".join(f"{width}x{height}" for width, height in self.image_sizes)
+        skip = f", one of {meta.frame_skip} frames" if meta.frame_skip > 1 else ""
+        lines = [
+            f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}",
+            f"  angles   recorded in {self.unit.unit}: {self.unit.reason}",
+            f"  rate     {meta.fps:g} rows a second ({self.fps_reason}{skip})",
+            f"  images   {', '.join(meta.camera_names)} ({sizes})",
+            f"  actions  {meta.action_meaning}",
+            "",
+            f"  {'':<32}{'min':>10}{'max':>10}{'mean':>10}{'std':>10}",
+        ]
+        for column, statistics in meta.statistics.items():
+            for index, name in enumerate(meta.state_names):
+                values = "".join(f"{statistics[key][index]:10.2f}" for key in ("min", "max", "mean", "std"))
+                lines.append(f"  {column + ' ' + name:<32}{values}")
+        for problems, what in ((self.skipped, "episodes skipped"), (self.left_out, "frames left out")):
+            if problems:
+                lines += ["", f"{len(problems)} {what}:"]
+                lines += [f"  {name}: {problem}" for name, problem in problems]
+        if self.unit.doubtful:
+            lines += ["", f"warning: the angle unit is doubtful: {self.unit.reason}; state it with --angle_unit"]
+        if self.gripper_doubt:
+            lines += ["", f"warning: {self.gripper_doubt}; state the recorded range with --gripper_range MIN MAX"]
+        return "\n".join(lines)

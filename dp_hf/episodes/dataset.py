@@ -1,0 +1,235 @@
+"""Loads a dataset for training: from its folder, from the Hub, or straight from a folder of episodes."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+from huggingface_hub import snapshot_download
+
+from dp_hf import __version__
+from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
+from dp_hf.episodes.conversion import ActionSource, convert_episodes
+from dp_hf.episodes.find import explore
+from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
+from dp_hf.episodes.parquet import DATA_FOLDER, features_of
+from dp_hf.errors import UserError
+
+_SHARDS = f"{DATA_FOLDER}/train-*.parquet"
+
+
+@overload
+def load_dataset_folder(
+    path: str | os.PathLike, *, streaming: Literal[False] = False, revision: str | None = None
+) -> tuple[datasets.Dataset, DatasetMeta]: ...
+@overload
+def load_dataset_folder(
+    path: str | os.PathLike, *, streaming: Literal[True], revision: str | None = None
+) -> tuple[datasets.IterableDataset, DatasetMeta]: ...
+def load_dataset_folder(
+    path: str | os.PathLike, *, streaming: bool = False, revision: str | None = None
+) -> tuple[Any, DatasetMeta]:
+    """Loads a converted dataset with its description.
+
+    Args:
+        path: a dataset folder, or the id of a dataset repository on the Hub.
+        streaming: read rows as they are asked for, without a copy on the disk.
+        revision: branch, tag or commit of a repository.
+
+    Returns:
+        The rows (a `Dataset`, or an `IterableDataset` when streaming) and the description.
+
+    Raises:
+        UserError: there is no such folder or repository, or it is not a dataset of this format.
+    """
+    if is_hub_id(path):
+        folder = _download(str(path), revision, with_rows=not streaming)
+    else:
+        folder = Path(path)
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
+    meta = DatasetMeta.load(folder)
+    if streaming and is_hub_id(path):
+        dataset = datasets.load_dataset(str(path), split="train", streaming=True, revision=revision)
+    else:
+        dataset = _load_shards(folder, streaming)
+    _check_rows(dataset, meta, path)
+    return dataset, meta
+
+
+def open_data(
+    data_dir: str | os.PathLike,
+    *,
+    frame_skip: int | None = None,
+    action_offset: int | None = None,
+    action_source: ActionSource = "auto",
+    report: Callable[[str], None] = print,
+    **conversion: Any,
+) -> tuple[datasets.Dataset, DatasetMeta]:
+    """Opens whatever a user calls data: a converted folder, a dataset on the Hub, or a folder of episodes.
+
+    Episodes are converted into a cache folder, once for every state of their files; `DP_HF_CACHE` (default
+    `~/.cache/dp_hf`) says where.
+
+    Args:
+        data_dir: folder or repository id.
+        frame_skip: of the recording, whatever the dataset has already skipped; default as the dataset is.
+        action_offset: actions are the states that many rows later, after skipping; default as the dataset is.
+            Recorded actions have none.
+        action_source: "state" replaces recorded actions; "recorded" requires them.
+        report: is given the summary when episodes are converted.
+        conversion: further arguments of `convert_episodes`, for a folder of episodes.
+
+    Returns:
+        The rows and their description.
+
+    Raises:
+        UserError: nothing usable there, or the arguments do not fit the dataset.
+    """
+    folder = Path(data_dir)
+    if not is_hub_id(data_dir) and not (folder / META_FILE).is_file():
+        folder = _converted(folder, conversion, report)
+    elif conversion:
+        raise UserError(f"{data_dir} is converted already: {', '.join(conversion)} cannot be chosen any more")
+    dataset, meta = load_dataset_folder(data_dir if is_hub_id(data_dir) else folder)
+    return resample(dataset, meta, frame_skip, action_offset, action_source)
+
+
+def resample(
+    dataset: datasets.Dataset,
+    meta: DatasetMeta,
+    frame_skip: int | None = None,
+    action_offset: int | None = None,
+    action_source: ActionSource = "auto",
+) -> tuple[datasets.Dataset, DatasetMeta]:
+    """Skips rows and makes actions anew, without touching the images. Arguments as in `open_data`.
+
+    Raises:
+        UserError: the dataset has skipped frames that are asked for, or has no recorded actions.
+    """
+    frame_skip = meta.frame_skip if frame_skip is None else frame_skip
+    action_offset = meta.action_offset if action_offset is None else action_offset
+    source = meta.action_source if action_source == "auto" else action_source
+    if action_offset < 0 or frame_skip < 1 or frame_skip % meta.frame_skip:
+        raise UserError(
+            f"frame_skip {frame_skip} and action_offset {action_offset} do not fit the dataset, which has "
+            f"frame_skip {meta.frame_skip}: give a multiple of it, and an offset of at least 0"
+        )
+    if source == "recorded" and meta.action_source != "recorded":
+        raise UserError(f"the dataset of {meta.source} has no recorded actions: use action_source state")
+    wanted = replace(meta, frame_skip=frame_skip, action_offset=action_offset, action_source=source)
+    if wanted == meta:
+        return dataset, meta
+
+    every = frame_skip // meta.frame_skip
+    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
+    kept, states = [], []
+    actions = np.zeros_like(columns["action"])
+    positions = np.zeros(len(actions), dtype=np.int64)
+    for start, end in zip(starts, [*starts[1:], len(actions)], strict=True):
+        rows = start + kept_frames(end - start, every)
+        if source == "recorded":
+            actions[rows] = actions_from_commands(columns["action"][start:end], every)
+        else:
+            actions[rows] = actions_from_states(columns["state"][start:end], every, action_offset)
+        positions[rows] = np.arange(len(rows))
+        kept.append(rows)
+        states.append(columns["state"][rows])
+    rows = np.concatenate(kept)
+    features = features_of(meta.camera_names)
+    dataset = dataset.remove_columns(["action", "frame_index"])
+    dataset = dataset.add_column("action", list(actions), feature=features["action"])
+    dataset = dataset.add_column("frame_index", positions, feature=features["frame_index"])
+    dataset = dataset.select_columns([*features])
+    statistics = {
+        "state": column_statistics(np.concatenate(states)),
+        "action": column_statistics(actions[rows]),
+    }
+    wanted = replace(wanted, fps=meta.fps / every, num_frames=len(rows), statistics=statistics)
+    return dataset.select(rows) if every > 1 else dataset, wanted
+
+
+def is_hub_id(path: str | os.PathLike) -> bool:
+    """Whether `path` can only be a repository id: `user/name`, and no such folder."""
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", str(path))) and not Path(path).exists()
+
+
+def _download(repo_id: str, revision: str | None, with_rows: bool) -> Path:
+    patterns = [META_FILE, *([_SHARDS] if with_rows else [])]
+    try:
+        return Path(snapshot_download(repo_id, repo_type="dataset", revision=revision, allow_patterns=patterns))
+    except (OSError, ValueError) as error:  # the Hub client's own errors derive from these
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"there is no folder {repo_id}, and no such dataset on the Hub: {reason}") from error
+
+
+def _load_shards(folder: Path, streaming: bool) -> Any:
+    shards = sorted(map(str, folder.glob(_SHARDS)))
+    if not shards:
+        raise UserError(f"{folder} has no {_SHARDS}: convert the recording again")
+    # The Arrow copy of a folder in our cache lies beside it, and is removed with it.
+    cache_dir = f"{folder}-arrow" if folder.is_relative_to(_cache_root()) else None
+    try:
+        return datasets.load_dataset(
+            "parquet",
+            data_files={"train": shards},
+            split="train",
+            streaming=streaming,
+            cache_dir=cache_dir,
+        )
+    except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
+        reason = error.__cause__ or error
+        raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error
+
+
+def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> None:
+    """Raises a UserError unless the rows are what the description says, with all images inside."""
+    for name, feature in features_of(meta.camera_names).items():
+        if dataset.features is None or dataset.features.get(name) != feature:
+            found = None if dataset.features is None else dataset.features.get(name)
+            raise UserError(f"{path}: column {name} is {found}, not {feature}; convert the recording again")
+    if isinstance(dataset, datasets.IterableDataset):
+        return
+    if len(dataset) != meta.num_frames:
+        raise UserError(f"{path} has {len(dataset)} rows, its {META_FILE} says {meta.num_frames}")
+    for camera in meta.camera_names:
+        # An image without bytes would be read from whatever path stands beside it.
+        if any(chunk.field("bytes").null_count for chunk in dataset.data.column(camera).chunks):
+            raise UserError(f"{path}: column {camera} has rows without an embedded image")
+
+
+def _converted(data_dir: Path, conversion: dict[str, Any], report: Callable[[str], None]) -> Path:
+    """The converted copy of a folder of episodes, made unless it exists for the present state of its files."""
+    findings = explore(data_dir)
+    digest = sha256(f"{__version__} {FORMAT_VERSION}".encode())
+    for path in sorted([*findings.markers, *(file for root in findings.episodes for file in root.rglob("*"))]):
+        status = path.lstat()
+        digest.update(
+            f"{path.relative_to(data_dir)} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "replace")
+        )
+    of_folder = sha256(f"{data_dir.resolve()} {sorted(conversion.items())}".encode("utf-8", "replace"))
+    copies = _cache_root() / f"{data_dir.resolve().name}-{of_folder.hexdigest()[:12]}"
+    copy = copies / digest.hexdigest()[:16]
+    copies.mkdir(parents=True, exist_ok=True)
+    with FileLock(copies / ".lock"):
+        if copy.exists():
+            report(f"{data_dir} has not changed since its conversion into {copy}")
+            return copy
+        report(str(convert_episodes(data_dir, copy, **conversion)))
+        for stale in copies.glob("[0-9a-f]*"):
+            if not stale.name.startswith(copy.name):
+                shutil.rmtree(stale, ignore_errors=True)
+    return copy
+
+
+def _cache_root() -> Path:
+    return Path(os.environ.get("DP_HF_CACHE") or Path.home() / ".cache" / "dp_hf") / "datasets"
