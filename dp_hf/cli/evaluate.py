@@ -1,0 +1,132 @@
+"""`dp-hf evaluate`: measure closed-loop success in the simulator, or replay recorded demonstrations."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.environment_arguments import EnvironmentArguments
+from dp_hf.errors import UserError
+
+if TYPE_CHECKING:
+    from dp_hf.simulation.rollouts import MakePolicy, RolloutResult
+
+EXPERT = "expert"
+REPLAY_TARGET = 0.95
+
+
+@dataclass(kw_only=True)
+class Evaluate(EnvironmentArguments):
+    """Measure how often a pipeline stacks the cubes on layouts that were never recorded.
+
+    Writes results.json and a video of rollouts side by side to OUTPUT_DIR, and prints the success of each stage with
+    its 95 % Wilson interval. Exit code of --replay: 1 if fewer than 95 % stack.
+    """
+
+    pipeline: str | None = None
+    """pipeline folder or Hub repository, or "expert" for the expert that records the demonstrations"""
+    replay: Path | None = None
+    """folder of simulated episodes: execute their recorded actions again, open loop, in place of a pipeline"""
+    output_dir: Path = Path("outputs/evaluation")
+    """where results.json and the video go"""
+    episodes: int = 100
+    """rollouts; with --replay the most that are replayed"""
+    seed: int = 0
+    """first layout; the simulator's seed is 2^30 plus this, so it is none of a demonstration"""
+    num_workers: int = 1
+    """processes that run rollouts at the same time"""
+    video: int = 8
+    """rollouts shown in the video; 0 makes none"""
+    video_format: Literal["mp4", "gif"] = "mp4"
+    """format of the video"""
+    cameras: tuple[str, ...] | None = None
+    """of front, side, wrist; default those that the pipeline was trained with"""
+    n_action_steps: int | None = None
+    """control steps (0.1 s) executed of each predicted chunk; default the pipeline's"""
+    temporal_ensemble: float | None = None
+    """predict at every step and average with weights exp(-x * age) for this x, such as 0.01; default off"""
+    num_inference_steps: int | None = None
+    """denoising steps; default the pipeline's"""
+    device: str = "cpu"
+    """torch device of the pipeline, such as cuda"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(evaluate, parse(Evaluate, argv, "evaluate"))
+
+
+def evaluate(arguments: Evaluate) -> int:
+    if arguments.pipeline is not None and arguments.replay is None:
+        return _evaluate(arguments, arguments.pipeline)
+    if arguments.replay is not None and arguments.pipeline is None:
+        return _replay(arguments, arguments.replay)
+    raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
+
+
+def _evaluate(arguments: Evaluate, pipeline: str) -> int:
+    from dp_hf.simulation.rollouts import EVALUATION_SEED, run_rollouts
+
+    make_policy, cameras = _policy(arguments, pipeline)
+    first_seed = EVALUATION_SEED + arguments.seed
+    results = run_rollouts(
+        make_policy,
+        range(first_seed, first_seed + arguments.episodes),
+        arguments.environment(arguments.cameras or cameras),
+        arguments.num_workers,
+        arguments.video,
+        "evaluating",
+    )
+    _write_results(arguments, results)
+    if arguments.video:
+        from dp_hf.simulation.video import write_grid
+
+        path = arguments.output_dir / f"rollouts.{arguments.video_format}"
+        write_grid(results, path)
+        print(f"video: {path}")
+    return 0
+
+
+def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
+    """What acts, and the cameras that it sees."""
+    if pipeline == EXPERT:
+        from dp_hf.simulation.expert import expert_policy
+
+        return expert_policy, ("front",)
+    from dp_hf.simulation.policies import load_pipeline, pipeline_policy
+
+    # Loaded here first, so that a Hub repository is fetched once and not by every worker.
+    names = tuple(load_pipeline(pipeline, arguments.device).policy.config.camera_names)
+    make_policy = partial(
+        pipeline_policy,
+        pipeline=pipeline,
+        n_action_steps=arguments.n_action_steps,
+        temporal_ensemble=arguments.temporal_ensemble,
+        num_inference_steps=arguments.num_inference_steps,
+        device=arguments.device,
+    )
+    return make_policy, names if len(names) > 1 else ("front",)
+
+
+def _replay(arguments: Evaluate, data_dir: Path) -> int:
+    from dp_hf.simulation.replay import replay_episodes
+
+    results = replay_episodes(data_dir, arguments.episodes, arguments.num_workers)
+    _write_results(arguments, results)
+    return 0 if sum(result.stacked for result in results) >= REPLAY_TARGET * len(results) else 1
+
+
+def _write_results(arguments: Evaluate, results: "list[RolloutResult]") -> None:
+    from dp_hf.simulation.evaluation import summarize
+
+    evaluation = summarize(results)
+    print(evaluation)
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    path = arguments.output_dir / "results.json"
+    content = {"arguments": asdict(arguments), **evaluation.to_dict()}
+    unfinished = path.with_suffix(".json.tmp")
+    unfinished.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+    os.replace(unfinished, path)
+    print(f"results: {path}")

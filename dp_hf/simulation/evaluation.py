@@ -1,0 +1,90 @@
+"""Summing up rollouts: staged success rates with confidence intervals, lengths and latencies."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from dp_hf.simulation.environment import STAGES
+from dp_hf.simulation.rollouts import RolloutResult
+
+Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often something happened, with the 95 % Wilson interval of its probability."""
+
+    successes: int
+    trials: int
+    rate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.successes}/{self.trials} = {self.rate:.1%} [{self.low:.1%}, {self.high:.1%}]"
+
+
+def wilson(successes: int, trials: int) -> Rate:
+    """The rate with its Wilson score interval (Wilson 1927); without trials the interval is 0 to 1.
+
+    Raises:
+        ValueError: not 0 <= successes <= trials.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    if trials == 0:
+        return Rate(0, 0, 0.0, 0.0, 1.0)
+    rate = successes / trials
+    centre = (rate + Z95**2 / (2 * trials)) / (1 + Z95**2 / trials)
+    half = Z95 / (1 + Z95**2 / trials) * np.sqrt(rate * (1 - rate) / trials + (Z95 / (2 * trials)) ** 2)
+    # Rounding may leave the rate a hair outside.
+    return Rate(
+        successes,
+        trials,
+        rate,
+        float(min(rate, max(0.0, centre - half))),
+        float(max(rate, min(1.0, centre + half))),
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of many rollouts.
+
+    Attributes:
+        rates: for each of `STAGES`, how many episodes got there.
+        mean_length: control steps of the episodes that stacked; None if none did.
+        latency_p50, latency_p99: seconds of a prediction; None for a policy that does not tell.
+        episodes: seed, length and stages of each.
+    """
+
+    rates: dict[str, Rate]
+    mean_length: float | None
+    latency_p50: float | None
+    latency_p99: float | None
+    episodes: list[dict]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{stage:<8} {rate}" for stage, rate in self.rates.items()]
+        if self.mean_length is not None:
+            lines.append(f"mean length of a success: {self.mean_length:.1f} steps")
+        if self.latency_p50 is not None and self.latency_p99 is not None:
+            lines.append(f"a prediction: p50 {1e3 * self.latency_p50:.1f} ms, p99 {1e3 * self.latency_p99:.1f} ms")
+        return "\n".join(lines)
+
+
+def summarize(results: Sequence[RolloutResult]) -> Evaluation:
+    """Counts stages, lengths and latencies."""
+    lengths = [result.length for result in results if result.stacked]
+    latencies = [seconds for result in results for seconds in result.latencies]
+    return Evaluation(
+        rates={stage: wilson(sum(result.stages[stage] for result in results), len(results)) for stage in STAGES},
+        mean_length=float(np.mean(lengths)) if lengths else None,
+        latency_p50=float(np.quantile(latencies, 0.5)) if latencies else None,
+        latency_p99=float(np.quantile(latencies, 0.99)) if latencies else None,
+        episodes=[{"seed": result.seed, "length": result.length, **result.stages} for result in results],
+    )

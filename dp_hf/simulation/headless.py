@@ -1,0 +1,56 @@
+"""Makes MuJoCo importable and able to render without a display, or says in one sentence what to install."""
+
+import ctypes
+import os
+import sys
+from ctypes.util import find_library
+
+from dp_hf.errors import UserError
+
+ENVIRONMENT_ID = "dp_hf/CubeStacking-v0"
+MAX_EPISODE_STEPS = 150
+
+INSTALL_GL = (
+    "MuJoCo finds no OpenGL to render with: install the Debian packages libegl1 libegl-mesa0 libgl1-mesa-dri, "
+    "or libosmesa6 and set MUJOCO_GL=osmesa"
+)
+
+
+def prepare() -> None:
+    """Chooses the OpenGL library, imports MuJoCo and registers the environment.
+
+    Raises:
+        UserError: a package is missing, or MUJOCO_GL names a library that cannot be loaded.
+    """
+    if sys.platform == "linux":
+        os.environ.setdefault("MUJOCO_GL", find_gl())
+    try:
+        import gymnasium
+        import mujoco  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(f"the simulator needs {error.name}: pip install dp_hf[sim]") from error
+    except Exception as error:  # OpenGL fails in its own ways: AttributeError, RuntimeError, ImportError
+        raise UserError(f"{INSTALL_GL} (MUJOCO_GL={os.environ.get('MUJOCO_GL')}: {error})") from error
+    gymnasium.register(
+        id=ENVIRONMENT_ID,
+        entry_point="dp_hf.simulation.environment:CubeStackingEnv",
+        max_episode_steps=MAX_EPISODE_STEPS,
+    )
+
+
+def find_gl() -> str:
+    """The value for MUJOCO_GL: "egl" where EGL has a device, else "osmesa", else "disable" (physics without images)."""
+    if find_library("EGL") and _num_egl_devices() > 0:
+        return "egl"
+    return "osmesa" if find_library("OSMesa") else "disable"
+
+
+def _num_egl_devices() -> int:
+    egl = ctypes.CDLL(find_library("EGL"))
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    address = egl.eglGetProcAddress(b"eglQueryDevicesEXT")
+    if not address:
+        return 0
+    query_devices = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(address)
+    count = ctypes.c_int(0)
+    return count.value if query_devices(0, None, ctypes.byref(count)) else 0

@@ -1,0 +1,52 @@
+"""A trained pipeline as a policy for rollouts."""
+
+import time
+from functools import cache
+
+import gymnasium
+import numpy as np
+import torch
+
+from dp_hf.pipelines.action_chunking import ActionChunker
+from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+
+
+def pipeline_policy(
+    env: gymnasium.Env,
+    seed: int,
+    pipeline: str,
+    n_action_steps: int | None = None,
+    temporal_ensemble: float | None = None,
+    num_inference_steps: int | None = None,
+    device: str = "cpu",
+) -> "TimedChunker":
+    """The pipeline in a folder or Hub repository; its samples follow from the seed. Arguments as in `ActionChunker`."""
+    return TimedChunker(
+        load_pipeline(pipeline, device),
+        n_action_steps=n_action_steps,
+        temporal_ensemble=temporal_ensemble,
+        num_inference_steps=num_inference_steps,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+@cache
+def load_pipeline(pipeline: str, device: str = "cpu") -> DiffusionPolicyPipeline:
+    """Loads a pipeline once a process."""
+    loaded = DiffusionPolicyPipeline.from_pretrained(pipeline).to(device)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+class TimedChunker(ActionChunker):
+    """An `ActionChunker` that keeps how long each prediction took, in seconds."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.latencies: list[float] = []
+
+    def _predict(self) -> np.ndarray:
+        start = time.perf_counter()
+        chunk = super()._predict()
+        self.latencies.append(time.perf_counter() - start)
+        return chunk

@@ -1,0 +1,149 @@
+"""Records the expert's demonstrations as episode folders; goes on where an earlier run ended."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from dp_hf.episodes.find import find_episodes, find_failure
+from dp_hf.episodes.format import PARTIAL_SUFFIX
+from dp_hf.episodes.writer import EpisodeWriter
+from dp_hf.errors import UserError
+from dp_hf.simulation.environment import CONTROL_HZ
+from dp_hf.simulation.expert import NoisePhases, StackingExpert
+from dp_hf.simulation.parallel import map_in_processes
+from dp_hf.simulation.rollouts import make_environment, rollout
+
+MAX_SEED = 2**20  # demonstrations take the seeds below, evaluation those from EVALUATION_SEED = 2**30
+ORIGIN_FILE = "simulation.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How demonstrations are made.
+
+    Attributes:
+        noise: standard deviation of the expert's joint noise, degrees.
+        noise_phases: when there is noise, see `StackingExpert`.
+        environment: options of `CubeStackingEnv`.
+    """
+
+    noise: float
+    noise_phases: NoisePhases
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a simulated episode can be replayed from; kept as `simulation.json` in its folder."""
+
+    seed: int
+    settings: Settings
+
+    @classmethod
+    def read(cls, episode: Path) -> "Origin":
+        """Reads an episode's origin.
+
+        Raises:
+            UserError: the episode has none, or it is damaged.
+        """
+        path = episode / ORIGIN_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(int(content["seed"]), Settings(**content["settings"]))
+        except FileNotFoundError as error:
+            raise UserError(f"{episode} was not recorded in the simulator: it has no {ORIGIN_FILE}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path} is damaged ({error!r}): move the episode away") from error
+
+
+@dataclass(frozen=True)
+class RecordingReport:
+    """Episodes in the folder when all was done, and how many more failed in this run."""
+
+    num_episodes: int
+    num_recorded: int
+    num_failed: int
+
+
+def record_demonstrations(
+    data_dir: str | Path,
+    num_episodes: int,
+    first_seed: int = 0,
+    noise: float = 0.0,
+    noise_phases: NoisePhases = "all",
+    environment: Mapping[str, Any] | None = None,
+    num_workers: int = 1,
+) -> RecordingReport:
+    """Records until `data_dir` holds `num_episodes` demonstrations that stacked.
+
+    What an earlier run left counts, and seeds that it used are not used again, so a run that was cut off and started
+    again records what one run would have.
+
+    Args:
+        data_dir: folder of episodes; made when absent.
+        num_episodes: demonstrations wanted.
+        first_seed: layouts are those of the seeds from here on.
+        noise, noise_phases: see `StackingExpert`.
+        environment: options of `CubeStackingEnv`.
+        num_workers: processes.
+
+    Raises:
+        UserError: the folder holds episodes of another kind, the seeds ran out, or the expert keeps failing.
+    """
+    settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
+    used, num_done = _find_recorded(Path(data_dir), settings)
+    setup = partial(_Recorder, Path(data_dir), settings)
+    num_recorded = num_failed = 0
+    while (num_missing := num_episodes - num_done - num_recorded) > 0:
+        seeds = list(islice((seed for seed in count(first_seed) if seed not in used), num_missing))
+        if seeds[-1] >= MAX_SEED:
+            raise UserError(f"seeds of demonstrations end at {MAX_SEED - 1}: give a smaller --seed")
+        used.update(seeds)
+        for stacked in map_in_processes(setup, seeds, num_workers, "recording"):
+            num_recorded += stacked
+            num_failed += not stacked
+        if num_failed > num_recorded + 10:
+            raise UserError(f"the expert failed {num_failed} times and stacked {num_recorded} times: give less --noise")
+    return RecordingReport(num_done + num_recorded, num_recorded, num_failed)
+
+
+def _find_recorded(data_dir: Path, settings: Settings) -> tuple[set[int], int]:
+    """The seeds that are used, and how many episodes stacked."""
+    episodes = find_episodes(data_dir) if data_dir.exists() else []
+    origins = [Origin.read(episode) for episode in episodes]
+    for episode, origin in zip(episodes, origins, strict=True):
+        if origin.settings != settings:
+            raise UserError(
+                f"{episode} was recorded with {asdict(origin.settings)}, not with {asdict(settings)}: "
+                "give the same arguments or another --output_dir"
+            )
+    return {origin.seed for origin in origins}, sum(find_failure(episode) is None for episode in episodes)
+
+
+class _Recorder:
+    """One process' share: records the demonstration of a seed and tells whether it stacked."""
+
+    def __init__(self, data_dir: Path, settings: Settings):
+        self.data_dir = data_dir
+        self.settings = settings
+        self.env = make_environment(**settings.environment)
+        self.expert = StackingExpert(self.env, settings.noise, settings.noise_phases)
+
+    def __call__(self, seed: int) -> bool:
+        with EpisodeWriter(self.data_dir) as writer:
+            # Into the unfinished folder, so that no finished episode lacks it.
+            folder = writer.path.with_name(f".{writer.path.name}{PARTIAL_SUFFIX}")
+            origin = json.dumps(asdict(Origin(seed, self.settings)), indent=1)
+            (folder / ORIGIN_FILE).write_text(origin, encoding="utf-8")
+
+            def add_frame(image, state, action):
+                writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
+
+            result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
+            if not result.stacked:
+                writer.fail(f"not stacked after {result.length} steps")
+        return result.stacked

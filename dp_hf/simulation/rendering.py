@@ -1,0 +1,50 @@
+"""Camera images of the simulated scene."""
+
+import mujoco
+import numpy as np
+
+from dp_hf.errors import UserError
+from dp_hf.simulation.headless import INSTALL_GL
+
+
+class CameraRenderer:
+    """Renders named cameras of a model off screen. The OpenGL context is made on the first image.
+
+    Args:
+        model: the scene.
+        image_size: height and width in pixels.
+        shadows: shadows and smoothed edges, about eight times slower on a CPU.
+    """
+
+    def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int], shadows: bool = False):
+        self.model = model
+        self.image_size = image_size
+        self.shadows = shadows
+        self._renderer: mujoco.Renderer | None = None
+
+    def render(self, data: mujoco.MjData, camera: str) -> np.ndarray:
+        """The image of `camera`, uint8 (H, W, 3).
+
+        Raises:
+            UserError: no OpenGL library was found.
+        """
+        if self._renderer is None:
+            self._renderer = self._open()
+        self._renderer.update_scene(data, camera)
+        return self._renderer.render()
+
+    def _open(self) -> mujoco.Renderer:
+        self.model.vis.quality.offsamples = 4 if self.shadows else 0
+        try:
+            renderer = mujoco.Renderer(self.model, *self.image_size)
+        except Exception as error:  # each OpenGL library fails in its own way
+            raise UserError(f"{INSTALL_GL} ({error})") from error
+        flags = renderer.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self.shadows
+        flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        return renderer
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None

@@ -1,0 +1,143 @@
+"""Closed-loop rollouts: one episode, or many over processes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from PIL import Image
+
+from dp_hf.simulation.environment import STAGES
+from dp_hf.simulation.headless import ENVIRONMENT_ID
+from dp_hf.simulation.parallel import map_in_processes
+
+# Demonstrations are recorded on the layouts of smaller seeds, so no policy is measured on one that it was shown.
+EVALUATION_SEED = 2**30
+
+
+class Policy(Protocol):
+    """What acts: `ActionChunker`, `StackingExpert`, `RecordedActions`."""
+
+    def reset(self) -> None:
+        """Called when an episode has begun."""
+
+    def __call__(self, image: Any, state: np.ndarray) -> np.ndarray:
+        """The next action (7,); `image` is an array (H, W, 3), a dict of them for several cameras, or None."""
+
+
+MakePolicy = Callable[[gymnasium.Env, int], Policy]
+
+
+@dataclass
+class RolloutResult:
+    """What came of one episode.
+
+    Attributes:
+        seed: of the layout.
+        length: control steps.
+        stages: which of `STAGES` happened.
+        latencies: seconds that each prediction took, where the policy keeps them in an attribute `latencies`.
+        frames: images of the first camera at half size, uint8 (H, W, 3), if asked for.
+    """
+
+    seed: int
+    length: int
+    stages: dict[str, bool]
+    latencies: list[float] = field(default_factory=list)
+    frames: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def stacked(self) -> bool:
+        return self.stages["stacked"]
+
+
+def make_environment(**options: Any) -> gymnasium.Env:
+    """The registered environment with its step limit; `options` as in `CubeStackingEnv`."""
+    return gymnasium.make(ENVIRONMENT_ID, disable_env_checker=True, **options)
+
+
+def rollout(
+    env: gymnasium.Env,
+    policy: Policy,
+    seed: int,
+    execute: Callable[[np.ndarray], np.ndarray] | None = None,
+    on_step: Callable[[Any, np.ndarray, np.ndarray], None] | None = None,
+) -> RolloutResult:
+    """Runs one episode to its end.
+
+    Args:
+        env: from `make_environment`.
+        policy: chooses the actions.
+        seed: chooses the layout.
+        execute: turns the policy's action into the one that is executed; default the same.
+        on_step: called before every step with the image(s), the state (7,) and the policy's action (7,).
+    """
+    observation, info = env.reset(seed=seed)
+    policy.reset()
+    length, done = 0, False
+    while not done:
+        image, state = split_observation(observation)
+        action = policy(image, state)
+        if on_step is not None:
+            on_step(image, state, action)
+        observation, _, terminated, truncated, info = env.step(execute(action) if execute else action)
+        length += 1
+        done = terminated or truncated
+    stages = {name: info[name] for name in STAGES}
+    return RolloutResult(seed, length, stages, list(getattr(policy, "latencies", ())))
+
+
+def split_observation(observation: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray]:
+    """Image(s) as policies take them, and the state (7,)."""
+    images = {key: value for key, value in observation.items() if key != "state"}
+    return images.get("image", images or None), observation["state"]
+
+
+def run_rollouts(
+    make_policy: MakePolicy,
+    seeds: Iterable[int],
+    environment: Mapping[str, Any] | None = None,
+    num_workers: int = 1,
+    num_videos: int = 0,
+    description: str = "rollouts",
+) -> list[RolloutResult]:
+    """Runs an episode for each seed.
+
+    Args:
+        make_policy: called with the environment and the seed for every episode; for several workers it must be a
+            function of a module, or a `functools.partial` of one.
+        environment: options of `CubeStackingEnv`.
+        num_workers: processes; 1 runs in this one.
+        num_videos: how many of the first seeds keep their frames.
+
+    Returns:
+        The results in the order of the seeds.
+    """
+    seeds = list(seeds)
+    tasks = [(seed, index < num_videos) for index, seed in enumerate(seeds)]
+    setup = partial(_Rollouts, make_policy, dict(environment or {}))
+    results = {result.seed: result for result in map_in_processes(setup, tasks, num_workers, description)}
+    return [results[seed] for seed in seeds]
+
+
+class _Rollouts:
+    """One process' share: an environment that is made once."""
+
+    def __init__(self, make_policy: MakePolicy, environment: dict[str, Any]):
+        self.env = make_environment(**environment)
+        self.make_policy = make_policy
+
+    def __call__(self, task: tuple[int, bool]) -> RolloutResult:
+        seed, keep_frames = task
+        frames: list[np.ndarray] = []
+
+        def keep_frame(image, state, action):
+            first = next(iter(image.values())) if isinstance(image, Mapping) else image
+            frames.append(np.asarray(Image.fromarray(first).reduce(2)))
+
+        policy = self.make_policy(self.env, seed)
+        result = rollout(self.env, policy, seed, on_step=keep_frame if keep_frames else None)
+        result.frames = frames
+        return result

@@ -1,0 +1,55 @@
+"""Rollouts side by side in one video."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from dp_hf.simulation.environment import CONTROL_HZ
+from dp_hf.simulation.rollouts import RolloutResult
+
+BORDER = 4  # pixels
+RUNNING, SUCCESS, FAILURE = (70, 74, 80), (46, 170, 90), (205, 60, 50)
+
+
+def write_grid(results: Sequence[RolloutResult], path: str | Path, num_columns: int = 4) -> None:
+    """Writes the rollouts that kept their frames as a grid, in real time.
+
+    Each stays on its last frame, framed green if it stacked and red if not, until all have ended.
+
+    Args:
+        results: rollouts of one image size.
+        path: a .mp4 or .gif file.
+        num_columns: rollouts in a row.
+    """
+    results = [result for result in results if result.frames]
+    if not results:
+        raise ValueError("no rollout kept its frames")
+    num_frames = max(len(result.frames) for result in results) + CONTROL_HZ
+    num_columns = min(num_columns, len(results))
+    num_rows = math.ceil(len(results) / num_columns)
+    blank = np.zeros_like(_tile(results[0], 0))
+    grid = []
+    for step in range(num_frames):
+        tiles = [_tile(result, step) for result in results]
+        tiles += [blank] * (num_rows * num_columns - len(tiles))
+        rows = [np.hstack(tiles[row * num_columns : (row + 1) * num_columns]) for row in range(num_rows)]
+        grid.append(np.vstack(rows))
+    if Path(path).suffix == ".gif":
+        iio.imwrite(path, grid, duration=1000 / CONTROL_HZ, loop=0)
+    else:
+        iio.imwrite(path, grid, fps=CONTROL_HZ, codec="libx264", macro_block_size=2)
+
+
+def _tile(result: RolloutResult, step: int) -> np.ndarray:
+    """The frame of one rollout at a step, with a border in the colour of its outcome."""
+    last = len(result.frames) - 1
+    color = RUNNING if step <= last else SUCCESS if result.stacked else FAILURE
+    frame = result.frames[min(step, last)]
+    height, width, _ = frame.shape
+    tile = np.empty((height + 2 * BORDER, width + 2 * BORDER, 3), np.uint8)
+    tile[:] = color
+    tile[BORDER:-BORDER, BORDER:-BORDER] = frame
+    return tile
