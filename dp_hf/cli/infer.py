@@ -1,0 +1,172 @@
+"""`dp-hf infer`: the action for an image, or predicted against recorded actions for every frame of an episode."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dp_hf.cli.arguments import parse, run
+from dp_hf.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dp_hf import DiffusionPolicyPipeline
+
+
+@dataclass
+class InferArguments:
+    """Predicts with a trained pipeline: the action for one image, or a comparison over a recorded episode."""
+
+    pipeline: str
+    """Folder of a pipeline, or its repository id on the Hub."""
+    image: list[Path] | None = None
+    """Image file; for a policy with several cameras one for each, in the order of its camera_names."""
+    state: list[float] | None = None
+    """With --image, for a policy with proprioception: six joint angles in degrees and the gripper, 0 to 100."""
+    episode: Path | None = None
+    """Folder of a recorded episode (or of several): every frame is predicted and compared with the recording."""
+    action_offset: int = 1
+    """With --episode: the recorded action is the state this many (kept) frames later; 0 for a policy that was trained
+    with 0. Recorded commands, where the episode has them, are used in its place."""
+    num_inference_steps: int | None = None
+    """Denoising steps; by default the pipeline's own number."""
+    batch_size: int = 32
+    """Frames predicted at once."""
+    seed: int = 0
+    """Seed of the noise that the samples start from."""
+    device: str | None = None
+    """PyTorch device; by default a GPU where there is one."""
+    output_dir: Path = Path("outputs/inference")
+    """Folder for predictions.json and predictions.png of an episode."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(infer, parse(InferArguments, argv, "infer"))
+
+
+def infer(arguments: InferArguments) -> None:
+    if (arguments.image is None) == (arguments.episode is None):
+        raise UserError("give either --image FILE or --episode DIR")
+    import torch
+
+    from dp_hf import DiffusionPolicyPipeline
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.pipeline).to(device)
+    if arguments.episode is None:
+        infer_image(pipeline, arguments)
+    else:
+        infer_episode(pipeline, arguments.episode, arguments)
+
+
+def infer_image(pipeline: "DiffusionPolicyPipeline", arguments: InferArguments) -> None:
+    """Prints the chunk of actions, one row an action."""
+    import torch
+
+    cameras = pipeline.policy.config.camera_names
+    files = arguments.image or []
+    if len(files) != len(cameras):
+        raise UserError(f"this policy sees {len(cameras)} cameras ({', '.join(cameras)}); got {len(files)} images")
+    actions = pipeline(
+        dict(zip(cameras, files, strict=True)),
+        state=arguments.state,
+        num_inference_steps=arguments.num_inference_steps,
+        generator=torch.Generator().manual_seed(arguments.seed),
+    ).actions[0]
+    names = state_labels(pipeline.policy.config.action_dim)
+    print("step  " + "  ".join(f"{name:>8}" for name in names))
+    for step, action in enumerate(actions):
+        print(f"{step:>4}  " + "  ".join(f"{value:8.2f}" for value in action))
+    print("joints in degrees, gripper 0 (closed) to 100 (open)")
+
+
+def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments: InferArguments) -> None:
+    """Prints the error for each joint; writes all predictions and a plot of them."""
+    import numpy as np
+
+    from dp_hf.episodes.dataset import open_data, resample
+
+    dataset, meta = open_data(episode, report=lambda summary: None)
+    # The policy's rate says which of the recorded frames it was trained on.
+    frame_skip = max(1, round(meta.fps / pipeline.policy.config.fps)) * meta.frame_skip
+    dataset, meta = resample(dataset, meta, frame_skip, arguments.action_offset)
+    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    chunks = predict_rows(pipeline, dataset, columns, arguments)
+
+    names = state_labels(chunks.shape[-1])
+    error = np.abs(chunks[:, 0] - columns["action"])
+    print(f"{len(chunks)} frames at {meta.fps:g} a second, first action of each prediction against the recording:")
+    print(f"{'':>8}  {'mean':>8}  {'p95':>8}  {'max':>8}")
+    for name, column in zip(names, error.T, strict=True):
+        unit = "points" if name == "gripper" else "degrees"
+        print(f"{name:>8}  {column.mean():8.2f}  {np.percentile(column, 95):8.2f}  {column.max():8.2f}  {unit}")
+
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    result = {
+        "pipeline": arguments.pipeline,
+        "episode": str(episode),
+        "names": names,
+        "fps": meta.fps,
+        "mean_absolute_error": dict(zip(names, error.mean(0).tolist(), strict=True)),
+        "recorded": columns["action"].tolist(),
+        "predicted": chunks.tolist(),
+    }
+    (arguments.output_dir / "predictions.json").write_text(json.dumps(result), encoding="utf-8")
+    plot_predictions(columns["action"], chunks, names, meta.fps, arguments.output_dir / "predictions.png")
+    print(f"wrote {arguments.output_dir}/predictions.json and predictions.png")
+
+
+def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) -> "np.ndarray":
+    """Chunks (rows, horizon, action_dim) for every row of a dataset; a history never reaches into another episode."""
+    import numpy as np
+    import torch
+    from tqdm import tqdm
+
+    config = pipeline.policy.config
+    generator = torch.Generator().manual_seed(arguments.seed)
+    starts = np.maximum.accumulate(np.where(np.diff(columns["episode_index"], prepend=-1), np.arange(len(dataset)), 0))
+    chunks = []
+    for start in tqdm(range(0, len(dataset), arguments.batch_size), "Predicting", unit="batch", delay=1):
+        rows = np.arange(start, min(start + arguments.batch_size, len(dataset)))
+        history = rows[:, None] - np.arange(config.n_obs_steps)[::-1]
+        history = np.maximum(history, starts[rows, None])
+        frames = [[{name: dataset[int(i)][name] for name in config.camera_names} for i in row] for row in history]
+        chunks.append(
+            pipeline(
+                frames,
+                state=columns["state"][history],
+                num_inference_steps=arguments.num_inference_steps,
+                generator=generator,
+            ).actions
+        )
+    return np.concatenate(chunks)
+
+
+def plot_predictions(recorded, chunks, names: list[str], fps: float, file: Path) -> None:
+    """One panel a dimension: the recording, the first predicted actions, and thinly the rest of each chunk."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot as plt
+
+    seconds = np.arange(len(recorded)) / fps
+    figure, axes = plt.subplots(len(names), 1, figsize=(9, 1.7 * len(names)), sharex=True, layout="constrained")
+    for dim, (axis, name) in enumerate(zip(axes, names, strict=True)):
+        for start in range(0, len(chunks), max(1, chunks.shape[1] // 2)):
+            ahead = np.arange(start, start + chunks.shape[1]) / fps
+            axis.plot(ahead, chunks[start, :, dim], color="tab:orange", alpha=0.35, linewidth=0.8)
+        axis.plot(seconds, recorded[:, dim], color="black", linewidth=1.4, label="recorded")
+        axis.plot(seconds, chunks[:, 0, dim], color="tab:orange", linewidth=1.2, label="predicted")
+        axis.set_ylabel(f"{name}\n({'0..100' if name == 'gripper' else 'deg'})")
+        axis.grid(alpha=0.3)
+    axes[0].legend(loc="upper right", ncols=2, fontsize="small")
+    axes[-1].set_xlabel("seconds")
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def state_labels(dim: int) -> list[str]:
+    """Short names for tables and plots: J1 to J6 and gripper."""
+    return [f"J{joint}" for joint in range(1, dim)] + ["gripper"]

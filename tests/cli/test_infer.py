@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dp_hf.cli.infer import main
+from dp_hf.episodes.writer import EpisodeWriter
+
+
+@pytest.fixture
+def episode(tmp_path, frame):
+    with EpisodeWriter(tmp_path / "recording") as writer:
+        for step in range(12):
+            writer.add_frame(np.roll(frame, step, axis=1), np.arange(7) + step)
+    return writer.path
+
+
+def test_image(make_pipeline, frame, tmp_path, capsys):
+    make_pipeline(horizon=2, use_proprioception=True).save_pretrained(tmp_path / "pipeline")
+    Image.fromarray(frame).save(tmp_path / "frame.png")
+    call = ["--pipeline", str(tmp_path / "pipeline"), "--image", str(tmp_path / "frame.png")]
+    assert main([*call, "--state", *["1", "2", "3", "4", "5", "6", "70"]]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["step", "J1", "J2", "J3", "J4", "J5", "J6", "gripper"]
+    assert [row[0] for row in rows[1:3]] == ["0", "1"]
+    assert all(abs(float(value)) <= 161 for row in rows[1:3] for value in row[1:])
+    assert main(call) == 2
+    assert "state" in capsys.readouterr().err
+
+
+def test_episode(make_pipeline, episode, tmp_path, capsys):
+    make_pipeline(n_obs_steps=2, horizon=3, use_proprioception=True, fps=5.0).save_pretrained(tmp_path / "pipeline")
+    output = tmp_path / "out"
+    call = ["--pipeline", str(tmp_path / "pipeline"), "--episode", str(episode), "--output_dir", str(output)]
+    assert main(call) == 0
+    result = json.loads((output / "predictions.json").read_text())
+    # The policy acts 5 times a second, the recording has 10 frames a second: every second frame.
+    assert np.shape(result["predicted"]) == (6, 3, 7)
+    np.testing.assert_allclose(np.array(result["recorded"])[:, 0], [2, 4, 6, 8, 10, 10])
+    error = np.abs(np.array(result["predicted"])[:, 0] - result["recorded"]).mean(0)
+    np.testing.assert_allclose(list(result["mean_absolute_error"].values()), error, rtol=1e-5)
+    assert Image.open(output / "predictions.png").size[1] > 1000
+    assert f"{error[0]:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", [[], ["--image", "a.png", "--episode", "b"]])
+def test_neither_or_both_are_refused(what, capsys):
+    assert main(["--pipeline", "x", *what]) == 2
+    assert "either --image" in capsys.readouterr().err
+
+
+def test_a_missing_episode_is_named(make_pipeline, tmp_path, capsys):
+    make_pipeline().save_pretrained(tmp_path / "pipeline")
+    assert main(["--pipeline", str(tmp_path / "pipeline"), "--episode", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
