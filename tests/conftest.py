@@ -14,6 +14,7 @@ import pytest
 def private_cache(tmp_path, monkeypatch):
     """No test reads or fills the user's caches."""
     monkeypatch.setenv("DP_HF_CACHE", str(tmp_path / "dp_hf_cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets_cache"))
 
 
 @pytest.fixture
@@ -47,3 +48,28 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real recordings beside the checkout")
     return folder
+
+
+@pytest.fixture
+def record_episode():
+    """A function that records an episode of a moving arm in degrees: `record_episode(data_dir, name, num_frames=8)`.
+
+    Frame i of seed s has its own image and state, so rows can be told apart; returns the episode's folder.
+    """
+    from dp_hf.episodes.writer import EpisodeWriter
+
+    def record(data_dir, name=None, num_frames=8, seed=0, cameras=None, with_actions=False, fps=None):
+        rng = np.random.default_rng(seed)
+        with EpisodeWriter(data_dir, name) as writer:
+            for index in range(num_frames):
+                image = rng.integers(0, 256, (24, 42, 3), dtype=np.uint8)
+                state = np.array([*rng.uniform(-150, 150, 6), rng.uniform(0, 100)], dtype=np.float32)
+                writer.add_frame(
+                    image if cameras is None else {camera: image for camera in cameras},
+                    state,
+                    action=state + 1 if with_actions else None,
+                    timestamp=100 + index / fps if fps else None,
+                )
+        return writer.path
+
+    return record

@@ -34,6 +34,8 @@ def read_image(path: Path) -> ImageFile | str:
             size, mode = image.size, image.mode
             if size[0] * size[1] > _MAX_PIXELS:
                 return f"{path.name} has {size[0]}x{size[1]} pixels, more than {_MAX_PIXELS}"
+            image.verify()  # checksums and a proper end, which decoding alone does not ask for
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.load()
     except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, zlib.error and others
         reason = "not a PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else error
