@@ -10,6 +10,9 @@ COMMANDS = {
     "train": "train a diffusion policy",
     "infer": "predict the action for an image, or for every frame of an episode",
     "evaluate": "measure closed-loop success in the simulator",
+    "import-checkpoint": "turn a .pth checkpoint of the reference into a pipeline, or back",
+    "inspect-checkpoint": "print what a checkpoint holds",
+    "report": "write a page about a training run and its evaluation",
     "push-to-hub": "upload a pipeline or a dataset to the Hugging Face Hub",
 }
 

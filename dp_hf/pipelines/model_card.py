@@ -54,8 +54,8 @@ def add_rollouts(card: str, results: Mapping[str, Any]) -> str:
     """The card with a table of closed-loop success, in the place of an earlier one.
 
     Args:
-        results: the `results.json` of an evaluation: `num_episodes`, and `rates` by stage, each with `rate`, `low` and
-            `high` in 0..1.
+        results: the `results.json` of an evaluation: `rates` by stage, each with `trials`, and `rate`, `low` and `high`
+            in 0..1.
     """
     rows = [
         f"| {stage} | {rate['rate']:.0%} | {rate['low']:.0%} to {rate['high']:.0%} |"
@@ -65,7 +65,7 @@ def add_rollouts(card: str, results: Mapping[str, Any]) -> str:
         [
             ROLLOUTS_HEADING,
             "",
-            f"In simulation, over {results['num_episodes']} layouts that no demonstration showed:",
+            f"In simulation, over {next(iter(results['rates'].values()))['trials']} layouts that no demonstration showed:",
             "",
             "| stage | success | 95 % interval |",
             "| --- | --- | --- |",

@@ -62,7 +62,7 @@ def test_pushed_pipeline_loads_by_id_and_acts_the_same(hub, client, make_pipelin
 
 def test_private_branch_and_results_on_the_card(hub, client, make_pipeline, tmp_path):
     make_pipeline().save_pretrained(tmp_path / "pipeline")
-    results = {"num_episodes": 20, "rates": {"stack": {"rate": 0.85, "low": 0.64, "high": 0.95}}}
+    results = {"rates": {"stack": {"trials": 20, "rate": 0.85, "low": 0.64, "high": 0.95}}}
     (tmp_path / "results.json").write_text(json.dumps(results))
     push = ["-m", "dp_hf.cli.main", "push-to-hub", "--path", str(tmp_path / "pipeline"), "--repo_id", "me/private"]
     client(*push, "--private", "True", "--revision", "trial", "--results", str(tmp_path / "results.json"))

@@ -1,0 +1,76 @@
+"""`dp-hf report`: one page about a run: how often it stacks, how it looks, how it learned, what made it."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dp_hf.cli.arguments import parse, run
+from dp_hf.errors import UserError
+
+TEMPLATE = Path(__file__).with_name("report_template.html")
+MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
+
+
+@dataclass
+class ReportArguments:
+    """Writes a self-contained HTML page from a training run and its evaluation, and prints the success."""
+
+    training: Path
+    """Output folder of `dp-hf train`: train_config.yaml, metrics.jsonl, curves.png."""
+    evaluation: Path
+    """Output folder of `dp-hf evaluate`: results.json and the video."""
+    dataset: Path | None = None
+    """Converted dataset the policy was trained on: meta.json."""
+    output: Path = Path("report.html")
+    """The page."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(report, parse(ReportArguments, argv, "report"))
+
+
+def report(arguments: ReportArguments) -> None:
+    import yaml
+    from jinja2 import Environment
+
+    results = json.loads(read(arguments.evaluation / "results.json"))
+    video = next((p for suffix in (".mp4", ".gif") for p in sorted(arguments.evaluation.glob(f"*{suffix}"))), None)
+    metrics = [json.loads(line) for line in read(arguments.training / "metrics.jsonl").splitlines()]
+    final = {name: value for row in metrics for name, value in row.items()}
+    page = (
+        Environment(autoescape=True)
+        .from_string(TEMPLATE.read_text(encoding="utf-8"))
+        .render(
+            rates=results["rates"],
+            stacked=results["rates"]["stacked"],
+            results=results,
+            video=video and embed(video),
+            video_is_image=video is not None and video.suffix == ".gif",
+            curves=embed(arguments.training / "curves.png"),
+            final={name: value for name, value in final.items() if isinstance(value, (int, float))},
+            config=yaml.safe_load(read(arguments.training / "train_config.yaml")),
+            meta=json.loads(read(arguments.dataset / "meta.json")) if arguments.dataset else None,
+            training=arguments.training,
+        )
+    )
+    unfinished = arguments.output.with_suffix(".html.tmp")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(arguments.output)
+    stacked = results["rates"]["stacked"]
+    print(f"report: {arguments.output}")
+    print(f"The policy stacked {stacked['successes']} of {stacked['trials']} cubes.")
+
+
+def read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); run training and evaluation first") from error
+
+
+def embed(file: Path) -> str:
+    """The file as a data address, so that the page is one file."""
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; run training and evaluation first")
+    return f"data:{MEDIA_TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}"
