@@ -44,6 +44,7 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
         use_proprioception: whether the denoiser sees the state.
         denoiser: `mlp` (the reference), `mlp_layernorm` or `unet1d`.
         hidden_dim, num_mlp_layers, dropout, time_embed_dim, time_hidden_ratio: of the MLPs.
+        activation: of `mlp`.
         down_dims: channels of the U-Net's levels.
         fps: actions per second of the data, for whoever executes the chunk.
     """
@@ -70,6 +71,7 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
         dropout: float = 0.1,
         time_embed_dim: int = 64,
         time_hidden_ratio: int = 2,
+        activation: Literal["relu", "mish"] = "relu",
         down_dims: tuple[int, ...] = (64, 128, 256),
         fps: float = 10.0,
     ):
@@ -89,6 +91,7 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
             )
         elif denoiser in ("mlp", "mlp_layernorm"):
             denoiser_class = MLPDenoiser if denoiser == "mlp" else LayerNormMLPDenoiser
+            kwargs = {"activation": activation} if denoiser == "mlp" else {}
             self.denoising_network = denoiser_class(
                 action_dim,
                 horizon,
@@ -98,6 +101,7 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
                 dropout,
                 time_embed_dim,
                 time_hidden_ratio,
+                **kwargs,
             )
         else:
             raise UserError(f"denoiser is mlp, mlp_layernorm or unet1d; got {denoiser!r}")

@@ -1,0 +1,112 @@
+"""`dp-hf import-checkpoint`: a `.pth` checkpoint of the reference to a pipeline, or back."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from dp_hf.cli.arguments import parse, run
+
+# Beside an imported pipeline: what its checkpoint held besides the weights, so that an export has it again.
+RECORD_FILE = "reference_checkpoint.json"
+
+
+@dataclass
+class ImportCheckpoint:
+    """Turn a .pth checkpoint of the reference into a pipeline, or with --export a pipeline into such a checkpoint.
+
+    Sizes are read off the tensors. Nothing in the file is run; a file that asks for it is refused.
+    """
+
+    source: tyro.conf.Positional[Path]
+    """checkpoint file (.pth); with --export the folder of a pipeline"""
+    output: tyro.conf.Positional[Path]
+    """folder of the new pipeline; with --export the new .pth file; must not exist"""
+    export: bool = False
+    """write a .pth from a pipeline: one camera, horizon 1, no proprioception, ResNet-34, MLP, identity normalization"""
+    activation: Literal["relu", "mish"] = "relu"
+    """activation of a checkpoint in the older layout (image_encoder.*, mlp.*), which its tensors do not tell"""
+    input_order: Literal["action_image_time", "action_time_image"] = "action_image_time"
+    """order of the inputs of the older layout's MLP, which its tensors do not tell"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(convert, parse(ImportCheckpoint, argv, "import-checkpoint"))
+
+
+def convert(arguments: ImportCheckpoint) -> None:
+    from dp_hf.errors import UserError
+
+    if arguments.output.exists():
+        raise UserError(f"{arguments.output} exists: give another output, or move it away")
+    (export_pipeline if arguments.export else import_file)(arguments)
+
+
+def import_file(arguments: ImportCheckpoint) -> None:
+    from dp_hf.files import folder_written_beside
+    from dp_hf.models.legacy_checkpoint import import_policy, import_scheduler, read_checkpoint
+    from dp_hf.models.normalizer import Normalizer
+    from dp_hf.pipelines.model_card import render_model_card
+    from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+
+    checkpoint = read_checkpoint(arguments.source)
+    policy = import_policy(checkpoint, arguments.activation, arguments.input_order)
+    normalizer = Normalizer("identity", policy.config.state_dim, policy.config.action_dim)
+    pipeline = DiffusionPolicyPipeline(policy, import_scheduler(checkpoint), normalizer)
+    known = {"epochs": checkpoint.metrics.get("epoch"), "config": checkpoint.arguments}
+    pipeline.model_card = render_model_card(pipeline, {name: value for name, value in known.items() if value})
+    record = {
+        "file": checkpoint.path.name,
+        "backbone_is_indexed": checkpoint.backbone_is_indexed,
+        "input_order": arguments.input_order,
+        "metrics": checkpoint.metrics,
+        "arguments": checkpoint.arguments,
+    }
+    with folder_written_beside(arguments.output) as folder:
+        pipeline.save_pretrained(folder)
+        (folder / RECORD_FILE).write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+
+    config = policy.config
+    print(f"imported {arguments.source} ({config.denoiser} layout) to {arguments.output}")
+    if config.denoiser == "mlp":
+        print(
+            f"its activation is taken to be {arguments.activation} and its input order {arguments.input_order}: "
+            "the file does not tell; see --activation and --input_order",
+            file=sys.stderr,
+        )
+
+
+def export_pipeline(arguments: ImportCheckpoint) -> None:
+    from dp_hf.errors import UserError
+    from dp_hf.models.legacy_checkpoint import export_checkpoint
+    from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+
+    if not arguments.source.is_dir():
+        raise UserError(f"{arguments.source}: no such folder; --export takes the folder of a pipeline")
+    pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.source)
+    record = read_record(arguments.source)
+    export_checkpoint(
+        arguments.output,
+        pipeline.policy,
+        pipeline.scheduler,
+        pipeline.normalizer,
+        record.get("arguments"),
+        record.get("metrics"),
+        record.get("backbone_is_indexed"),
+        record.get("input_order", arguments.input_order),
+    )
+    print(f"exported {arguments.source} to {arguments.output}")
+
+
+def read_record(pipeline: Path) -> dict:
+    """What an import noted in a pipeline's folder; empty where the pipeline was not imported."""
+    from dp_hf.errors import UserError
+
+    file = pipeline / RECORD_FILE
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{file}: not valid JSON ({error}); restore or remove it") from error
