@@ -80,7 +80,9 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
             raise UserError(f"n_action_steps is 1 to horizon ({horizon}); got {n_action_steps}")
         if freeze_image_encoder and num_keypoints is not None:
             raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
-        self.encoder = ImageEncoder(image_encoder, tuple(image_size), pooling, num_keypoints, feature_layer)
+        self.encoder = ImageEncoder(
+            image_encoder, (image_size[0], image_size[1]), pooling, num_keypoints, feature_layer
+        )
         if freeze_image_encoder:
             self.encoder.requires_grad_(False).eval()
         observation_dim = self.encoder.feature_dim * len(camera_names) * n_obs_steps
