@@ -1,0 +1,1 @@
+"""Training: configuration, windows of frames, caches, the training loop, checkpoints and validation."""

@@ -1,0 +1,110 @@
+"""Where training takes what the policy sees: images decoded live, resized images on disk, or encoder features on disk.
+
+A frozen encoder that sees unchanged images gives the same features in every epoch, so they are computed once; with
+augmentation, several variants of each frame are. Where the encoder learns, the resized images are kept instead.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import datasets
+import numpy as np
+import torch
+
+from dp_hf.models.image_processor import preprocess_image
+from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.training.augmentation import augment_images
+from dp_hf.training.config import TrainConfig
+from dp_hf.training.row_cache import (
+    CachedRows,
+    build_once,
+    cache_folder,
+    digest_images,
+    digest_module,
+    digest_of,
+    digest_preprocessing,
+)
+from dp_hf.training.windows import Observations
+
+BUILD_BATCH = 32
+
+
+class LiveImages:
+    """Images (..., n_cameras, 3, H, W) uint8, decoded and resized when they are asked for."""
+
+    name = "images"
+
+    def __init__(self, dataset: datasets.Dataset, camera_names: tuple[str, ...], image_size: tuple[int, int]):
+        self.dataset = dataset.select_columns(list(camera_names))
+        self.camera_names, self.image_size = camera_names, image_size
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        unique, inverse = rows.unique(return_inverse=True)
+        columns = self.dataset[unique.tolist()]
+        cameras = [
+            torch.stack([preprocess_image(image, self.image_size) for image in columns[name]])
+            for name in self.camera_names
+        ]
+        return torch.stack(cameras, dim=1)[inverse]
+
+
+def open_observations(
+    dataset: datasets.Dataset, policy: DiffusionPolicyModel, config: TrainConfig, device: torch.device
+) -> Observations:
+    """The fastest source of what the policy sees that `config` allows; builds its cache where there is none.
+
+    Args:
+        policy: on `device`.
+    """
+    cameras, image_size = tuple(policy.config.camera_names), tuple(policy.config.image_size)
+    live = LiveImages(dataset, cameras, image_size)
+    if config.cache == "none":
+        return live
+    folder = cache_folder(config.cache_dir)
+    key = digest_of(digest_images(dataset, cameras), digest_preprocessing(image_size))
+    frozen = policy.config.freeze_image_encoder
+    if not frozen or (config.augments_images and config.cached_augmentations == 0):
+        shape = (len(dataset), len(cameras), 3, *image_size)
+        batches = (images.numpy() for images in _all_images(live))
+        path = build_once(folder / "images" / f"{key}.npy", batches, shape, "uint8", "Caching images")
+        return CachedRows("images", path)
+
+    variants = config.cached_augmentations if config.augments_images else 0
+    key = digest_of(key, digest_module(policy.encoder), device.type)
+    if variants:
+        key = digest_of(key, variants, config.random_shift, config.color_jitter)
+    shape = (len(dataset), 1 + variants, policy.encoder.feature_dim * len(cameras))
+    batches = _encode_variants(live, policy, config, variants, device)
+    path = build_once(folder / "features" / f"{key}.npy", batches, shape, "float32", "Encoding images")
+    return CachedRows("image_features", path)
+
+
+def _all_images(live: LiveImages) -> Iterator[torch.Tensor]:
+    """Batches of all images in order, decoded by threads a few batches ahead."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque[Future] = deque()
+        for rows in torch.arange(len(live.dataset)).split(BUILD_BATCH):
+            pending.append(pool.submit(live.__getitem__, rows))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+@torch.no_grad()
+def _encode_variants(
+    live: LiveImages, policy: DiffusionPolicyModel, config: TrainConfig, variants: int, device: torch.device
+) -> Iterator[np.ndarray]:
+    """Batches of features (B, 1 + variants, F): of the image as it is, then of augmented ones."""
+    policy.eval()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        for images in _all_images(live):
+            images = images.to(device).unsqueeze(1)
+            seen = [images]
+            seen += [augment_images(images, config.random_shift, config.color_jitter) for _ in range(variants)]
+            features = torch.cat([policy.encode_images(variant) for variant in seen], dim=1)
+            yield features.float().cpu().numpy()

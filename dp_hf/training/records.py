@@ -1,0 +1,126 @@
+"""The record of a run: progress bar, trackers, `metrics.jsonl` (an object a line), and `curves.png` drawn from it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from dp_hf.training.checkpoints import Progress
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Records:
+    """Writes down how a run goes; every process has one, the main process writes.
+
+    After a resume, rows that the checkpoint does not know are removed: they are written again.
+    """
+
+    def __init__(self, accelerator: Accelerator, folder: Path, progress: Progress, num_steps: int, log_interval: int):
+        self.accelerator, self.folder, self.progress, self.log_interval = accelerator, folder, progress, log_interval
+        self.started = time.monotonic()
+        self.loss_sum = torch.tensor(progress.loss_sum, device=accelerator.device)
+        self.bar = tqdm(
+            total=num_steps,
+            initial=progress.step,
+            desc="Training",
+            unit="step",
+            mininterval=0.5,
+            disable=not accelerator.is_main_process,
+        )
+        if accelerator.is_main_process:
+            _keep_rows(folder / METRICS_FILE, progress.metrics_rows)
+
+    def add_loss(self, loss: torch.Tensor) -> None:
+        """Adds a batch's loss to the running mean, without waiting for the device."""
+        self.loss_sum += loss.detach()
+        self.progress.loss_count += 1
+
+    def update(self, learning_rate: float) -> None:
+        """Counts an update of the weights, and writes a row every `log_interval` of them."""
+        self.bar.update()
+        if self.progress.step % self.log_interval == 0:
+            loss = self.reduced_loss() / self.progress.loss_count
+            self.loss_sum.zero_()
+            self.progress.loss_count = 0
+            self.bar.set_postfix(loss=f"{loss:.4f}", epoch=self.progress.epoch)
+            self.write({"loss": loss, "learning_rate": learning_rate})
+
+    def reduced_loss(self) -> float:
+        """The running sum of losses, the mean over the processes; puts it into each, and into `progress`."""
+        self.loss_sum = self.accelerator.reduce(self.loss_sum, reduction="mean")
+        self.progress.loss_sum = self.loss_sum.item()
+        return self.progress.loss_sum
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Appends a row: `values`, the update, the epoch and the seconds since the start."""
+        where = {"step": self.progress.step, "epoch": self.progress.epoch}
+        self.accelerator.log(_flat(values), step=self.progress.step)
+        if self.accelerator.is_main_process:
+            with open(self.folder / METRICS_FILE, "a", encoding="utf-8") as file:
+                seconds = round(time.monotonic() - self.started, 1)
+                file.write(json.dumps(where | values | {"seconds": seconds}) + "\n")
+        self.progress.metrics_rows += 1
+
+
+def _keep_rows(path: Path, count: int) -> None:
+    rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[:count] if count else []
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(rows), encoding="utf-8")
+    partial.replace(path)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested numbers under names with slashes, as trackers want them."""
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, list):
+            flat |= {f"{prefix}{name}/{i}": element for i, element in enumerate(value)}
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a run's `metrics.jsonl`; a last line that a kill cut short is left out."""
+    lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def draw_curves(folder: Path) -> None:
+    """Draws loss, learning rate, validation error and rollout success over the updates into `curves.png`."""
+    from matplotlib.figure import Figure
+
+    rows = read_metrics(folder)
+    figure = Figure(figsize=(12, 3.5), layout="constrained")
+    loss_axes, rate_axes, error_axes = figure.subplots(1, 3)
+    losses = [row for row in rows if "loss" in row]
+    steps = [row["step"] for row in losses]
+    loss_axes.plot(steps, [row["loss"] for row in losses], linewidth=0.8)
+    loss_axes.set(title="training loss", xlabel="update", yscale="log")
+    rate_axes.plot(steps, [row["learning_rate"] for row in losses])
+    rate_axes.set(title="learning rate", xlabel="update")
+
+    validations = [row for row in rows if "validation" in row]
+    steps = [row["step"] for row in validations]
+    for name in validations[-1]["validation"]["by_joint"] if validations else []:
+        errors = [row["validation"]["by_joint"][name] for row in validations]
+        error_axes.plot(steps, errors, ".-", label=name, linewidth=0.8)
+    error_axes.set(title="validation error (degrees, gripper points)", xlabel="update")
+    if validations:
+        error_axes.legend(fontsize=6)
+    rollouts = [row for row in validations if "rollout" in row]
+    if rollouts:
+        success_axes = error_axes.twinx()
+        success = [row["rollout"]["success_rate"] for row in rollouts]
+        success_axes.plot([row["step"] for row in rollouts], success, "k.--")
+        success_axes.set(ylim=(0, 1), ylabel="rollout success")
+    partial = folder / ".curves.png"
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(folder / "curves.png")

@@ -1,0 +1,112 @@
+"""Arrays on disk with a row for every frame, built once, shared by processes, and named by all that went into them."""
+
+import hashlib
+import inspect
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import torch
+from filelock import FileLock
+from tqdm import tqdm
+
+from dp_hf.errors import UserError
+from dp_hf.models import image_processor
+
+
+class CachedRows:
+    """A memory-mapped array, opened in the process that reads it."""
+
+    def __init__(self, name: str, path: Path):
+        self.name, self.path = name, path
+        self._rows: torch.Tensor | None = None
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        if self._rows is None:
+            # Copy on write: torch wants memory it could write to.
+            self._rows = torch.from_numpy(np.load(self.path, mmap_mode="c"))
+        return self._rows[rows]
+
+    def __getstate__(self) -> dict:
+        return {"name": self.name, "path": self.path, "_rows": None}
+
+
+def cache_folder(cache_dir: Path | None) -> Path:
+    """`cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
+    return Path(cache_dir or os.environ.get("DP_HF_CACHE") or Path.home() / ".cache" / "dp_hf").expanduser()
+
+
+def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...], dtype: str, description: str) -> Path:
+    """Writes rows, batch after batch, to `path` (.npy) unless it is there; returns it.
+
+    Other processes that want the same file wait. It gets its name when it is whole, so a build that was killed leaves
+    nothing that could be taken for a cache.
+
+    Raises:
+        UserError: not enough space on the disk.
+    """
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return path
+        size, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, shutil.disk_usage(path.parent).free
+        if size > free:
+            raise UserError(
+                f"{path.parent}: the cache takes {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; choose another "
+                "folder with --cache_dir, or train without with --cache none"
+            )
+        partial = path.with_suffix(".partial")
+        rows = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
+        start = 0
+        with tqdm(total=len(rows), desc=description, unit="frame", delay=1) as bar:
+            for batch in batches:
+                rows[start : start + len(batch)] = batch
+                start += len(batch)
+                bar.update(len(batch))
+        rows.flush()
+        del rows
+        partial.replace(path)
+    return path
+
+
+def digest_images(dataset: datasets.Dataset, camera_names: Iterable[str]) -> str:
+    """Of the encoded bytes of every image, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in camera_names:
+        digest.update(f"{name} {len(dataset)};".encode())
+        for image in _encoded(dataset, name):
+            data = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+            digest.update(len(data).to_bytes(8, "little"))
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _encoded(dataset: datasets.Dataset, name: str) -> Iterator[dict]:
+    column = dataset.select_columns([name]).cast_column(name, datasets.Image(decode=False)).with_format("arrow")
+    for table in column.iter(batch_size=256):
+        assert isinstance(table, pa.Table)
+        yield from table[name].to_pylist()
+
+
+def digest_preprocessing(image_size: tuple[int, int]) -> str:
+    """Of the size and of the source of the resizing itself: a changed function makes a new cache."""
+    return digest_of(*image_size, inspect.getsource(image_processor))
+
+
+def digest_module(module: torch.nn.Module) -> str:
+    """Of a module's structure, weights and buffers (those that are not saved too)."""
+    digest = hashlib.blake2b(repr(module).encode(), digest_size=16)
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def digest_of(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,173 @@
+"""What a run is made of, built from its configuration."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
+from accelerate.utils import set_seed
+from diffusers import DDPMScheduler
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch.utils.data import DataLoader
+
+from dp_hf.episodes.dataset import open_data
+from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.errors import UserError
+from dp_hf.models.normalizer import Normalizer
+from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+from dp_hf.training.config import TrainConfig
+from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
+from dp_hf.training.observations import open_observations
+from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows, split_episodes
+
+
+@dataclass
+class Run:
+    """The parts of a training run.
+
+    Attributes:
+        pipeline: what is trained; its policy is `model` without accelerate's wrapping.
+        parameters: those that learn.
+        ema: their moving average, or None.
+        num_windows, num_steps: training windows, and updates of the whole run.
+        held_out: episodes that are not trained on; validation uses the training episodes where there are none.
+    """
+
+    config: TrainConfig
+    accelerator: Accelerator
+    meta: DatasetMeta
+    learned: list[int]
+    held_out: list[int]
+    pipeline: DiffusionPolicyPipeline
+    model: torch.nn.Module
+    noise_scheduler: DDPMScheduler
+    parameters: list[torch.nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    lr_scheduler: torch.optim.lr_scheduler.LRScheduler
+    ema: EMAModel | None
+    loader: DataLoader
+    validation_data: WindowDataset
+    num_windows: int
+    num_steps: int
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """The policy with the averaged weights in place, where there are any; batch-norm statistics stay its own."""
+        if self.ema is not None:
+            self.ema.store(self.parameters)
+            self.ema.copy_to(self.parameters)
+        try:
+            yield
+        finally:
+            if self.ema is not None:
+                self.ema.restore(self.parameters)
+
+
+def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
+    """Opens the data, builds the networks and what trains them."""
+    set_seed(config.seed)
+    with accelerator.main_process_first():
+        dataset, meta = open_data(
+            config.data_dir,
+            frame_skip=config.frame_skip,
+            action_offset=config.action_offset,
+            action_source=config.action_source,
+            report=accelerator.print,
+        )
+    trajectories = Trajectories.from_dataset(dataset)
+    learned, held_out = split_episodes(trajectories.episode_index, config.validation_fraction, config.seed)
+    policy = make_policy(config, meta)
+    rows = torch.isin(trajectories.episode_index, torch.tensor(learned))
+    normalizer = Normalizer.from_data(trajectories.state[rows], trajectories.action[rows], config.normalization)
+    pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.num_inference_steps)
+    pipeline.to(accelerator.device)
+
+    observations = open_observations(dataset, policy, config, accelerator.device)
+    training, validation = (
+        make_windows(trajectories.episode_index, episodes, config.n_obs_steps, config.horizon)
+        for episodes in (learned, held_out or learned)
+    )
+    loader = DataLoader(
+        WindowDataset(trajectories, training, observations),
+        batch_size=config.batch_size,
+        shuffle=True,
+        collate_fn=as_is,
+        num_workers=config.num_workers,
+        persistent_workers=config.num_workers > 0,
+        pin_memory=accelerator.device.type == "cuda",
+        # One of its own, so that starting an epoch draws nothing from the generator of the noise.
+        generator=torch.Generator(),
+    )
+    parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    model, optimizer, loader = accelerator.prepare(policy, optimizer, loader)
+    num_steps = -(-len(loader) // config.gradient_accumulation_steps) * config.num_epochs
+    lr_scheduler = get_scheduler(
+        config.lr_scheduler, optimizer, num_warmup_steps=config.lr_warmup_steps, num_training_steps=num_steps
+    )
+    return Run(
+        config=config,
+        accelerator=accelerator,
+        meta=meta,
+        learned=learned,
+        held_out=held_out,
+        pipeline=pipeline,
+        model=model,
+        noise_scheduler=make_noise_scheduler(config),
+        parameters=parameters,
+        optimizer=optimizer,
+        lr_scheduler=accelerator.prepare(lr_scheduler),
+        ema=EMAModel(parameters, decay=config.ema_decay, foreach=True) if config.ema_decay > 0 else None,
+        loader=loader,
+        validation_data=WindowDataset(trajectories, validation.evenly_spaced(config.validation_windows), observations),
+        num_windows=len(training),
+        num_steps=num_steps,
+    )
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Raises `UserError` when another number of processes runs than was asked for, or the precision needs a GPU."""
+    precision = config.mixed_precision
+    if config.use_amp:
+        precision = "fp16" if torch.cuda.is_available() else "bf16"
+    try:
+        accelerator = Accelerator(
+            mixed_precision=precision,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            log_with=None if config.tracker == "none" else config.tracker,
+            project_dir=str(config.output_dir),
+            # The scheduler counts updates, however many processes there are.
+            step_scheduler_with_optimizer=False,
+            dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed),
+            # The others wait while the main process converts, validates or tries the policy in closed loop.
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if config.num_processes not in (None, accelerator.num_processes):
+        raise UserError(
+            f"{config.num_processes} processes were asked for, {accelerator.num_processes} run. `accelerate launch "
+            "--cpu --num_processes N` starts only one; use --config_file configs/accelerate/cpu_2_processes.yaml"
+        )
+    return accelerator
+
+
+def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
+    """The network, its encoder with the weights that `config.pretrained_backbone` names."""
+    cameras = config.camera_names or tuple(meta.camera_names)
+    if missing := set(cameras) - set(meta.camera_names):
+        raise UserError(
+            f"the dataset has no camera {', '.join(sorted(missing))}; it has {', '.join(meta.camera_names)}"
+        )
+    known = inspect.signature(DiffusionPolicyModel.__init__).parameters
+    options = {field.name: getattr(config, field.name) for field in fields(config) if field.name in known}
+    options |= {"camera_names": cameras, "image_size": config.height_and_width, "fps": meta.fps}
+    policy = DiffusionPolicyModel(**options)
+    if config.pretrained_backbone != "none":
+        policy.load_pretrained_backbone(config.pretrained_backbone)
+    return policy

@@ -1,0 +1,196 @@
+"""The training loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from accelerate import skip_first_batches
+from accelerate.utils import set_seed
+
+from dp_hf.errors import UserError
+from dp_hf.pipelines.model_card import render_model_card
+from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+from dp_hf.training.checkpoints import (
+    Progress,
+    empty_beside,
+    find_checkpoint,
+    load_checkpoint,
+    replace_folder,
+    save_checkpoint,
+)
+from dp_hf.training.config import TrainConfig, changed_options, plain_options, save_config
+from dp_hf.training.diffusion import diffusion_loss
+from dp_hf.training.interruption import Interruption
+from dp_hf.training.records import Records, draw_curves
+from dp_hf.training.setup import Run, make_accelerator, set_up
+from dp_hf.training.validation import validate
+
+# Closed-loop trials of a pipeline: {"success_rate": 0..1} and whatever else is worth a row of metrics.
+Rollout: TypeAlias = Callable[[DiffusionPolicyPipeline], dict[str, Any]]
+
+CONFIG_FILE = "train_config.yaml"
+
+
+def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
+    """Trains a policy.
+
+    Args:
+        rollout: tries the policy in closed loop every `config.rollout_interval` epochs.
+
+    Returns:
+        `config.output_dir`, which holds the pipelines `best/` and `final/`, `checkpoint-*`, `train_config.yaml`,
+        `metrics.jsonl` and `curves.png`.
+
+    Raises:
+        UserError: data or options that cannot be used, or an output folder that holds another run.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is saved.
+    """
+    checkpoint = check_folders(config)
+    accelerator = make_accelerator(config)
+    run = set_up(config, accelerator)
+    # From here on every process draws its own noise.
+    set_seed(config.seed, device_specific=True)
+    progress = Progress(run.num_windows, accelerator.num_processes)
+    if checkpoint is not None:
+        load_checkpoint(accelerator, checkpoint, progress, run.ema)
+    records = start_records(run, progress, checkpoint)
+
+    with Interruption(accelerator) as interruption:
+        while progress.epoch < config.num_epochs:
+            train_epoch(run, progress, records, interruption)
+            progress.epoch += 1
+            progress.batch = 0
+            is_last = progress.epoch == config.num_epochs
+            tries = rollout is not None and is_due(config.rollout_interval, progress.epoch)
+            if tries or is_last or is_due(config.validation_interval, progress.epoch):
+                evaluate(run, progress, records, rollout if tries else None)
+            if is_last or is_due(config.save_interval, progress.epoch):
+                save(run, progress, records)
+
+    if accelerator.is_main_process:
+        with run.averaged_weights():
+            save_pipeline(run, progress, config.output_dir / "final")
+    accelerator.end_training()
+    return config.output_dir
+
+
+def is_due(interval: int | None, count: int) -> bool:
+    """Whether something is to be done every `interval` times, after `count` of them; 0 and None are never."""
+    return interval is not None and interval > 0 and count % interval == 0
+
+
+def check_folders(config: TrainConfig) -> Path | None:
+    """The checkpoint to continue from, if any, once it is sure that no other run would be overwritten."""
+    if not config.data_dir:
+        raise UserError("--data_dir is missing: a folder of episodes, a converted dataset, or a dataset id on the Hub")
+    if config.resume_from_checkpoint:
+        return find_checkpoint(config.output_dir, config.resume_from_checkpoint)
+    if (config.output_dir / CONFIG_FILE).exists():
+        raise UserError(
+            f"{config.output_dir}: holds a run already. Continue it with --resume_from_checkpoint latest, choose "
+            "another --output_dir, or remove it"
+        )
+    return None
+
+
+def train_epoch(run: Run, progress: Progress, records: Records, interruption: Interruption) -> None:
+    """The batches of an epoch that are left; logs, and saves checkpoints by `save_steps` and on interruption."""
+    config, accelerator = run.config, run.accelerator
+    run.model.train()
+    run.loader.set_epoch(progress.epoch)
+    for batch in skip_first_batches(run.loader, progress.batch) if progress.batch else run.loader:
+        with accelerator.accumulate(run.model):
+            loss = diffusion_loss(
+                run.model, run.pipeline.policy, run.noise_scheduler, run.pipeline.normalizer, batch, config
+            )
+            accelerator.backward(loss)
+            if config.clip_grad_norm > 0 and accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(run.parameters, config.clip_grad_norm)
+            run.optimizer.step()
+            run.optimizer.zero_grad()
+        progress.batch += 1
+        records.add_loss(loss)
+        if not accelerator.sync_gradients:
+            continue
+
+        run.lr_scheduler.step()
+        if run.ema is not None:
+            run.ema.step(run.parameters)
+        progress.step += 1
+        records.update(run.lr_scheduler.get_last_lr()[0])
+        stop = interruption.is_wanted(progress.step)
+        if stop or is_due(config.save_steps, progress.step):
+            save(run, progress, records)
+        if stop:
+            raise KeyboardInterrupt
+
+
+def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | None) -> None:
+    """Validates, tries the policy in closed loop if `rollout` is given, and keeps the best in `best/`.
+
+    The best has the highest success rate where rollouts choose, then the smallest validation error.
+    """
+    accelerator, config = run.accelerator, run.config
+    if accelerator.is_main_process:
+        with run.averaged_weights():
+            values: dict[str, Any] = {"validation": validate(run.pipeline, run.validation_data, run.meta.state_names)}
+            score = [-values["validation"]["error"]]
+            if rollout is not None:
+                values["rollout"] = rollout(run.pipeline)
+                score.insert(0, values["rollout"]["success_rate"])
+            records.write(values)
+            chooses = rollout is not None or config.rollout_interval == 0
+            if chooses and (progress.best is None or score > progress.best):
+                progress.best = score
+                save_pipeline(run, progress, config.output_dir / "best", values["validation"])
+        draw_curves(config.output_dir)
+    accelerator.wait_for_everyone()
+
+
+def save(run: Run, progress: Progress, records: Records) -> None:
+    records.reduced_loss()
+    save_checkpoint(run.accelerator, run.config.output_dir, progress, run.ema, run.config.checkpoints_total_limit)
+
+
+def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[str, Any] | None = None) -> None:
+    """Writes the pipeline with its model card, in the place of an earlier one."""
+    config, pipeline = run.config, run.pipeline
+    pipeline.model_card = render_model_card(
+        pipeline,
+        {
+            "dataset": config.data_dir,
+            "num_episodes": len(run.learned),
+            "num_frames": run.num_windows,
+            "fps": run.meta.fps,
+            "epochs": progress.epoch,
+            "steps": progress.step,
+            "seed": config.seed,
+            "config": plain_options(config),
+            "validation": validation and validation["by_joint"],
+        },
+    )
+    partial = empty_beside(folder)
+    pipeline.save_pretrained(partial)
+    replace_folder(partial, folder)
+
+
+def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Records:
+    """Prints what is about to happen, writes the options down and opens the metrics."""
+    config, accelerator = run.config, run.accelerator
+    if accelerator.is_main_process:
+        config.output_dir.mkdir(parents=True, exist_ok=True)
+        if checkpoint is not None:
+            print(f"continuing {checkpoint} at epoch {progress.epoch}, update {progress.step}")
+            for change in changed_options(config, config.output_dir / CONFIG_FILE):
+                print(f"  changed: {change}")
+        save_config(config, config.output_dir / CONFIG_FILE)
+        learned = sum(parameter.numel() for parameter in run.parameters)
+        print(
+            f"{len(run.learned)} training episodes ({run.num_windows} frames), {len(run.held_out)} held out; "
+            f"{learned / 1e6:.2f} M parameters learn; {accelerator.num_processes} process(es) on {accelerator.device}"
+        )
+        if not run.held_out:
+            print("no episode is held out: validation measures the training episodes")
+    if config.tracker != "none":
+        accelerator.init_trackers("dp_hf", config={name: str(value) for name, value in plain_options(config).items()})
+    return Records(accelerator, config.output_dir, progress, run.num_steps, config.log_interval)

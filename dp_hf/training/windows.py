@@ -1,0 +1,125 @@
+"""Windows of frames: the observations up to a moment and the actions from it on, gathered a whole batch at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import datasets
+import torch
+
+from dp_hf.errors import UserError
+
+
+class Observations(Protocol):
+    """Something that holds every frame's images (`name` is "images") or features ("image_features")."""
+
+    name: str
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows of the dataset, of any shape, to (*rows.shape, ...)."""
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """What is small enough to hold in memory of a dataset of N frames, in its units.
+
+    Attributes:
+        state, action: (N, 7) float32.
+        episode_index: (N,) int64; an episode's rows are next to each other and in order.
+    """
+
+    state: torch.Tensor
+    action: torch.Tensor
+    episode_index: torch.Tensor
+
+    @classmethod
+    def from_dataset(cls, dataset: datasets.Dataset) -> "Trajectories":
+        """Raises `UserError` for a dataset without the columns, or with values that are not finite."""
+        columns = ("state", "action", "episode_index")
+        if missing := [name for name in columns if name not in dataset.column_names]:
+            raise UserError(f"the dataset has no column {', '.join(missing)}; it has {', '.join(dataset.column_names)}")
+        if len(dataset) == 0:
+            raise UserError("the dataset has no frames")
+        arrays = dataset.select_columns(list(columns)).with_format("numpy")[:]
+        state, action = (torch.from_numpy(arrays[name].astype("float32")) for name in ("state", "action"))
+        for name, values in (("state", state), ("action", action)):
+            if not (finite := torch.isfinite(values).all(dim=1)).all():
+                raise UserError(f"{name} of row {int((~finite).nonzero()[0])} of the dataset is not finite")
+        episode_index = torch.from_numpy(arrays["episode_index"].astype("int64"))
+        if len(torch.unique_consecutive(episode_index)) != len(torch.unique(episode_index)):
+            raise UserError("the rows of an episode must be next to each other in the dataset; sort it first")
+        return cls(state, action, episode_index)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """N windows over a dataset's rows.
+
+    Attributes:
+        observation_rows: (N, n_obs_steps), the latest last; an episode's first frame stands for those before it.
+        action_rows: (N, horizon), from the latest observation's row on; an episode's last stands for those after it.
+        is_pad: (N, horizon) bool, True past the episode's end.
+    """
+
+    observation_rows: torch.Tensor
+    action_rows: torch.Tensor
+    is_pad: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.is_pad)
+
+    def evenly_spaced(self, count: int) -> "Windows":
+        """At most `count` of the windows; 0 is all."""
+        if count == 0 or count >= len(self):
+            return self
+        chosen = torch.linspace(0, len(self) - 1, count).long()
+        return Windows(self.observation_rows[chosen], self.action_rows[chosen], self.is_pad[chosen])
+
+
+def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_steps: int, horizon: int) -> Windows:
+    """One window for every frame of the chosen episodes; `episode_index` (N,) as in `Trajectories`."""
+    _, inverse, lengths = torch.unique_consecutive(episode_index, return_inverse=True, return_counts=True)
+    ends = lengths.cumsum(0)
+    rows = torch.isin(episode_index, torch.tensor(episodes, dtype=torch.int64)).nonzero().squeeze(1)
+    first, last = (ends - lengths)[inverse[rows]][:, None], (ends - 1)[inverse[rows]][:, None]
+    observation_rows = (rows[:, None] + torch.arange(1 - n_obs_steps, 1)).maximum(first)
+    action_rows = rows[:, None] + torch.arange(horizon)
+    return Windows(observation_rows, action_rows.minimum(last), action_rows > last)
+
+
+def split_episodes(episode_index: torch.Tensor, validation_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Training and held-out episodes. At least one is held out, unless there is only one or the fraction is 0."""
+    episodes = torch.unique(episode_index)
+    count = round(len(episodes) * validation_fraction)
+    if validation_fraction > 0 and len(episodes) > 1:
+        count = min(max(count, 1), len(episodes) - 1)
+    order = episodes[torch.randperm(len(episodes), generator=torch.Generator().manual_seed(seed))]
+    return sorted(order[count:].tolist()), sorted(order[:count].tolist())
+
+
+class WindowDataset(torch.utils.data.Dataset):
+    """Map-style dataset of windows whose `__getitems__` gathers a whole batch; use it with `collate_fn=as_is`.
+
+    A batch: `images` (B, n_obs_steps, n_cameras, 3, H, W) uint8 or `image_features` (B, n_obs_steps, variants, F);
+    `state` (B, n_obs_steps, 7) and `action` (B, horizon, 7) in degrees and gripper points; `is_pad` (B, horizon) bool.
+    """
+
+    def __init__(self, trajectories: Trajectories, windows: Windows, observations: Observations):
+        self.trajectories, self.windows, self.observations = trajectories, windows, observations
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        chosen = torch.as_tensor(indices)
+        observation_rows = self.windows.observation_rows[chosen]
+        return {
+            self.observations.name: self.observations[observation_rows],
+            "state": self.trajectories.state[observation_rows],
+            "action": self.trajectories.action[self.windows.action_rows[chosen]],
+            "is_pad": self.windows.is_pad[chosen],
+        }
+
+
+def as_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return batch
