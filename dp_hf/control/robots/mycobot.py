@@ -1,0 +1,125 @@
+"""A myCobot 280 at a serial port, with a camera beside it."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dp_hf.control.robot import Stamped
+from dp_hf.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# An unanswered read blocks for 1.5 s; after so many in a row the arm counts as lost.
+UNANSWERED_READS = 2
+
+
+class Camera(Protocol):
+    """What a robot needs of a camera: see `dp_hf.control.camera`."""
+
+    def read(self) -> Stamped | None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class MyCobotConfig:
+    """How the arm is reached."""
+
+    port: str = "/dev/ttyUSB0"
+    """serial port of the arm"""
+    baudrate: int = 115200
+    """of the serial port (1000000 on the Raspberry Pi model)"""
+    speed: int = 60
+    """the firmware's own speed on the way to each command (1..100 %)"""
+    command_rate: float = 20.0
+    """commands per second (Hz); the arm takes 10 to 20"""
+
+
+class MyCobotRobot:
+    """A `Robot` through pymycobot. Commands go out at once and wait for no answer; a thread of its own reads.
+
+    Args:
+        config: how the arm is reached.
+        camera: closed with the robot.
+        relaxed: switches the joints' motors off, to guide the arm by hand. It drops: hold it.
+
+    Raises:
+        UserError: pymycobot is not installed, or the port cannot be opened.
+    """
+
+    def __init__(self, config: MyCobotConfig, camera: Camera, relaxed: bool = False):
+        try:
+            from pymycobot.common import ProtocolCode
+            from pymycobot.mycobot280 import MyCobot280
+        except ImportError as error:
+            raise UserError(f"a myCobot needs pymycobot: pip install 'dp_hf[mycobot]' ({error})") from error
+        try:
+            # Without its lock, which a read holds while it waits, so that commands need not wait for reads.
+            self._arm = MyCobot280(config.port, str(config.baudrate), thread_lock=False)
+        except OSError as error:
+            raise UserError(f"{config.port}: the arm's serial port cannot be opened ({error})") from error
+        self.command_rate = config.command_rate
+        self.fault: str | None = None
+        self._config = config
+        self._camera = camera
+        self._set_gripper = ProtocolCode.SET_GRIPPER_VALUE
+        self._gripper_sent: int | None = None
+        self._state: Stamped | None = None
+        # In refresh mode a new command replaces the one under way; otherwise commands queue up.
+        self._arm.set_fresh_mode(1)
+        if relaxed:
+            self._arm.release_all_servos()
+        self._closing = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="mycobot", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        unanswered = 0
+        while not self._closing.is_set():
+            try:
+                angles = self._arm.get_angles()
+                gripper = self._arm.get_gripper_value() if isinstance(angles, list) else None
+            except Exception as error:  # of several kinds, when the cable is pulled
+                self.fault = f"{self._config.port}: {error}"
+                return
+            if _is_answer(angles, gripper):
+                unanswered = 0
+                self._state = Stamped(np.array([*angles, np.clip(gripper, 0, 100)], dtype=np.float64), time.monotonic())
+                self.fault = None
+                continue
+            unanswered += 1
+            logger.warning("%s: no answer from the arm (angles %s, gripper %s)", self._config.port, angles, gripper)
+            if unanswered >= UNANSWERED_READS:
+                self.fault = f"{self._config.port}: the arm has left {unanswered} questions in a row unanswered"
+
+    def read_state(self) -> Stamped | None:
+        return self._state
+
+    def read_image(self) -> Stamped | None:
+        return self._camera.read()
+
+    def send_command(self, command: np.ndarray) -> None:
+        # pymycobot cuts angles to hundredths of a degree towards zero, so that none leaves its limits.
+        self._arm.send_angles([float(angle) for angle in command[:6]], self._config.speed, _async=True)
+        gripper = round(float(command[6]))
+        if gripper != self._gripper_sent:
+            # `set_gripper_value` would wait for an answer.
+            self._arm._mesg(self._set_gripper, gripper, self._config.speed, has_reply=True, _async=True)
+            self._gripper_sent = gripper
+
+    def hold(self) -> None:
+        """Nothing to send: the firmware stays at the last command."""
+
+    def close(self) -> None:
+        self._closing.set()
+        self._reader.join()
+        self._arm._serial_port.close()
+        self._camera.close()
+
+
+def _is_answer(angles: object, gripper: object) -> bool:
+    return isinstance(angles, list) and len(angles) == 6 and isinstance(gripper, int) and gripper >= 0

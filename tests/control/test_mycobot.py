@@ -1,0 +1,134 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from control_fakes import HOME, as_policy
+
+from dp_hf.control.camera import CameraConfig, OpenCvCamera
+from dp_hf.control.controller import Controller
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.control.robot import Stamped
+from dp_hf.control.robots.mycobot import MyCobotConfig, MyCobotRobot
+from dp_hf.errors import UserError
+
+
+class NoiseCamera:
+    """Frames of noise."""
+
+    closed = False
+
+    def read(self) -> Stamped:
+        image = np.random.default_rng().integers(0, 255, (24, 42, 3), dtype=np.uint8)
+        return Stamped(image, time.monotonic())
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def firmware():
+    pytest.importorskip("pymycobot")
+    from fake_mycobot import FakeMyCobot
+
+    with FakeMyCobot() as firmware:
+        yield firmware
+
+
+def connect(firmware, **kwargs) -> MyCobotRobot:
+    return MyCobotRobot(MyCobotConfig(port=firmware.port), NoiseCamera(), **kwargs)
+
+
+def wait_for(condition, seconds=10.0):
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_the_firmware_sees_legal_frames_only_and_the_arm_arrives(firmware):
+    robot = connect(firmware)
+    target = HOME + [4, -3, 2, 1.5, -4, 3, -30]
+    wild = iter([np.full(7, np.nan), np.full(7, 1e9), HOME + 200.0])
+
+    def function(image, state):
+        return np.tile(next(wild, target), (4, 1))
+
+    limits = SafetyLimits()
+    report = Controller(robot, as_policy(function), limits).run(duration=2)
+    robot.close()
+    assert robot._camera.closed
+    assert firmware.illegal == []
+    assert firmware.settings == [(0x16, b"\x01")]  # refresh mode
+    assert sum(report.rejected.values()) == 3
+    angles = np.array([angles for _, angles, _ in firmware.commands])
+    assert (angles >= limits.lowest[:6]).all()
+    assert (angles <= limits.highest[:6]).all()
+    # One command moves at most velocity * period, the wire's hundredths of a degree aside.
+    assert (np.abs(np.diff(angles, axis=0)) <= limits.velocity[:6] / 20 + 0.02).all()
+    np.testing.assert_allclose(firmware.angles, target[:6], atol=0.011)
+    assert firmware.gripper == 20
+    assert 35 <= len(angles) <= 42
+    assert len(firmware.grippers) == len(set(firmware.grippers)) < len(angles)  # only when it changes
+
+
+def test_an_arm_that_stops_answering_is_a_fault_and_commands_do_not_wait_for_it(firmware, caplog):
+    robot = connect(firmware)
+    wait_for(lambda: robot.read_state() is not None)
+    np.testing.assert_allclose(robot.read_state().value, HOME)
+    firmware.answering = False
+    wait_for(lambda: "no answer" in caplog.text)
+    start = time.monotonic()
+    robot.send_command(HOME + 1)
+    assert time.monotonic() - start < 0.1
+    wait_for(lambda: len(firmware.commands) == 1, seconds=0.5)
+    wait_for(lambda: robot.fault is not None, seconds=15)
+    assert "unanswered" in robot.fault
+    firmware.answering = True
+    wait_for(lambda: robot.fault is None)
+    robot.close()
+
+
+def test_a_pulled_cable_is_a_fault(firmware):
+    robot = connect(firmware)
+    wait_for(lambda: robot.read_state() is not None)
+    firmware.running = False
+    firmware.thread.join()
+    firmware.unplug()
+    wait_for(lambda: robot.fault is not None)
+    assert firmware.port in robot.fault
+    robot.close()
+
+
+def test_a_relaxed_arm_can_be_guided(firmware):
+    robot = connect(firmware, relaxed=True)
+    assert firmware.settings == [(0x16, b"\x01"), (0x13, b"")]
+    firmware.angles = np.array([10, 20, 30, 40, 50, 60.5])
+    wait_for(lambda: robot.read_state() is not None)
+    np.testing.assert_allclose(robot.read_state().value, [10, 20, 30, 40, 50, 60.5, 50])
+    robot.close()
+
+
+def test_a_missing_port_is_named():
+    pytest.importorskip("pymycobot")
+    with pytest.raises(UserError, match="/dev/nothing"):
+        MyCobotRobot(MyCobotConfig(port="/dev/nothing"), NoiseCamera())
+
+
+def test_the_camera_gives_rgb_frames(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    red = np.zeros((24, 42, 3), dtype=np.uint8)
+    red[..., 0] = 255
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"image_{i:05d}.png"), red[..., ::-1])
+    camera = OpenCvCamera(CameraConfig(camera=str(tmp_path / "image_%05d.png")))
+    wait_for(lambda: camera.read() is not None)
+    np.testing.assert_array_equal(camera.read().value, red)
+    assert threading.active_count() > 1
+    camera.close()
+
+
+def test_a_missing_camera_is_named():
+    pytest.importorskip("cv2")
+    with pytest.raises(UserError, match="camera nothing"):
+        OpenCvCamera(CameraConfig(camera="nothing"))

@@ -1,0 +1,145 @@
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+from control_fakes import HOME, as_policy, assert_legal
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dp_hf.control.controller import Controller
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.control.robots.ros_conversions import (
+    gripper_from_radians,
+    gripper_to_radians,
+    image_from_message,
+    state_from_joints,
+)
+from dp_hf.episodes.format import JOINT_NAMES
+from dp_hf.errors import UserError
+
+LIMITS = SafetyLimits(max_image_age=0.2, max_state_age=0.2, max_frozen_age=0.2)
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    """(domain id, function that connects our side)."""
+    pytest.importorskip("cyclonedds")
+    from ros2_wire import LOOPBACK
+
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+
+    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    domain_id = 100 + os.getpid() % 100
+    return domain_id, lambda: Ros2Robot(Ros2Config(domain_id=domain_id))
+
+
+def back_and_forth(image, state):
+    """A policy that is always on the move: joint 1 and the gripper swing with the time."""
+    assert image.shape == (48, 64, 3)
+    due = time.monotonic() + 0.1 * np.arange(8)[:, None]
+    return HOME + np.array([20, -10, 0, 0, 0, 5, 30]) * np.sin(2 * due)
+
+
+def test_on_the_wire_it_drives_holds_and_goes_on(wire):
+    from ros2_wire import WireRobot
+
+    domain_id, connect = wire
+    ticks = []
+    with WireRobot(domain_id) as peer:
+        robot = connect()
+        controller = Controller(robot, as_policy(back_and_forth), LIMITS, n_action_steps=2, observers=[ticks.append])
+        thread = threading.Thread(target=controller.run)
+        thread.start()
+
+        def wait_for(condition, what):
+            give_up = time.monotonic() + 10
+            while not (ticks and condition(ticks[-1])):
+                assert time.monotonic() < give_up, f"{what}: {ticks[-1].hold_reason if ticks else 'no tick'}"
+                time.sleep(0.01)
+
+        def moving(tick):
+            return tick.hold_reason is None and (tick.command != ticks[-5].command).all(where=[1, 1, 0, 0, 0, 1, 1])
+
+        def held(reason):
+            return lambda tick: reason in (tick.hold_reason or "") and (tick.command == ticks[-2].command).all()
+
+        wait_for(lambda tick: len(ticks) > 10 and moving(tick), "start")
+        for order, reason in [("unplug", "camera frame"), ("freeze", "same picture"), ("mute", "joint state")]:
+            peer.tell(order)
+            wait_for(held(reason), order)
+            peer.tell("heal")
+            wait_for(moving, "heal")
+        peer.tell("emergency_stop")
+        wait_for(held("/emergency_stop"), "emergency stop")
+        peer.tell("release")
+        time.sleep(0.3)
+        assert held("/emergency_stop")(ticks[-1])  # it latches
+        controller.reset()
+        wait_for(moving, "reset")
+        controller.stop("done")
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+        robot.close()
+    assert controller.report.holds == 4
+    assert len(peer.commands) == controller.report.commands
+    assert_legal([*peer.commands, peer.commands[-1]], LIMITS, controller.period)
+
+
+def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.ros2_messages import Header, Image, JointState, Time
+
+    domain_id, connect = wire
+    robot, peer = connect(), Dds(domain_id)
+    camera = peer.publisher("/camera_head/color/image_raw", Image)
+    joints = peer.publisher("/joint_states", JointState)
+    header = Header(Time(), "")
+    good = Image(header, 2, 2, "mono8", 0, 2, bytes([1, 2, 3, 4]))
+    give_up = time.monotonic() + 10
+    while robot.read_image() is None and time.monotonic() < give_up:
+        camera(Image(header, 2, 2, "yuv422", 0, 4, bytes(8)))
+        joints(JointState(header, ["elbow"], [0.5], [], []))
+        time.sleep(0.05)
+        camera(good)
+        time.sleep(0.05)
+    np.testing.assert_array_equal(robot.read_image().value[..., 0], [[1, 2], [3, 4]])
+    assert robot.read_state() is None
+    assert "yuv422" in caplog.text
+    assert "lack link1_to_link2" in caplog.text
+    peer.close()
+    robot.close()
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8"])
+def test_image_encodings_with_padded_rows(encoding):
+    rgb = np.random.default_rng(0).integers(0, 255, (5, 3, 3), dtype=np.uint8)
+    channels = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2, 0], "bgra8": [2, 1, 0, 0], "mono8": [0]}
+    wire = rgb[..., channels[encoding]].reshape(5, -1)
+    padded = np.pad(wire, ((0, 0), (0, 7)))
+    image = image_from_message(5, 3, encoding, padded.shape[1], padded.tobytes())
+    np.testing.assert_array_equal(image, np.repeat(rgb[..., :1], 3, axis=2) if encoding == "mono8" else rgb)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 40), st.binary(max_size=60))
+def test_an_image_with_too_few_bytes_is_an_error(height, width, step, data):
+    enough = height * width > 0 and step >= 3 * width and len(data) >= height * step
+    if enough:
+        assert image_from_message(height, width, "rgb8", step, data).shape == (height, width, 3)
+    else:
+        with pytest.raises(UserError, match="camera image"):
+            image_from_message(height, width, "rgb8", step, data)
+
+
+@given(st.permutations(range(7)), st.lists(st.floats(-3, 3), min_size=7, max_size=7))
+def test_joints_are_found_by_name(order, positions):
+    names = np.array([*JOINT_NAMES, "gripper_controller"])
+    state = state_from_joints(list(names[order]), np.array(positions)[order])
+    np.testing.assert_allclose(np.radians(state[:6]), positions[:6], atol=1e-12)
+    assert gripper_to_radians(state[6]) == pytest.approx(positions[6], abs=1e-12)
+
+
+def test_the_gripper_is_open_at_0_and_closed_at_minus_one_half():
+    assert (gripper_from_radians(0.0), gripper_from_radians(-0.5)) == (100.0, 0.0)
+    assert (gripper_to_radians(100.0), gripper_to_radians(0.0)) == (0.0, -0.5)
