@@ -9,7 +9,7 @@ class EnvironmentArguments:
     """Options of the simulated scene."""
 
     shadows: bool = False
-    """shadows and smoothed edges: nicer pictures, about eight times slower"""
+    """shadows and smoothed edges: nicer pictures, over ten times slower"""
     camera_shift: float = 0.0
     """domain randomisation: each episode moves the cameras by up to this many millimetres along each axis"""
     camera_turn: float = 0.0

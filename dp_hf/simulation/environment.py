@@ -47,7 +47,7 @@ class CubeStackingEnv(gymnasium.Env):
         camera_shift: every reset moves each camera by up to this many millimetres along each axis.
         camera_turn: and turns it by up to this many degrees about each axis.
         light_jitter: every reset changes the light's brightness and direction by up to this fraction, 0 to 1.
-        shadows: shadows and smoothed edges, about eight times slower.
+        shadows: shadows and smoothed edges, over ten times slower.
         render_mode: "rgb_array" lets `render()` return the first camera's image.
     """
 

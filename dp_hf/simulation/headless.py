@@ -4,16 +4,12 @@ import ctypes
 import os
 import sys
 from ctypes.util import find_library
+from importlib import reload
 
 from dp_hf.errors import UserError
 
 ENVIRONMENT_ID = "dp_hf/CubeStacking-v0"
 MAX_EPISODE_STEPS = 150
-
-INSTALL_GL = (
-    "MuJoCo finds no OpenGL to render with: install the Debian packages libegl1 libegl-mesa0 libgl1-mesa-dri, "
-    "or libosmesa6 and set MUJOCO_GL=osmesa"
-)
 
 
 def prepare() -> None:
@@ -22,15 +18,21 @@ def prepare() -> None:
     Raises:
         UserError: a package is missing, or MUJOCO_GL names a library that cannot be loaded.
     """
-    if sys.platform == "linux":
-        os.environ.setdefault("MUJOCO_GL", find_gl())
+    choose = sys.platform == "linux" and "MUJOCO_GL" not in os.environ
+    came_too_late = choose and "mujoco" in sys.modules
+    if choose:
+        os.environ["MUJOCO_GL"] = find_gl()
     try:
         import gymnasium
-        import mujoco  # noqa: F401
+        import mujoco
+
+        if came_too_late:
+            # MuJoCo has read MUJOCO_GL when it was imported; here it reads it again.
+            reload(sys.modules[mujoco.Renderer.__module__].gl_context)
     except ModuleNotFoundError as error:
         raise UserError(f"the simulator needs {error.name}: pip install dp_hf[sim]") from error
     except Exception as error:  # OpenGL fails in its own ways: AttributeError, RuntimeError, ImportError
-        raise UserError(f"{INSTALL_GL} (MUJOCO_GL={os.environ.get('MUJOCO_GL')}: {error})") from error
+        raise no_opengl(error) from error
     gymnasium.register(
         id=ENVIRONMENT_ID,
         entry_point="dp_hf.simulation.environment:CubeStackingEnv",
@@ -43,6 +45,14 @@ def find_gl() -> str:
     if find_library("EGL") and _num_egl_devices() > 0:
         return "egl"
     return "osmesa" if find_library("OSMesa") else "disable"
+
+
+def no_opengl(error: Exception) -> UserError:
+    """The error that says how to make MuJoCo render."""
+    return UserError(
+        f"MuJoCo cannot render with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}): install the Debian packages "
+        "libegl1 libegl-mesa0 libgl1-mesa-dri, or libosmesa6"
+    )
 
 
 def _num_egl_devices() -> int:

@@ -43,7 +43,7 @@ _worker: dict[str, Any] = {}
 def _initialize(setup: Callable) -> None:
     _worker["setup"] = setup
     # The processes share the cores: each computes and renders on one thread.
-    os.environ.update(OMP_NUM_THREADS="1", LP_NUM_THREADS="1")
+    os.environ.update(OMP_NUM_THREADS="1", LP_NUM_THREADS="0")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 

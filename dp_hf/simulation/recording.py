@@ -18,6 +18,7 @@ from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.rollouts import make_environment, rollout
 
 MAX_SEED = 2**20  # demonstrations take the seeds below, evaluation those from EVALUATION_SEED = 2**30
+MAX_FAILURES = 10  # more than successes
 ORIGIN_FILE = "simulation.json"
 
 
@@ -106,7 +107,7 @@ def record_demonstrations(
         for stacked in map_in_processes(setup, seeds, num_workers, "recording"):
             num_recorded += stacked
             num_failed += not stacked
-        if num_failed > num_recorded + 10:
+        if num_failed > num_recorded + MAX_FAILURES:
             raise UserError(f"the expert failed {num_failed} times and stacked {num_recorded} times: give less --noise")
     return RecordingReport(num_done + num_recorded, num_recorded, num_failed)
 

@@ -3,8 +3,7 @@
 import mujoco
 import numpy as np
 
-from dp_hf.errors import UserError
-from dp_hf.simulation.headless import INSTALL_GL
+from dp_hf.simulation.headless import no_opengl
 
 
 class CameraRenderer:
@@ -13,7 +12,7 @@ class CameraRenderer:
     Args:
         model: the scene.
         image_size: height and width in pixels.
-        shadows: shadows and smoothed edges, about eight times slower on a CPU.
+        shadows: shadows and smoothed edges, over ten times slower on a CPU.
     """
 
     def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int], shadows: bool = False):
@@ -38,7 +37,7 @@ class CameraRenderer:
         try:
             renderer = mujoco.Renderer(self.model, *self.image_size)
         except Exception as error:  # each OpenGL library fails in its own way
-            raise UserError(f"{INSTALL_GL} ({error})") from error
+            raise no_opengl(error) from error
         flags = renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self.shadows
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False

@@ -1,0 +1,55 @@
+from functools import partial
+
+import numpy as np
+
+from dp_hf.simulation.evaluation import summarize
+from dp_hf.simulation.expert import expert_policy
+from dp_hf.simulation.policies import TimedChunker, pipeline_policy
+from dp_hf.simulation.rollouts import EVALUATION_SEED, make_environment, rollout, run_rollouts
+
+SMALL = {"cameras": ("front",), "image_size": (60, 106)}
+
+
+def test_rollouts_keep_the_order_of_seeds_and_the_frames_asked_for():
+    seeds = [EVALUATION_SEED + 3, EVALUATION_SEED, EVALUATION_SEED + 1]
+    results = run_rollouts(expert_policy, seeds, SMALL, num_videos=2)
+    assert [result.seed for result in results] == seeds
+    assert all(result.stacked for result in results)
+    assert [len(result.frames) for result in results] == [results[0].length, results[1].length, 0]
+    assert results[0].frames[0].shape == (30, 53, 3)
+
+
+def test_several_processes_find_the_same_as_one():
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + 3)
+    options = {"cameras": ()}
+    one = run_rollouts(expert_policy, seeds, options)
+    assert run_rollouts(expert_policy, seeds, options, num_workers=2) == one
+
+
+def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
+    make_pipeline(horizon=4, n_action_steps=3, use_proprioception=True).save_pretrained(tmp_path / "pipeline")
+    make_policy = partial(pipeline_policy, pipeline=str(tmp_path / "pipeline"), num_inference_steps=2)
+    env = make_environment(**SMALL)
+    result = rollout(env, make_policy(env, 1), EVALUATION_SEED)
+    assert result.length == 150
+    assert len(result.latencies) == 50
+    summary = summarize([result])
+    assert 0 < summary.latency_p50 <= summary.latency_p99
+    assert summary.rates["stacked"].successes == 0
+
+
+def test_samples_of_a_pipeline_follow_from_the_seed(make_pipeline, tmp_path):
+    make_pipeline(horizon=4, use_proprioception=True).save_pretrained(tmp_path)
+    policies = [pipeline_policy(None, seed, str(tmp_path)) for seed in (1, 1, 2)]
+    image, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7, np.float32)
+    one, same, other = (policy(image, state) for policy in policies)
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_several_cameras_reach_the_policy_by_name(make_pipeline):
+    pipeline = make_pipeline(camera_names=("front", "wrist"), horizon=2)
+    env = make_environment(cameras=("front", "wrist"), image_size=(24, 42))
+    seen = []
+    rollout(env, TimedChunker(pipeline, num_inference_steps=1), 0, on_step=lambda image, *_: seen.append(set(image)))
+    assert seen[0] == {"front", "wrist"}
