@@ -29,7 +29,7 @@ class ConvertEpisodes:
     action_offset: int = 1
     """the action is the state that many kept frames later; 0 is the state in the same image, as the reference has it"""
     action_source: Literal["auto", "recorded", "state"] = "auto"
-    """recorded: the commands in the frames; state: states, see --action_offset; auto: recorded if every frame has one"""
+    """recorded: the commands in the frames; state: later states; auto: recorded when all frames have one"""
     gripper_open: Literal["high", "low"] = "high"
     """which end of the recorded gripper values is the open gripper"""
     gripper_range: tuple[float, float] = (0.0, 100.0)
@@ -66,20 +66,20 @@ def convert(arguments: ConvertEpisodes) -> int:
     )
     print(report)
     if arguments.push_to_hub is not None:
-        _push(arguments)
+        _push(arguments.output_dir, arguments.push_to_hub, arguments.private)
     return 0
 
 
-def _push(arguments: ConvertEpisodes) -> None:
+def _push(dataset: Path, repo_id: str, private: bool | None) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     from dp_hf.errors import UserError
     from dp_hf.hub.push import push_folder
 
     try:
-        print(push_folder(arguments.output_dir, arguments.push_to_hub, "dataset", private=arguments.private))
+        print(f"pushed to {push_folder(dataset, repo_id, 'dataset', private=private)}")
     except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = f"{arguments.output_dir} is complete, but was not uploaded to {arguments.push_to_hub}: {error}"
+        reason = f"{dataset} is complete, but was not uploaded to {repo_id}: {error}"
         raise UserError(f"{reason}; log in with `hf auth login`, then `dp-hf push-to-hub`") from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.episodes.format import JOINT_NAMES, STATE_NAMES
+from dp_hf.episodes.format import JOINT_NAMES, STATE_DIM, STATE_NAMES
 from dp_hf.errors import UserError
 
 META_FILE = "meta.json"
@@ -102,8 +102,12 @@ def _are_names(value: Any) -> bool:
 def _are_statistics(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"state", "action"}:
         return False
-    columns = [value[name].get(key) for name in value for key in ("min", "max", "mean", "std")]
-    return all(isinstance(column, list) and all(map(_is_number, column)) for column in columns)
+    if not all(
+        isinstance(columns, dict) and set(columns) == {"min", "max", "mean", "std"} for columns in value.values()
+    ):
+        return False
+    rows = [row for columns in value.values() for row in columns.values()]
+    return all(isinstance(row, list) and len(row) == STATE_DIM and all(map(_is_number, row)) for row in rows)
 
 
 _CHECKS = {

@@ -32,7 +32,7 @@ def features_of(camera_names: Sequence[str]) -> Features:
 class ParquetShards:
     """Context manager that spreads rows over `train-NNNNN-of-NNNNN.parquet` in a folder.
 
-    Image bytes are stored as they are given, one group of rows for every 100 rows, so that a viewer or a streaming
+    Image bytes are stored as they are given, in groups of at most 100 rows, so that a viewer or a streaming
     reader need not load a whole file.
     """
 
@@ -42,6 +42,7 @@ class ParquetShards:
         self.max_shard_bytes = max_shard_bytes
         self._shards: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
+        self._bytes_in_shard = 0
 
     def __enter__(self) -> "ParquetShards":
         self.folder.mkdir(parents=True)
@@ -51,13 +52,15 @@ class ParquetShards:
         """Appends rows given as columns; images as {"bytes": ..., "path": None}."""
         table = pa.Table.from_pydict(columns, schema=self.schema)
         for batch in table.to_batches(max_chunksize=_ROWS_IN_GROUP):
-            if self._writer is not None and self._shards[-1].stat().st_size > self.max_shard_bytes:
+            if self._writer is not None and self._bytes_in_shard + batch.nbytes > self.max_shard_bytes:
                 self._writer.close()
                 self._writer = None
             if self._writer is None:
                 self._shards.append(self.folder / f"{len(self._shards)}.parquet")
                 self._writer = pq.ParquetWriter(self._shards[-1], self.schema)
+                self._bytes_in_shard = 0
             self._writer.write_batch(batch)
+            self._bytes_in_shard += batch.nbytes
 
     def __exit__(self, exception_type, exception, traceback) -> None:
         if self._writer is not None:

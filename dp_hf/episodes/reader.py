@@ -122,7 +122,8 @@ def load_images(episode: Episode) -> list[dict[str, ImageFile]]:
 
 def _report_short(episode: Episode) -> None:
     if len(episode.frames) < MIN_FRAMES and episode.why_unusable is None:
-        message = f"has {len(episode.frames)} usable frames, fewer than {MIN_FRAMES}"
+        first = next((f" ({problem})" for problem in episode.problems if problem.severity == "frame"), "")
+        message = f"has {len(episode.frames)} usable frames, fewer than {MIN_FRAMES}{first}"
         episode.problems.append(Problem("short episode", message))
 
 

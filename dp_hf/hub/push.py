@@ -52,4 +52,6 @@ def push_folder(
         revision=revision,
         commit_message=commit_message,
         ignore_patterns=[".*"],
+        # Parts of a dataset pushed earlier would be read as rows of this one.
+        delete_patterns=["data/*.parquet"] if repo_type == "dataset" else None,
     )

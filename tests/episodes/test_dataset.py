@@ -1,0 +1,177 @@
+import json
+import os
+import shutil
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder, open_data, resample
+from dp_hf.errors import UserError
+
+
+@pytest.fixture
+def converted(tmp_path, record_episode):
+    """A dataset folder of two episodes of 8 and 7 frames, with recorded actions."""
+    record_episode(tmp_path / "in", "episode1", num_frames=8, seed=1, with_actions=True, fps=10)
+    record_episode(tmp_path / "in", "episode2", num_frames=7, seed=2, with_actions=True, fps=10)
+    convert_episodes(tmp_path / "in", tmp_path / "out")
+    return tmp_path / "out"
+
+
+def columns(dataset):
+    names = ["state", "action", "episode_index", "frame_index", "timestamp"]
+    return {name: np.array(dataset.select_columns([name])[name][:]) for name in names}
+
+
+def assert_same_rows(left, right):
+    left, right = columns(left), columns(right)
+    assert all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def test_a_folder_loads_with_its_description(converted):
+    dataset, meta = load_dataset_folder(converted)
+    assert meta.num_frames == len(dataset) == 15
+    assert dataset[3]["image"].size == (42, 24)
+    assert dataset.features["image"] == datasets.Image(mode="RGB")
+    assert dataset.features["state"] == datasets.List(datasets.Value("float32"), length=7)
+    assert dataset.with_format("torch")[0]["state"].shape == (7,)
+
+
+def test_it_loads_without_dp_hf_too(converted):
+    dataset = datasets.load_dataset(str(converted), split="train")
+    assert_same_rows(dataset, load_dataset_folder(converted)[0])
+    assert dataset.features == load_dataset_folder(converted)[0].features
+
+
+def test_streaming_gives_the_same_rows(converted):
+    rows, meta = load_dataset_folder(converted, streaming=True)
+    assert isinstance(rows, datasets.IterableDataset)
+    rows = list(rows)
+    assert len(rows) == meta.num_frames
+    assert np.array_equal([row["state"] for row in rows], columns(load_dataset_folder(converted)[0])["state"])
+    assert rows[0]["image"].size == (42, 24)
+
+
+@pytest.mark.parametrize("action_source", ["state", "recorded"])
+@pytest.mark.parametrize(("frame_skip", "action_offset"), [(1, 1), (1, 0), (2, 1), (3, 2), (2, 0)])
+def test_resampling_equals_converting_with_these_arguments(
+    converted, tmp_path, frame_skip, action_offset, action_source
+):
+    arguments = {"frame_skip": frame_skip, "action_offset": action_offset, "action_source": action_source}
+    convert_episodes(tmp_path / "in", tmp_path / "other", **arguments)
+    direct, direct_meta = load_dataset_folder(tmp_path / "other")
+    resampled, meta = open_data(converted, **arguments)
+    assert meta == direct_meta
+    assert_same_rows(resampled, direct)
+    assert resampled.features == direct.features
+    assert np.array_equal(np.array(resampled[-1]["image"]), np.array(direct[-1]["image"]))
+
+
+def test_resampling_what_was_skipped_already(converted, tmp_path):
+    convert_episodes(tmp_path / "in", tmp_path / "twos", frame_skip=2)
+    four, meta = open_data(tmp_path / "twos", frame_skip=4)
+    direct, direct_meta = open_data(converted, frame_skip=4)
+    assert meta == direct_meta
+    assert_same_rows(four, direct)
+    with pytest.raises(UserError, match="multiple"):
+        open_data(tmp_path / "twos", frame_skip=3)
+
+
+def test_recorded_actions_cannot_be_made_up(converted, tmp_path):
+    convert_episodes(tmp_path / "in", tmp_path / "states", action_source="state")
+    with pytest.raises(UserError, match="no recorded actions"):
+        open_data(tmp_path / "states", action_source="recorded")
+    dataset, meta = load_dataset_folder(converted)
+    assert resample(dataset, meta) == (dataset, meta)
+
+
+def test_a_folder_of_episodes_is_converted_once_for_each_state_of_its_files(tmp_path, record_episode):
+    episode = record_episode(tmp_path / "in", "episode1")
+    said = []
+    first, _ = open_data(tmp_path / "in", report=said.append)
+    assert "recorded in degrees" in said[0]
+    again, _ = open_data(tmp_path / "in", report=said.append)
+    assert "has not changed" in said[1]
+    assert_same_rows(first, again)
+
+    rows = json.loads((episode / "states.json").read_text())
+    before = (episode / "states.json").stat()
+    rows[0]["gripper_value"] = [99.0 if rows[0]["gripper_value"][0] < 50 else 11.0]
+    (episode / "states.json").write_text(json.dumps(rows))
+    os.utime(episode / "states.json", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    changed, _ = open_data(tmp_path / "in", report=said.append)
+    assert columns(changed)["state"][0, 6] == rows[0]["gripper_value"][0]
+
+    record_episode(tmp_path / "in", "episode2", seed=2)
+    assert len(open_data(tmp_path / "in", report=said.append)[0]) == 16
+    (tmp_path / "in/FAILED_EPISODE_2.txt").touch()
+    assert len(open_data(tmp_path / "in", report=said.append)[0]) == 8
+    (copies,) = (tmp_path / "dp_hf_cache/datasets").iterdir()
+    assert len([path for path in copies.iterdir() if len(path.name) == 16]) == 1
+
+
+def test_conversion_arguments_have_copies_of_their_own(tmp_path, record_episode):
+    record_episode(tmp_path / "in", "episode1", cameras=["head", "wrist"])
+    _, both = open_data(tmp_path / "in", report=print)
+    _, one = open_data(tmp_path / "in", cameras=["wrist"], report=print)
+    assert (both.camera_names, one.camera_names) == (["head", "wrist"], ["image"])
+
+
+def test_a_converted_dataset_takes_no_conversion_arguments(converted):
+    with pytest.raises(UserError, match="angle_unit"):
+        open_data(converted, angle_unit="radians")
+
+
+def test_reconverted_rows_are_never_stale(tmp_path, record_episode):
+    episode = record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "out")
+    load_dataset_folder(tmp_path / "out")
+    rows = json.loads((episode / "states.json").read_text())
+    rows[0]["angles"] = [-90.0] * 6
+    (episode / "states.json").write_text(json.dumps(rows))
+    convert_episodes(tmp_path / "in", tmp_path / "out")
+    assert columns(load_dataset_folder(tmp_path / "out")[0])["state"][0, :6].tolist() == [-90.0] * 6
+    assert datasets.load_dataset(str(tmp_path / "out"), split="train")[0]["state"][:6] == [-90.0] * 6
+
+
+def rewrite(folder, change):
+    (file,) = folder.glob("data/*.parquet")
+    pq.write_table(change(pq.read_table(file)), file)
+
+
+def without_bytes(table):
+    images = pa.array([{"bytes": None, "path": "/etc/hostname"}] * table.num_rows, table.schema.field("image").type)
+    return table.set_column(0, table.schema.field("image"), images)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder / "data"), "has no data/"),
+        (lambda folder: (folder / "meta.json").unlink(), "holds no episodes|meta.json"),
+        (lambda folder: next(folder.glob("data/*")).write_bytes(b"PAR1"), "cannot be read"),
+        (lambda folder: rewrite(folder, lambda table: table.slice(0, 5)), "has 5 rows"),
+        (lambda folder: rewrite(folder, lambda table: table.drop_columns(["action"])), "action"),
+        (lambda folder: rewrite(folder, without_bytes), "without an embedded image"),
+    ],
+)
+def test_damaged_datasets_are_refused(converted, damage, message):
+    damage(converted)
+    with pytest.raises(UserError, match=message):
+        load_dataset_folder(converted)
+
+
+def test_what_is_neither_folder_nor_repository(tmp_path):
+    assert is_hub_id("me/cubes")
+    assert not is_hub_id(tmp_path)
+    assert not is_hub_id("a/b/c")
+    with pytest.raises(UserError, match="no folder, nor a dataset"):
+        load_dataset_folder(tmp_path / "absent")
+    with pytest.raises(UserError, match="no folder me/absent, and no such dataset on the Hub"):
+        load_dataset_folder("me/absent")
+    with pytest.raises(UserError, match="holds no episodes"):
+        open_data(tmp_path)
