@@ -65,7 +65,7 @@ def add_rollouts(card: str, results: Mapping[str, Any]) -> str:
         [
             ROLLOUTS_HEADING,
             "",
-            f"In simulation, over {next(iter(results['rates'].values()))['trials']} layouts that no demonstration showed:",
+            f"In simulation, over {next(iter(results['rates'].values()))['trials']} layouts of no demonstration:",
             "",
             "| stage | success | 95 % interval |",
             "| --- | --- | --- |",

@@ -1,0 +1,68 @@
+"""The shape of the package: imports run one way, the front doors open quickly, every command has its script."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dp_hf.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+# Which folders each folder may import from, beside itself and the modules at the top.
+ALLOWED = {
+    "episodes": set(),
+    "models": set(),
+    "pipelines": {"models"},
+    "hub": {"pipelines", "models"},
+    "training": {"pipelines", "models", "episodes"},
+    "control": {"pipelines", "models", "episodes"},
+    "simulation": {"training", "control", "hub", "pipelines", "models", "episodes"},
+    "cli": {"simulation", "training", "control", "hub", "pipelines", "models", "episodes"},
+}
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_imports_run_one_way(folder):
+    for file in (ROOT / "dp_hf" / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}: relative import"
+                modules = [node.module]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            for module in modules:
+                package, _, rest = module.partition(".")
+                imported = rest.split(".")[0]
+                if package == "dp_hf" and imported in ALLOWED and imported != folder:
+                    assert imported in ALLOWED[folder], f"{file.relative_to(ROOT)} imports {module}"
+
+
+def test_import_and_help_leave_the_heavy_libraries_alone():
+    code = "import sys, dp_hf; from dp_hf.cli.main import main; main(['--help']); print(sorted(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for library in ("torch", "diffusers", "timm", "datasets", "mujoco", "numpy"):
+        assert f"'{library}'" not in output
+    assert all(command in output for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_a_script(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert "usage" in capsys.readouterr().out
+    script = (ROOT / "scripts" / f"{command.replace('-', '_')}.py").read_text(encoding="utf-8")
+    assert f"from dp_hf.cli.{command.replace('-', '_')} import main" in script
+
+
+def test_unknown_command_and_version(capsys):
+    import dp_hf
+
+    assert main(["fly"]) == 2
+    assert "no command 'fly'" in capsys.readouterr().err
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == dp_hf.__version__
+    assert main([]) == 2
