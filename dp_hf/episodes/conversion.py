@@ -67,7 +67,8 @@ def convert_episodes(
         raise UserError("--frame_skip must be at least 1, and --action_offset at least 0")
     _refuse_to_replace(target)
 
-    episodes = [read_episode(path, cameras, root) for path in find_episodes(root)]
+    paths = tqdm(find_episodes(root), "Reading", unit="episode", delay=1, disable=not progress)
+    episodes = [read_episode(path, cameras, root) for path in paths]
     report_other_cameras(episodes)
     usable = _usable(episodes, root, strict)
     unit = decide_unit(usable, angle_unit)

@@ -1,0 +1,157 @@
+"""Where the files of a LeRobot dataset are, and what its `meta/info.json` says of its columns."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dp_hf.episodes.problems import shorten
+from dp_hf.errors import UserError
+
+VERSION = "v3.0"
+INFO_FILE = "meta/info.json"
+STATS_FILE = "meta/stats.json"
+TASKS_FILE = "meta/tasks.parquet"
+EPISODES_FILE = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+DATA_FILE = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_FILE = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+VIDEO_FILE_V2 = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+FILES_IN_CHUNK = 1000
+
+STATE, ACTION = "observation.state", "action"
+IMAGE_PREFIX = "observation.images."
+# Columns that every dataset has besides states, actions and images: name to type.
+INDEX_COLUMNS = {
+    "timestamp": "float32",
+    "frame_index": "int64",
+    "episode_index": "int64",
+    "index": "int64",
+    "task_index": "int64",
+}
+
+
+@dataclass(frozen=True)
+class LeRobotInfo:
+    """The parts of `meta/info.json` that are read.
+
+    Attributes:
+        root: the dataset's folder.
+        version: (3, 0), (2, 1) or (2, 0).
+        fps: frames a second.
+        features: column name to {"dtype", "shape", "names", ...}.
+        video_path: template of the video files.
+        files_in_chunk: of v2.x, episodes in a folder of videos.
+        totals: what it says of `total_episodes` and `total_frames`, where it does.
+        robot_type: free text, or "".
+    """
+
+    root: Path
+    version: tuple[int, int]
+    fps: float
+    features: dict[str, dict[str, Any]]
+    video_path: str
+    files_in_chunk: int = FILES_IN_CHUNK
+    totals: dict[str, int] = field(default_factory=dict)
+    robot_type: str = ""
+
+    @property
+    def cameras(self) -> dict[str, str]:
+        """Every camera's column to its kind, `image` (in the data files) or `video`; depth maps are none."""
+        return {
+            name: feature["dtype"]
+            for name, feature in self.features.items()
+            if feature["dtype"] in ("image", "video") and not _is_depth(feature)
+        }
+
+    def names(self, column: str, width: int) -> list[str]:
+        """The names of a vector's elements; made up where `info.json` has none."""
+        names = self.features.get(column, {}).get("names")
+        if isinstance(names, dict) and len(names) == 1:
+            names = next(iter(names.values()))
+        if isinstance(names, dict):
+            names = list(names)
+        if isinstance(names, list) and len(names) == width and all(isinstance(name, str) for name in names):
+            return names
+        return [f"{column.rpartition('.')[2]}_{index}" for index in range(width)]
+
+    def path(self, template: str, **values: int | str) -> Path:
+        """A file's path by a template of `info.json`.
+
+        Raises:
+            UserError: the template has other fields, or its path leaves the dataset's folder.
+        """
+
+        def fill(match: re.Match) -> str:
+            value = values.get(match[1])
+            if value is None:
+                raise UserError(f"{self.root / INFO_FILE}: the path {shorten(template)} has the field {match[1]!r}")
+            return str(value).zfill(int(match[2] or 0))
+
+        filled = re.sub(r"\{(\w+)(?::0?(\d)d)?\}", fill, template)
+        path = self.root / filled
+        if "{" in filled or not path.resolve().is_relative_to(self.root.resolve()):
+            raise UserError(f"{self.root / INFO_FILE}: the path {shorten(template)} leaves the dataset's folder")
+        return path
+
+
+def read_info(root: Path) -> LeRobotInfo:
+    """Reads and checks `meta/info.json`.
+
+    Raises:
+        UserError: it is absent or broken, of another version, or does not describe a robot's dataset; says why.
+    """
+    file = root / INFO_FILE
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder: give the folder of a LeRobot dataset")
+    if not file.is_file():
+        raise UserError(f"{root} is no LeRobot dataset: it has no {INFO_FILE}")
+    try:
+        info = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file} cannot be read ({error}): download the dataset again") from error
+    if not isinstance(info, dict):
+        raise UserError(f"{file} holds {shorten(info)}, not an object")
+    match = re.fullmatch(r"v?(\d+)\.(\d+)(\.\d+)?", str(info.get("codebase_version")))
+    version = (int(match[1]), int(match[2])) if match else (0, 0)
+    if version[0] not in (2, 3):
+        found = shorten(info.get("codebase_version"))
+        raise UserError(f"{file}: codebase_version is {found}; v2.0, v2.1 and v3.0 are read: convert it with LeRobot")
+    fps = info.get("fps")
+    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
+        raise UserError(f"{file}: fps is {shorten(fps)}, not a number of frames a second")
+    return LeRobotInfo(
+        root=root,
+        version=version,
+        fps=float(fps),
+        features=_features(info.get("features"), file),
+        video_path=str(info.get("video_path") or (VIDEO_FILE if version[0] == 3 else VIDEO_FILE_V2)),
+        files_in_chunk=info["chunks_size"] if _is_count(info.get("chunks_size")) else FILES_IN_CHUNK,
+        totals={name: info[name] for name in ("total_episodes", "total_frames") if _is_count(info.get(name))},
+        robot_type=str(info.get("robot_type") or ""),
+    )
+
+
+def column_of(camera: str, cameras: Sequence[str]) -> str:
+    """Our image column for a LeRobot camera: `image` for the only one, else its name without dots."""
+    if len(cameras) == 1:
+        return "image"
+    return re.sub(r"[^\w-]", "_", camera.removeprefix(IMAGE_PREFIX).removeprefix("observation."))
+
+
+def _features(features: Any, file: Path) -> dict[str, dict[str, Any]]:
+    if not isinstance(features, dict) or not all(
+        isinstance(feature, dict) and isinstance(feature.get("dtype"), str) for feature in features.values()
+    ):
+        raise UserError(f"{file}: features is {shorten(features)}, not a dtype and a shape for every column")
+    return features
+
+
+def _is_depth(feature: dict[str, Any]) -> bool:
+    info = feature.get("info") or feature.get("video_info") or {}
+    return isinstance(info, dict) and bool(info.get("video.is_depth_map") or info.get("is_depth_map"))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
