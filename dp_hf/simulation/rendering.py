@@ -1,5 +1,7 @@
 """Camera images of the simulated scene."""
 
+from importlib.util import find_spec
+
 import mujoco
 import numpy as np
 
@@ -33,6 +35,9 @@ class CameraRenderer:
         return self._renderer.render()
 
     def _open(self) -> mujoco.Renderer:
+        if find_spec("triton"):
+            # Triton, which torch imports when it pleases, crashes when Mesa has loaded its own LLVM before.
+            import triton  # noqa: F401
         self.model.vis.quality.offsamples = 4 if self.shadows else 0
         try:
             renderer = mujoco.Renderer(self.model, *self.image_size)

@@ -37,3 +37,17 @@ except UserError as error:
 def test_the_users_choice_of_opengl_is_kept():
     code = "import dp_hf.simulation, os; print(os.environ['MUJOCO_GL'])"
     assert run_python(code, MUJOCO_GL="disable").stdout.strip() == "disable"
+
+
+def test_torch_may_be_imported_after_rendering():
+    code = """
+import mujoco
+from dp_hf.simulation.rollouts import make_environment
+env = make_environment(image_size=(24, 42))
+env.reset(seed=0)
+import torch._dynamo
+env.reset(seed=0)
+print("both")
+"""
+    outcome = run_python(code)
+    assert (outcome.returncode, outcome.stdout.strip()) == (0, "both"), outcome.stderr
