@@ -42,7 +42,7 @@ class OpenCvCamera:
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.camera_width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.camera_height)
         self._capture.set(cv2.CAP_PROP_FPS, config.camera_fps)
-        self._latest: Stamped | None = None
+        self._latest: Stamped[np.ndarray] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
         self._thread.start()
@@ -55,7 +55,7 @@ class OpenCvCamera:
             else:
                 time.sleep(0.01)  # unplugged, or the file's end; the watchdog notices
 
-    def read(self) -> Stamped | None:
+    def read(self) -> Stamped[np.ndarray] | None:
         """The latest frame, or None before the first."""
         return self._latest
 

@@ -12,7 +12,7 @@ from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
 from dp_hf.control.report import Report
-from dp_hf.control.robot import Robot, Stamped
+from dp_hf.control.robot import Frame, Robot, Stamped
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.format import STATE_NAMES
 from dp_hf.errors import UserError
@@ -29,8 +29,8 @@ class Tick:
     """One turn of the loop, for observers: what was measured, the command (7,) sent, and why the arm is held."""
 
     time: float
-    image: Stamped | None
-    state: Stamped | None
+    image: Stamped[Frame] | None
+    state: Stamped[np.ndarray] | None
     command: np.ndarray
     hold_reason: str | None
 
@@ -179,7 +179,7 @@ class Controller:
         self.report.overruns = grid.num_late
         return now
 
-    def _update_hold(self, now: float, image: Stamped | None, state: Stamped | None) -> None:
+    def _update_hold(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> None:
         if self.robot.fault:
             self.emergency_stop(self.robot.fault)
         alarm = self.watchdog.check(now, image, state)

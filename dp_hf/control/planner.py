@@ -12,7 +12,7 @@ import numpy as np
 from dp_hf.control.clock import Grid
 from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.report import Report
-from dp_hf.control.robot import Stamped
+from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.trajectory import Trajectory, hand_over
 from dp_hf.episodes.format import STATE_DIM
 
@@ -66,7 +66,7 @@ class Planner:
         self.executor = executor
         self.report = report
         self.trajectory: Trajectory | None = None
-        self._history: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=n_obs_steps)
+        self._history: deque[tuple[Frame, np.ndarray]] = deque(maxlen=n_obs_steps)
         self._inference: _Inference | None = None
         self._observations = Grid(self.step)
         self._steps_left = 0
@@ -80,7 +80,7 @@ class Planner:
         self._steps_left = 0
         self._forgot_at = now
 
-    def observe(self, now: float, image: Stamped, state: Stamped) -> None:
+    def observe(self, now: float, image: Stamped[Frame], state: Stamped[np.ndarray]) -> None:
         """Takes the latest measurements at every tick; passes them on to the policy when its turn has come."""
         if now < self._observations.next - self.tolerance:
             return
@@ -99,7 +99,7 @@ class Planner:
         chunk = self.executor.submit(self._predict, list(self._history))
         self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
 
-    def _predict(self, history: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _predict(self, history: list[tuple[Frame, np.ndarray]]) -> np.ndarray:
         images, states = zip(*history, strict=True)
         return np.asarray(self.policy([list(images)], state=np.stack(states)[None]).actions)
 

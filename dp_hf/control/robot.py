@@ -2,18 +2,24 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Stamped:
-    """A measurement: an image uint8 (H, W, 3) RGB or a state (7,), and when it arrived (monotonic seconds)."""
+Frame: TypeAlias = "np.ndarray | dict[str, np.ndarray]"
+"""An image uint8 (H, W, 3) RGB; of several cameras, a dict of them."""
 
-    value: np.ndarray
+Value = TypeVar("Value", covariant=True)
+
+
+@dataclass(frozen=True)
+class Stamped(Generic[Value]):
+    """A measurement, and when it arrived (monotonic seconds)."""
+
+    value: Value
     timestamp: float
 
 
@@ -30,10 +36,10 @@ class Robot(Protocol):
     command_rate: float
     fault: str | None
 
-    def read_state(self) -> Stamped | None:
-        """The latest joint state, or None when there has been none."""
+    def read_state(self) -> Stamped[np.ndarray] | None:
+        """The latest joint state (7,), or None when there has been none."""
 
-    def read_image(self) -> Stamped | None:
+    def read_image(self) -> Stamped[Frame] | None:
         """The latest camera frame, or None when there has been none."""
 
     def send_command(self, command: np.ndarray) -> None:
@@ -58,10 +64,10 @@ class DryRun:
     def fault(self) -> str | None:
         return self.robot.fault
 
-    def read_state(self) -> Stamped | None:
+    def read_state(self) -> Stamped[np.ndarray] | None:
         return self.robot.read_state()
 
-    def read_image(self) -> Stamped | None:
+    def read_image(self) -> Stamped[Frame] | None:
         return self.robot.read_image()
 
     def send_command(self, command: np.ndarray) -> None:

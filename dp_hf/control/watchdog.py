@@ -3,7 +3,7 @@
 import numpy as np
 
 from dp_hf.control.limits import SafetyLimits
-from dp_hf.control.robot import Stamped
+from dp_hf.control.robot import Frame, Stamped
 
 
 class Watchdog:
@@ -11,10 +11,9 @@ class Watchdog:
 
     def __init__(self, limits: SafetyLimits):
         self.limits = limits
-        self._image: Stamped | None = None
-        self._changed_at = -np.inf
+        self._changed: dict[str, Stamped[np.ndarray]] = {}
 
-    def check(self, now: float, image: Stamped | None, state: Stamped | None) -> str | None:
+    def check(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> str | None:
         """The reason to hold at the time `now`, or None; called at every tick with the latest measurements."""
         if state is None:
             return "no joint state has arrived"
@@ -26,14 +25,16 @@ class Watchdog:
             return f"the joint state is {age:.1f} s old"
         if (age := now - image.timestamp) > self.limits.max_image_age:
             return f"the camera frame is {age:.1f} s old"
-        frozen_for = image.timestamp - self._last_change(image)
+        frozen_for = self._frozen_for(image)
         if self.limits.max_frozen_age is not None and frozen_for > self.limits.max_frozen_age:
             return f"the camera has sent the same picture for {frozen_for:.1f} s"
         return None
 
-    def _last_change(self, image: Stamped) -> float:
-        if self._image is None or image.timestamp != self._image.timestamp:
-            if self._image is None or not np.array_equal(image.value, self._image.value):
-                self._changed_at = image.timestamp
-            self._image = image
-        return self._changed_at
+    def _frozen_for(self, image: Stamped[Frame]) -> float:
+        """For how long the picture of one camera, that which froze first, has been the same."""
+        pictures = image.value if isinstance(image.value, dict) else {"image": image.value}
+        for camera, picture in pictures.items():
+            changed = self._changed.get(camera)
+            if changed is None or (picture is not changed.value and not np.array_equal(picture, changed.value)):
+                self._changed[camera] = Stamped(picture, image.timestamp)
+        return image.timestamp - min(self._changed[camera].timestamp for camera in pictures)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dp_hf.control.robot import Stamped
+from dp_hf.control.robot import Frame, Stamped
 from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ UNANSWERED_READS = 2
 class Camera(Protocol):
     """What a robot needs of a camera: see `dp_hf.control.camera`."""
 
-    def read(self) -> Stamped | None: ...
+    def read(self) -> Stamped[np.ndarray] | None: ...
 
     def close(self) -> None: ...
 
@@ -68,7 +68,7 @@ class MyCobotRobot:
         self._camera = camera
         self._set_gripper = ProtocolCode.SET_GRIPPER_VALUE
         self._gripper_sent: int | None = None
-        self._state: Stamped | None = None
+        self._state: Stamped[np.ndarray] | None = None
         # In refresh mode a new command replaces the one under way; otherwise commands queue up.
         self._arm.set_fresh_mode(1)
         if relaxed:
@@ -86,9 +86,9 @@ class MyCobotRobot:
             except Exception as error:  # of several kinds, when the cable is pulled
                 self.fault = f"{self._config.port}: {error}"
                 return
-            if _is_answer(angles, gripper):
+            if (state := _state(angles, gripper)) is not None:
                 unanswered = 0
-                self._state = Stamped(np.array([*angles, np.clip(gripper, 0, 100)], dtype=np.float64), time.monotonic())
+                self._state = Stamped(state, time.monotonic())
                 self.fault = None
                 continue
             unanswered += 1
@@ -96,10 +96,10 @@ class MyCobotRobot:
             if unanswered >= UNANSWERED_READS:
                 self.fault = f"{self._config.port}: the arm has left {unanswered} questions in a row unanswered"
 
-    def read_state(self) -> Stamped | None:
+    def read_state(self) -> Stamped[np.ndarray] | None:
         return self._state
 
-    def read_image(self) -> Stamped | None:
+    def read_image(self) -> Stamped[Frame] | None:
         return self._camera.read()
 
     def send_command(self, command: np.ndarray) -> None:
@@ -121,5 +121,8 @@ class MyCobotRobot:
         self._camera.close()
 
 
-def _is_answer(angles: object, gripper: object) -> bool:
-    return isinstance(angles, list) and len(angles) == 6 and isinstance(gripper, int) and gripper >= 0
+def _state(angles: object, gripper: object) -> np.ndarray | None:
+    """(7,), or None when the arm has not answered; pymycobot gives -1 then."""
+    if not isinstance(angles, list) or len(angles) != 6 or not isinstance(gripper, int) or gripper < 0:
+        return None
+    return np.array([*angles, min(gripper, 100)], dtype=np.float64)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.control.robot import Stamped
+from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.robots.ros_conversions import (
     GRIPPER_JOINT,
     gripper_to_radians,
@@ -56,8 +56,8 @@ class Ros2Robot:
         self.fault: str | None = None
         self._config = config
         self._messages = ros2_messages
-        self._image: Stamped | None = None
-        self._state: Stamped | None = None
+        self._image: Stamped[Frame] | None = None
+        self._state: Stamped[np.ndarray] | None = None
         self._dds = Dds(config.domain_id)
         self._send_to_arm = self._dds.publisher(config.arm_topic, ros2_messages.JointTrajectory)
         self._send_to_gripper = self._dds.publisher(config.gripper_topic, ros2_messages.JointTrajectory)
@@ -76,10 +76,10 @@ class Ros2Robot:
     def _on_emergency_stop(self, message: Any) -> None:
         self.fault = f"{self._config.emergency_stop_topic} says so" if message.data else None
 
-    def read_state(self) -> Stamped | None:
+    def read_state(self) -> Stamped[np.ndarray] | None:
         return self._state
 
-    def read_image(self) -> Stamped | None:
+    def read_image(self) -> Stamped[Frame] | None:
         return self._image
 
     def send_command(self, command: np.ndarray) -> None:

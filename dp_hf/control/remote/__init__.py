@@ -1,0 +1,1 @@
+"""A policy on another computer: a server beside the GPU, a client without torch beside the arm."""

@@ -1,0 +1,116 @@
+"""A policy that runs on another computer; needs numpy, pillow, websockets and msgpack, and no torch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from dp_hf.control.policy_settings import PolicySettings
+from dp_hf.control.remote.messages import MAX_MESSAGE_BYTES, PROTOCOL_VERSION, pack, unpack
+from dp_hf.control.robot import Frame
+from dp_hf.errors import UserError
+
+
+class RemoteOutput(NamedTuple):
+    """`actions` (1, horizon, 7) float32 in degrees and 0..100; `inference_time`, seconds that the policy took there."""
+
+    actions: np.ndarray
+    inference_time: float
+
+
+class RemotePolicy:
+    """Calls like a `DiffusionPolicyPipeline`, and asks a `dp-hf serve-policy` server.
+
+    Args:
+        url: `ws://HOST:PORT`.
+        token: what the server asks for.
+        timeout: seconds to connect and to wait for an answer.
+
+    Attributes:
+        settings: of the policy.
+
+    Raises:
+        UserError: the server cannot be reached, refuses the token, or is of another version.
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout: float = 5.0):
+        self.url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = timeout
+        try:
+            self._connection: ClientConnection | None
+            self._connection, self.settings = self._connect()
+        except InvalidStatus as error:
+            raise UserError(f"{url} refuses the connection: is the token right? ({error})") from error
+        except (OSError, WebSocketException) as error:
+            raise UserError(f"{url}: no policy server can be reached ({error})") from error
+
+    def __call__(self, image: list[list[Frame]], state: np.ndarray | None = None) -> RemoteOutput:
+        """The chunk for one history of observations.
+
+        Args:
+            image: a list of one list of the last `n_obs_steps` frames, the latest last.
+            state: (1, n_obs_steps, 7), degrees and 0..100.
+
+        Raises:
+            ConnectionError: the server is gone; the next call tries to reach it again.
+            TimeoutError: it does not answer in time.
+            UserError: it could not make actions of this, and says why.
+        """
+        (history,) = image
+        states = None if state is None else np.asarray(state[0], dtype=np.float32)
+        request = pack({"images": [self._prepare(frame) for frame in history], "state": states})
+        try:
+            if self._connection is None:
+                self._connection, settings = self._connect()
+                if settings != self.settings:
+                    raise UserError(f"{self.url} serves another policy now: start again")
+            self._connection.send(request)
+            reply = unpack(self._connection.recv(self._timeout))
+        except TimeoutError:
+            self.close()  # or its late answer would be taken for the next one's
+            raise TimeoutError(f"{self.url} has not answered within {self._timeout:g} s") from None
+        except (OSError, WebSocketException) as error:
+            self.close()
+            raise ConnectionError(f"{self.url}: {error}") from error
+        if "error" in reply:
+            raise UserError(f"{self.url}: {reply['error']}")
+        return RemoteOutput(reply["actions"], reply["inference_time"])
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connect(self) -> tuple[ClientConnection, PolicySettings]:
+        connection = connect(
+            self.url,
+            additional_headers=self._headers,
+            open_timeout=self._timeout,
+            close_timeout=1,
+            max_size=MAX_MESSAGE_BYTES,
+            compression=None,
+            proxy=None,
+        )
+        try:
+            greeting = unpack(connection.recv(self._timeout))
+            if greeting["protocol_version"] != PROTOCOL_VERSION:
+                raise ValueError(f"it speaks version {greeting['protocol_version']}")
+            return connection, PolicySettings(**greeting["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            connection.close()
+            raise UserError(f"{self.url} is no policy server of this version of dp_hf ({error})") from error
+
+    def _prepare(self, frame: Frame) -> Frame:
+        """Resized here as the policy would there, so that less goes over the network."""
+        if isinstance(frame, dict):
+            return {camera: _resize(image, self.settings.image_size) for camera, image in frame.items()}
+        return _resize(frame, self.settings.image_size)
+
+
+def _resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    height, width = size
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -1,0 +1,78 @@
+"""A robot whose camera shows a recorded episode."""
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dp_hf.control.robot import Frame, Robot, Stamped
+from dp_hf.episodes.format import DEFAULT_FPS
+from dp_hf.episodes.images import ImageFile
+from dp_hf.episodes.reader import load_images, read_episode
+from dp_hf.errors import UserError
+
+
+class ReplayedImages:
+    """`robot`, but for its images, which are an episode's, at the times they were recorded.
+
+    Args:
+        robot: moves, and says where it is.
+        episode: folder of a recorded episode.
+        fps: frames per second of an episode without time stamps.
+
+    Attributes:
+        finished: whether the last image has been shown.
+
+    Raises:
+        UserError: the episode cannot be used.
+    """
+
+    def __init__(self, robot: Robot, episode: Path, fps: float = DEFAULT_FPS):
+        recording = read_episode(episode)
+        self._files = load_images(recording)
+        if recording.why_unusable is not None:
+            raise UserError(f"{episode}: {recording.why_unusable}")
+        self.robot = robot
+        self.command_rate = robot.command_rate
+        self.finished = False
+        times = recording.timestamps
+        self._times = np.arange(len(recording.frames)) / fps if times is None else times
+        self._shown: Stamped[Frame] | None = None
+        self._started_at: float | None = None
+
+    @property
+    def fault(self) -> str | None:
+        return self.robot.fault
+
+    def read_state(self) -> Stamped[np.ndarray] | None:
+        return self.robot.read_state()
+
+    def read_image(self) -> Stamped[Frame]:
+        now = time.monotonic()
+        if self._started_at is None:
+            self._started_at = now
+        index = int(np.searchsorted(self._times, now - self._started_at, side="right")) - 1
+        self.finished = index == len(self._files) - 1
+        shown_at = self._started_at + float(self._times[index])
+        if self._shown is None or self._shown.timestamp != shown_at:
+            self._shown = Stamped(_decode(self._files[index]), shown_at)
+        return self._shown
+
+    def send_command(self, command: np.ndarray) -> None:
+        self.robot.send_command(command)
+
+    def hold(self) -> None:
+        self.robot.hold()
+
+    def close(self) -> None:
+        self.robot.close()
+
+
+def _decode(files: dict[str, ImageFile]) -> Frame:
+    frame = {}
+    for camera, file in files.items():
+        with Image.open(io.BytesIO(file.data)) as image:
+            frame[camera] = np.asarray(image.convert("RGB"))
+    return frame["image"] if list(frame) == ["image"] else frame

@@ -1,0 +1,96 @@
+"""A simulated arm in real time: its environment steps in a thread of its own, whatever the controller does."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from dp_hf.control.clock import Grid, MonotonicClock
+from dp_hf.control.robot import Frame, Stamped
+
+
+class SimulatedRobot:
+    """A `Robot` around a gymnasium environment with observations `state` (7,) and images, and actions (7,).
+
+    Args:
+        make_env: makes the environment; called in the thread that steps it, which rendering is bound to.
+        seed: of the environment's reset.
+        command_rate: commands per second; the environment takes the latest at each of its steps.
+
+    Attributes:
+        terminated: whether the episode is over; the arm then stays as it is.
+        info: the environment's latest.
+
+    Raises:
+        Exception: whatever making or resetting the environment raised.
+    """
+
+    def __init__(self, make_env: Callable[[], Any], seed: int | None = None, command_rate: float = 50.0):
+        self.command_rate = command_rate
+        self.fault: str | None = None
+        self.terminated = False
+        self.info: dict[str, Any] = {}
+        self._make_env = make_env
+        self._seed = seed
+        self._command: np.ndarray | None = None
+        self._observation: tuple[Stamped[np.ndarray], Stamped[Frame]] | None = None
+        self._closing = threading.Event()
+        self._ready: Future = Future()
+        self._thread = threading.Thread(target=self._live, name="simulator", daemon=True)
+        self._thread.start()
+        self._ready.result()
+
+    def _live(self) -> None:
+        try:
+            env = self._make_env()
+            observation, self.info = env.reset(seed=self._seed)
+            self._observe(observation)
+            self._ready.set_result(None)
+        except Exception as error:
+            self._ready.set_exception(error)
+            return
+        try:
+            self._step(env)
+        except Exception as error:
+            self.fault = f"simulator: {error}"
+        finally:
+            env.close()
+
+    def _step(self, env: Any) -> None:
+        clock = MonotonicClock()
+        grid = Grid(1 / env.metadata["render_fps"], first=clock.now())
+        while not self._closing.is_set():
+            grid.advance(clock.now())
+            clock.sleep_until(grid.next)
+            action = self.read_state().value if self._command is None else self._command
+            observation, _, self.terminated, _, self.info = env.step(action.astype(np.float32))
+            self._observe(observation)
+
+    def _observe(self, observation: dict[str, np.ndarray]) -> None:
+        images = {name: value for name, value in observation.items() if name != "state"}
+        frame = images["image"] if list(images) == ["image"] else images
+        now = time.monotonic()
+        self._observation = Stamped(observation["state"].astype(np.float64), now), Stamped(frame, now)
+
+    def read_state(self) -> Stamped[np.ndarray]:
+        return self._latest()[0]
+
+    def read_image(self) -> Stamped[Frame]:
+        return self._latest()[1]
+
+    def _latest(self) -> tuple[Stamped[np.ndarray], Stamped[Frame]]:
+        assert self._observation is not None, "set before the constructor returns"
+        return self._observation
+
+    def send_command(self, command: np.ndarray) -> None:
+        self._command = command
+
+    def hold(self) -> None:
+        """Nothing to do: the environment stays at the last command."""
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()

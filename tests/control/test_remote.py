@@ -1,0 +1,235 @@
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("websockets")
+pytest.importorskip("msgpack")
+
+import msgpack
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from dp_hf.control.controller import Controller
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.control.policy_settings import PolicySettings
+from dp_hf.control.remote.client import RemotePolicy
+from dp_hf.control.remote.messages import pack, unpack
+from dp_hf.control.remote.server import PolicyServer
+from dp_hf.errors import UserError
+
+SETTINGS = PolicySettings(10.0, 2, 4, 8, ["image"], [24, 42], True)
+
+
+def echo(image, state):
+    """Actions that tell what was received: the states' mean, and the first pixel."""
+    (frames,) = image
+    actions = np.zeros((1, 8, 7), dtype=np.float32)
+    actions[0] = state.mean((0, 1))
+    actions[0, 1] = frames[-1][0, 0, 0]
+    return SimpleNamespace(actions=actions)
+
+
+@pytest.fixture
+def serve():
+    """A function that starts a server and returns it."""
+    servers = []
+
+    def start(policy=echo, settings=SETTINGS, **kwargs) -> PolicyServer:
+        server = PolicyServer(policy, settings, **{"port": 0, **kwargs})
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def url(server: PolicyServer) -> str:
+    return f"ws://127.0.0.1:{server.port}"
+
+
+def test_a_pipeline_answers_as_it_would_here(serve, make_pipeline, frame):
+    torch = pytest.importorskip("torch")
+    pipeline = make_pipeline(horizon=4, n_obs_steps=2, use_proprioception=True)
+    settings = PolicySettings.from_config(pipeline.policy.config)
+
+    def seeded(generator_seed=0):
+        return partial(pipeline, generator=torch.Generator().manual_seed(generator_seed))
+
+    server = serve(seeded(), settings)
+    remote = RemotePolicy(url(server))
+    assert remote.settings == settings
+    frames, states = [frame, 255 - frame], np.stack([HOME, HOME + 1])[None]
+    expected = seeded()([frames], state=states).actions
+    output = remote([frames], state=states)
+    np.testing.assert_array_equal(output.actions, expected)
+    assert output.actions.shape == (1, 4, 7)
+    assert 0 < output.inference_time < 5
+    with pytest.raises(UserError, match="observes 2 frames"):
+        remote([[frame]], state=states)
+    np.testing.assert_array_equal(remote([frames], state=states).actions.shape, expected.shape)
+    remote.close()
+
+
+def test_the_client_needs_no_torch(serve):
+    server = serve()
+    program = f"""
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "diffusers", "timm", "datasets", "accelerate"):
+            raise ImportError(name + " is not on this computer")
+sys.meta_path.insert(0, NoTorch())
+import numpy as np
+from dp_hf.control.controller import Controller
+from dp_hf.control.remote.client import RemotePolicy
+remote = RemotePolicy("{url(server)}")
+frame = np.full((240, 424, 3), 7, np.uint8)
+actions = remote([[frame, frame]], state=np.full((1, 2, 7), 3.0)).actions
+remote.close()
+print(actions[0, 0, 0], actions[0, 1, 0])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "3.0 7.0\n", done.stderr
+
+
+def test_a_controller_drives_with_it(serve):
+    server = serve(lambda image, state: SimpleNamespace(actions=state[:, -1:] + np.full((1, 8, 7), 0.5, np.float32)))
+    clock = FakeClock()
+    robot = FakeRobot(clock)
+    remote = RemotePolicy(url(server))
+    controller = Controller(
+        robot, remote, SafetyLimits(), n_obs_steps=2, clock=clock, executor=FakeExecutor(clock, latency=0.03)
+    )
+    controller.run(duration=1)
+    assert controller.report.chunks >= 9
+    assert robot.state[0] > 1
+    remote.close()
+
+
+class Attack:
+    def __reduce__(self):
+        return sys.exit, (1,)
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        (pickle.dumps(Attack()), ""),
+        (b"", ""),
+        ("text", "binary"),
+        (msgpack.packb([1, 2]), "a message is a map"),
+        (pack({"images": []}), "a request has images"),
+        (pack({"images": 3, "state": None}), "a request has images"),
+        (pack({"images": [{"dtype": "object", "shape": [1], "data": b"12345678"}], "state": None}), "an array holds"),
+        (pack({"images": [{"dtype": "uint8", "shape": [2, 2], "data": b"123"}], "state": None}), "reshape"),
+        (pack({"images": [{"dtype": "uint8", "shape": [-1], "data": b"123"}], "state": None}), "no array's shape"),
+        (pack({"images": [{"dtype": "uint8", "shape": "x", "data": b"123"}], "state": None}), "no array's shape"),
+        (b"\x91" * 5000, ""),
+    ],
+)
+def test_a_bad_message_is_answered_with_its_fault_and_the_next_is_served(serve, message, fault):
+    server = serve()
+    with connect(url(server), proxy=None) as connection:
+        connection.recv(5)
+        connection.send(message)
+        reply = unpack(connection.recv(5))
+        assert reply.keys() == {"error"}
+        assert fault in reply["error"]
+        connection.send(pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": np.zeros((1, 7), np.float32)}))
+        assert unpack(connection.recv(5)).keys() == {"actions", "inference_time"}
+
+
+@given(st.binary(max_size=200))
+def test_whatever_arrives_unpacks_to_a_map_or_a_value_error(data):
+    try:
+        assert isinstance(unpack(data), dict)
+    except ValueError:
+        return
+
+
+def test_a_policy_that_fails_is_reported_and_does_not_end_the_server(serve):
+    def broken(image, state):
+        raise RuntimeError("out of memory")
+
+    server = serve(broken)
+    remote = RemotePolicy(url(server))
+    observation = [[np.zeros((24, 42, 3), np.uint8)] * 2]
+    for _ in range(2):
+        with pytest.raises(UserError, match="RuntimeError: out of memory"):
+            remote(observation, state=np.zeros((1, 2, 7)))
+    remote.close()
+
+
+def test_without_the_token_nobody_gets_in(serve):
+    server = serve(token="secret")
+    for token in (None, "wrong", "secrets"):
+        with pytest.raises(UserError, match="is the token right"):
+            RemotePolicy(url(server), token)
+    remote = RemotePolicy(url(server), "secret")
+    assert remote.settings == SETTINGS
+    remote.close()
+
+
+def test_web_pages_are_refused(serve):
+    server = serve()
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(url(server), origin="http://evil.example", proxy=None)
+
+
+def test_a_public_address_needs_a_token():
+    with pytest.raises(UserError, match="give a token"):
+        PolicyServer(echo, SETTINGS, host="0.0.0.0", port=0)
+
+
+def test_a_taken_port_is_an_error(serve):
+    server = serve()
+    with pytest.raises(UserError, match="--port"):
+        PolicyServer(echo, SETTINGS, port=server.port)
+
+
+def test_no_server_is_an_error():
+    with pytest.raises(UserError, match="no policy server can be reached"):
+        RemotePolicy("ws://127.0.0.1:1", timeout=2)
+
+
+def test_a_lost_server_is_found_again(serve):
+    server = serve()
+    remote = RemotePolicy(url(server))
+    frames, states = [[np.zeros((24, 42, 3), np.uint8)] * 2], np.ones((1, 2, 7))
+    remote(frames, state=states)
+    server.shutdown()
+    with pytest.raises(ConnectionError):
+        remote(frames, state=states)
+    serve(port=server.port)
+    assert remote(frames, state=states).actions[0, 0, 0] == 1
+    remote.close()
+
+
+def test_a_late_answer_is_not_taken_for_the_next(serve):
+    slow = threading.Event()
+
+    def policy(image, state):
+        if not slow.is_set():
+            slow.set()
+            time.sleep(0.6)
+        return echo(image, state)
+
+    remote = RemotePolicy(url(serve(policy)), timeout=0.3)
+    frames = [[np.zeros((24, 42, 3), np.uint8)] * 2]
+    with pytest.raises(TimeoutError):
+        remote(frames, state=np.full((1, 2, 7), 1.0))
+    time.sleep(0.5)
+    assert remote(frames, state=np.full((1, 2, 7), 2.0)).actions[0, 0, 0] == 2
+    remote.close()
