@@ -25,7 +25,7 @@ from dp_hf.files import folder_written_beside
 ActionSource = Literal["auto", "recorded", "state"]
 
 _OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
-_OWN_COLUMNS = set(features_of(()))
+OWN_COLUMNS = set(features_of(()))
 _FPS_RANGE = (0.5, 240.0)
 
 
@@ -65,7 +65,7 @@ def convert_episodes(
     root, target = Path(data_dir), Path(output_dir)
     if frame_skip < 1 or action_offset < 0:
         raise UserError("--frame_skip must be at least 1, and --action_offset at least 0")
-    _refuse_to_replace(target)
+    refuse_to_replace(target)
 
     paths = tqdm(find_episodes(root), "Reading", unit="episode", delay=1, disable=not progress)
     episodes = [read_episode(path, cameras, root) for path in paths]
@@ -180,7 +180,8 @@ class _Rows:
         )
 
 
-def _refuse_to_replace(target: Path) -> None:
+def refuse_to_replace(target: Path) -> None:
+    """Raises a UserError when `target` exists and is anything but a dataset that a conversion made."""
     if not target.exists():
         return
     if not target.is_dir():
@@ -245,6 +246,6 @@ def _image_columns(camera_names: Sequence[str]) -> dict[str, str]:
     """Camera -> column name: `image` for the only camera."""
     if len(camera_names) == 1:
         return {camera_names[0]: "image"}
-    if taken := _OWN_COLUMNS & set(camera_names):
+    if taken := OWN_COLUMNS & set(camera_names):
         raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --cameras")
     return {camera: camera for camera in camera_names}

@@ -46,7 +46,7 @@ class ConversionReport:
             f"  {'':<32}{'min':>10}{'max':>10}{'mean':>10}{'std':>10}",
         ]
         for column, statistics in meta.statistics.items():
-            for index, name in enumerate(meta.state_names):
+            for index, name in enumerate(meta.names(column)):
                 values = "".join(f"{statistics[key][index]:10.2f}" for key in ("min", "max", "mean", "std"))
                 lines.append(f"  {column + ' ' + name:<32}{values}")
         for problems, what in ((self.skipped, "episodes skipped"), (self.left_out, "frames left out")):

@@ -125,7 +125,8 @@ def resample(
         )
     if source == "recorded" and meta.action_source != "recorded":
         raise UserError(f"the dataset of {meta.source} has no recorded actions: use action_source state")
-    wanted = replace(meta, frame_skip=frame_skip, action_offset=action_offset, action_source=source)
+    names = meta.action_names if source == "recorded" else meta.state_names
+    wanted = replace(meta, frame_skip=frame_skip, action_offset=action_offset, action_source=source, action_names=names)
     if wanted == meta:
         return dataset, meta
 
@@ -133,7 +134,7 @@ def resample(
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     kept, states = [], []
-    actions = np.zeros_like(columns["action"])
+    actions = np.zeros((len(columns["action"]), len(names)), dtype=np.float32)
     positions = np.zeros(len(actions), dtype=np.int64)
     for start, end in zip(starts, [*starts[1:], len(actions)], strict=True):
         rows = start + kept_frames(end - start, every)
@@ -145,7 +146,7 @@ def resample(
         kept.append(rows)
         states.append(columns["state"][rows])
     rows = np.concatenate(kept)
-    features = features_of(meta.camera_names)
+    features = _features(wanted)
     dataset = dataset.remove_columns(["action", "frame_index"])
     dataset = dataset.add_column("action", list(actions), feature=features["action"])
     dataset = dataset.add_column("frame_index", positions, feature=features["frame_index"])
@@ -191,9 +192,13 @@ def _load_shards(folder: Path, streaming: bool) -> Any:
         raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error
 
 
+def _features(meta: DatasetMeta) -> datasets.Features:
+    return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names))
+
+
 def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> None:
     """Raises a UserError unless the rows are what the description says, with all images inside."""
-    for name, feature in features_of(meta.camera_names).items():
+    for name, feature in _features(meta).items():
         if dataset.features is None or dataset.features.get(name) != feature:
             found = None if dataset.features is None else dataset.features.get(name)
             raise UserError(f"{path}: column {name} is {found}, not {feature}; convert the recording again")

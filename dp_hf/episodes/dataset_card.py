@@ -11,14 +11,14 @@ CARD_FILE = "README.md"
 _TEXT = """\
 # {title}
 
-Demonstrations of a six-joint robot arm with a gripper, for training visuomotor policies.
+Demonstrations of a robot arm, for training visuomotor policies.
 Episodes: {num_episodes}; rows: {num_frames}; rows a second: {fps:g}. Made with `dp_hf`.
 
 | column | type | meaning |
 |---|---|---|
 {image_rows}
-| `state` | 7 x float32 | joint angles in degrees, then the gripper: 0 closed, 100 open |
-| `action` | 7 x float32 | {action}, in the same units |
+| `state` | {state_dim} x float32 | {state} |
+| `action` | {action_dim} x float32 | {action}, in the same units |
 | `episode_index` | int64 | position in `episodes` of `meta.json`; split by this, never by frame |
 | `frame_index` | int64 | position in the episode |
 | `timestamp` | float32 | seconds from the start of the episode |
@@ -53,7 +53,13 @@ def write_dataset_card(folder: Path, meta: DatasetMeta) -> None:
         conversion += " The recording was in radians."
     if meta.frame_skip > 1:
         conversion += f" One of every {meta.frame_skip} recorded frames was kept."
+    state = "joint angles in degrees, then the gripper: 0 closed, 100 open"
+    if meta.angle_unit_of_source not in ("degrees", "radians"):
+        state = f"{', '.join(meta.state_names)}, in the units of the source"
     text = _TEXT.format(
+        state=state,
+        state_dim=len(meta.state_names),
+        action_dim=len(meta.action_names),
         title=meta.source or "Demonstrations",
         num_episodes=len(meta.episodes),
         num_frames=meta.num_frames,
@@ -67,7 +73,7 @@ def write_dataset_card(folder: Path, meta: DatasetMeta) -> None:
             + " | ".join(f"{values[key][index]:.2f}" for key in ("min", "max", "mean", "std"))
             + " |"
             for column, values in meta.statistics.items()
-            for index, name in enumerate(meta.state_names)
+            for index, name in enumerate(meta.names(column))
         ),
     )
     DatasetCard(f"---\n{data}\n---\n\n{text}").save(folder / CARD_FILE)

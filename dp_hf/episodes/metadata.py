@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.episodes.format import JOINT_NAMES, STATE_DIM, STATE_NAMES
+from dp_hf.episodes.format import JOINT_NAMES, STATE_NAMES
 from dp_hf.errors import UserError
 
 META_FILE = "meta.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,15 @@ class DatasetMeta:
         camera_names: the image columns.
         episodes: names of the episodes; `episode_index` is the position.
         num_frames: rows.
-        statistics: {"state" | "action": {"min" | "max" | "mean" | "std": 7 numbers}} over all rows.
+        statistics: {"state" | "action": {"min" | "max" | "mean" | "std": a number for each name}} over all rows.
         action_source: "recorded" (the commands given) or "state" (the state `action_offset` rows later).
         action_offset: rows between a state and the state that is its action; 0 for the state itself.
         frame_skip: every how many recorded frames a row was taken.
-        angle_unit_of_source: what the recording was in; the columns are in degrees.
+        angle_unit_of_source: what the recording was in, "degrees" or "radians": the columns are in degrees, and 0..100
+            for the gripper. Anything else: the columns have kept the units of the source.
         source: name of the recorded folder.
-        joint_names, state_names: of the angles, and of all columns of state and action.
+        joint_names: of the angles.
+        state_names, action_names: of all that a state and an action hold.
     """
 
     fps: float
@@ -45,6 +47,7 @@ class DatasetMeta:
     source: str = ""
     joint_names: list[str] = field(default_factory=lambda: list(JOINT_NAMES))
     state_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
+    action_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
 
     @property
     def action_meaning(self) -> str:
@@ -54,6 +57,10 @@ class DatasetMeta:
         if self.action_offset < 2:
             return "the next row's state" if self.action_offset else "the row's own state"
         return f"the state {self.action_offset} rows later"
+
+    def names(self, column: str) -> list[str]:
+        """What `state` or `action` holds."""
+        return self.state_names if column == "state" else self.action_names
 
     def save(self, folder: Path) -> None:
         """Writes `folder/meta.json`."""
@@ -78,6 +85,10 @@ class DatasetMeta:
             if entry.name not in values or not _CHECKS[entry.name](values[entry.name]):
                 found = repr(values.get(entry.name, "missing"))[:80]
                 raise UserError(f"{file}: {entry.name} is {found}; convert the recording again")
+        for column, statistics in values["statistics"].items():
+            names = values[f"{column}_names"]
+            if any(len(row) != len(names) for row in statistics.values()):
+                raise UserError(f"{file}: statistics of {column} are not for {names}; convert the recording again")
         return cls(**{entry.name: values[entry.name] for entry in fields(cls)})
 
 
@@ -107,7 +118,7 @@ def _are_statistics(value: Any) -> bool:
     ):
         return False
     rows = [row for columns in value.values() for row in columns.values()]
-    return all(isinstance(row, list) and len(row) == STATE_DIM and all(map(_is_number, row)) for row in rows)
+    return all(isinstance(row, list) and all(map(_is_number, row)) for row in rows)
 
 
 _CHECKS = {
@@ -123,4 +134,5 @@ _CHECKS = {
     "source": lambda value: isinstance(value, str),
     "joint_names": _are_names,
     "state_names": _are_names,
+    "action_names": _are_names,
 }

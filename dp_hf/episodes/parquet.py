@@ -15,13 +15,13 @@ MAX_SHARD_BYTES = 500_000_000
 _ROWS_IN_GROUP = 100
 
 
-def features_of(camera_names: Sequence[str]) -> Features:
+def features_of(camera_names: Sequence[str], state_dim: int = STATE_DIM, action_dim: int = STATE_DIM) -> Features:
     """The columns of a dataset: one image for every camera, state, action, indices and time."""
     return Features(
         {
             **{camera: Image(mode="RGB") for camera in camera_names},
-            "state": List(Value("float32"), length=STATE_DIM),
-            "action": List(Value("float32"), length=STATE_DIM),
+            "state": List(Value("float32"), length=state_dim),
+            "action": List(Value("float32"), length=action_dim),
             "episode_index": Value("int64"),
             "frame_index": Value("int64"),
             "timestamp": Value("float32"),

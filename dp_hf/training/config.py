@@ -43,7 +43,7 @@ class TrainConfig:
     """Of states and actions, by the training episodes: to [-1, 1], to zero mean and unit variance, or not at all."""
 
     state_dim: int = 7
-    """Width of the state: six angles and the gripper."""
+    """Width of the state: six angles and the gripper. A dataset of another width is taken as it is."""
     n_obs_steps: int = 1
     """Frames the policy sees, the current one and those before it."""
     horizon: int = 1

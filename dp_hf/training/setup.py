@@ -164,9 +164,12 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
         raise UserError(
             f"the dataset has no camera {', '.join(sorted(missing))}; it has {', '.join(meta.camera_names)}"
         )
+    if config.state_dim not in (TrainConfig.state_dim, len(meta.state_names)):
+        raise UserError(f"--state_dim {config.state_dim}: the dataset's states have {len(meta.state_names)} values")
     known = inspect.signature(DiffusionPolicyModel.__init__).parameters
     options = {field.name: getattr(config, field.name) for field in fields(config) if field.name in known}
     options |= {"camera_names": cameras, "image_size": config.height_and_width, "fps": meta.fps}
+    options |= {"state_dim": len(meta.state_names), "action_dim": len(meta.action_names)}
     policy = DiffusionPolicyModel(**options)
     if config.pretrained_backbone != "none":
         policy.load_pretrained_backbone(config.pretrained_backbone)
