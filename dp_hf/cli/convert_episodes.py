@@ -1,9 +1,11 @@
-"""`dp-hf convert-episodes`: turn episode folders into a dataset, and push it."""
+"""`dp-hf convert-episodes`: turn episode folders into a dataset, and push it; to and from other formats."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from dp_hf.cli.arguments import parse, run
 
@@ -13,12 +15,21 @@ class ConvertEpisodes:
     """Turn recorded episode folders into a dataset: parquet with embedded images, meta.json and a dataset card.
 
     Exit codes: 0 converted, 2 wrong input or nothing usable. Bad episodes and frames are left out and listed.
+    Options that a format has no use for are refused.
     """
 
     data_dir: Path
-    """folder of episodes, or one episode"""
+    """folder of episodes, or one episode; with --from or --to what they say"""
     output_dir: Path
     """folder for the dataset; an earlier dataset there is replaced once the new one is complete"""
+    source: Annotated[Literal["episodes", "lerobot"], tyro.conf.arg(name="from")] = "episodes"
+    """lerobot: DATA_DIR is a LeRobot dataset, v3.0 or v2.x (videos need the extra lerobot), of any state and action"""
+    target: Annotated[Literal["dataset", "lerobot"], tyro.conf.arg(name="to")] = "dataset"
+    """lerobot: OUTPUT_DIR becomes a new LeRobot v3.0 dataset; DATA_DIR may be a dataset folder or Hub dataset too"""
+    task: str = ""
+    """--to lerobot: what the robot does, in words"""
+    videos: bool = False
+    """--to lerobot: encode the images into H.264 videos (extra lerobot) instead of embedding them unchanged"""
     angle_unit: Literal["auto", "degrees", "radians"] = "auto"
     """unit of the recorded angles; auto detects it for the whole data set"""
     fps: float | None = None
@@ -48,26 +59,72 @@ def main(argv: list[str] | None = None) -> int:
     return run(convert, parse(ConvertEpisodes, argv, "convert-episodes"))
 
 
-def convert(arguments: ConvertEpisodes) -> int:
+def convert(arguments: ConvertEpisodes) -> None:
     from dp_hf.episodes.conversion import convert_episodes
-    from dp_hf.episodes.units import Gripper
+    from dp_hf.episodes.lerobot.importing import import_lerobot
+    from dp_hf.errors import UserError
 
-    report = convert_episodes(
-        arguments.data_dir,
-        arguments.output_dir,
-        angle_unit=arguments.angle_unit,
-        fps=arguments.fps,
-        frame_skip=arguments.frame_skip,
-        action_offset=arguments.action_offset,
-        action_source=arguments.action_source,
-        gripper=Gripper(arguments.gripper_open, arguments.gripper_range),
-        cameras=arguments.cameras or None,
-        strict=arguments.strict,
-    )
-    print(report)
+    if arguments.source != "episodes" and arguments.target != "dataset":
+        raise UserError("give one of --from and --to; convert in two steps for both")
+    if arguments.target == "lerobot":
+        _to_lerobot(arguments)
+        return
+    if arguments.source == "lerobot":
+        _refuse_others(arguments, {"cameras", "strict", "push_to_hub", "private"}, "--from lerobot")
+        print(import_lerobot(arguments.data_dir, arguments.output_dir, arguments.cameras or None, arguments.strict))
+    else:
+        _refuse_others(arguments, {*_RECORDING_OPTIONS, "push_to_hub", "private"}, "a folder of episodes")
+        print(convert_episodes(arguments.data_dir, arguments.output_dir, **_recording_options(arguments)))
     if arguments.push_to_hub is not None:
         _push(arguments.output_dir, arguments.push_to_hub, arguments.private)
-    return 0
+
+
+def _to_lerobot(arguments: ConvertEpisodes) -> None:
+    from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder, open_data
+    from dp_hf.episodes.lerobot.exporting import export_lerobot
+    from dp_hf.episodes.metadata import META_FILE
+
+    if is_hub_id(arguments.data_dir) or (arguments.data_dir / META_FILE).is_file():
+        _refuse_others(arguments, {"task", "videos"}, "a dataset that is converted already")
+        dataset, meta = load_dataset_folder(arguments.data_dir)
+    else:
+        _refuse_others(arguments, {*_RECORDING_OPTIONS, "task", "videos"}, "--to lerobot")
+        dataset, meta = open_data(arguments.data_dir, **_recording_options(arguments))
+    export_lerobot(dataset, meta, arguments.output_dir, arguments.task, arguments.videos)
+    print(f"{arguments.output_dir}: LeRobot v3.0, episodes: {len(meta.episodes)}, rows: {meta.num_frames}")
+
+
+_RECORDING_OPTIONS = (
+    "angle_unit",
+    "fps",
+    "frame_skip",
+    "action_offset",
+    "action_source",
+    "gripper_open",
+    "gripper_range",
+    "cameras",
+    "strict",
+)
+
+
+def _recording_options(arguments: ConvertEpisodes) -> dict[str, Any]:
+    """The arguments of `convert_episodes` that say how a recording is to be read."""
+    from dp_hf.episodes.units import Gripper
+
+    options = {name: getattr(arguments, name) for name in _RECORDING_OPTIONS}
+    options["gripper"] = Gripper(options.pop("gripper_open"), options.pop("gripper_range"))
+    options["cameras"] = options["cameras"] or None
+    return options
+
+
+def _refuse_others(arguments: ConvertEpisodes, known: set[str], what: str) -> None:
+    """Raises a UserError for an option that was given and has no use here."""
+    from dp_hf.errors import UserError
+
+    always = {"data_dir", "output_dir", "source", "target"}
+    for field in fields(arguments):
+        if field.name not in known | always and getattr(arguments, field.name) != field.default:
+            raise UserError(f"--{field.name} has no meaning for {what}: leave it out")
 
 
 def _push(dataset: Path, repo_id: str, private: bool | None) -> None:

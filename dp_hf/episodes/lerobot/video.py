@@ -15,8 +15,8 @@ CODEC_OPTIONS = {"g": "2", "crf": "18"}
 PIXEL_FORMAT = "yuv420p"
 
 
-class VideoError(ValueError):
-    """A video that cannot be read, or lacks a frame that is asked for."""
+class ImageError(ValueError):
+    """An image that cannot be had: a video is absent or broken, a frame is missing, or does not decode."""
 
 
 def read_frames(path: Path, times: Sequence[float], tolerance: float) -> Iterator[Image.Image]:
@@ -27,11 +27,11 @@ def read_frames(path: Path, times: Sequence[float], tolerance: float) -> Iterato
         tolerance: how far, in seconds, a frame may be from the time that it is for.
 
     Raises:
-        VideoError: the file is absent or broken, or has no frame close enough to one of the times.
+        ImageError: the file is absent or broken, or has no frame close enough to one of the times.
     """
     av = _import_av()
     if not path.is_file():
-        raise VideoError("the file is absent")
+        raise ImageError("the file is absent")
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -45,14 +45,18 @@ def read_frames(path: Path, times: Sequence[float], tolerance: float) -> Iterato
                     frame = next(decoded, None)
                 if frame is None or frame.time > time + tolerance:
                     found = "ends before" if frame is None else f"goes on at {frame.time:.3f} s after a gap at"
-                    raise VideoError(f"it {found} {time:.3f} s")
+                    raise ImageError(f"it {found} {time:.3f} s")
                 yield frame.to_image()
     except (av.FFmpegError, IndexError) as error:
-        raise VideoError(f"it cannot be decoded ({error})") from error
+        raise ImageError(f"it cannot be decoded ({error})") from error
 
 
 class VideoWriter:
-    """Context manager that encodes RGB frames of one size into an H.264 file.
+    """Encodes RGB frames of one size into an H.264 file, which is whole after `close`.
+
+    Attributes:
+        path: the file.
+        num_frames: frames written so far.
 
     Raises:
         UserError: the size is odd, which the pixel format does not allow.
@@ -64,7 +68,7 @@ class VideoWriter:
             raise UserError(
                 f"images of {size[0]}x{size[1]} pixels do not fit a video, whose sides are even: keep images"
             )
-        self.num_frames = 0
+        self.path, self.num_frames = path, 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(path), "w")
         self._stream = self._container.add_stream(CODEC, Fraction(fps).limit_denominator(1000), options=CODEC_OPTIONS)

@@ -1,0 +1,268 @@
+"""A dataset of ours to a LeRobot dataset v3.0."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Image, List, Value
+from PIL import Image as PILImage
+from tqdm import tqdm
+
+from dp_hf.episodes.lerobot import layout
+from dp_hf.episodes.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
+from dp_hf.episodes.lerobot.statistics import ImageHistogram, Statistics, of_rows
+from dp_hf.episodes.lerobot.video import PIXEL_FORMAT, VideoWriter
+from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.errors import UserError
+from dp_hf.files import folder_written_beside
+
+DATA_FILE_BYTES = 100_000_000
+VIDEO_FILE_BYTES = 200_000_000
+
+
+def export_lerobot(
+    dataset: Dataset,
+    meta: DatasetMeta,
+    output_dir: str | Path,
+    task: str = "",
+    videos: bool = False,
+    progress: bool = True,
+) -> None:
+    """Writes a dataset in LeRobot's v3.0 layout, which LeRobot's own loader opens.
+
+    States, actions and, unless they become videos, images keep every bit. LeRobot's frames are evenly spaced, so the
+    timestamps are those of `meta.fps`.
+
+    Args:
+        dataset, meta: as `open_data` gives them.
+        output_dir: a new folder.
+        task: what the robot does, in words.
+        videos: encode the images into H.264 videos instead of embedding them.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: `output_dir` exists, images differ in size, or there is no space.
+    """
+    target = Path(output_dir)
+    if target.exists():
+        raise UserError(f"{target} exists: give a new folder, or move it away")
+    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
+    encoded = dataset.select_columns(meta.camera_names)
+    for camera in meta.camera_names:
+        encoded = encoded.cast_column(camera, Image(decode=False))
+    try:
+        with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
+            ends = [*starts[1:], len(dataset)]
+            pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
+            for start, end in pairs:
+                writer.add_episode(columns["state"][start:end], columns["action"][start:end], encoded, int(start))
+            writer.finish()
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error}; free space there, or choose another folder") from error
+
+
+@dataclass
+class _Writer:
+    """Writes episode after episode; `finish` writes what is known only in the end."""
+
+    folder: Path
+    meta: DatasetMeta
+    task: str
+    as_videos: bool
+    records: list[dict[str, Any]] = field(default_factory=list)
+    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    histograms: dict[str, list[ImageHistogram]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    num_frames: int = 0
+    _data: pq.ParquetWriter | None = None
+    _data_file: int = 0
+    _data_bytes: int = 0
+    _videos: dict[str, VideoWriter] = field(default_factory=dict)
+    _video_files: dict[str, int] = field(default_factory=dict)
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._data is not None:
+            self._data.close()
+        for video in self._videos.values():
+            video.close()
+
+    @property
+    def cameras(self) -> dict[str, str]:
+        """Our image column to LeRobot's."""
+        return {name: f"{IMAGE_PREFIX}{name}" for name in self.meta.camera_names}
+
+    def add_episode(self, state: np.ndarray, action: np.ndarray, images: Dataset, start: int) -> None:
+        """Appends an episode; its images are the rows of `images` from `start`."""
+        count, index = len(state), len(self.records)
+        columns = {
+            ACTION: action,
+            STATE: state,
+            "timestamp": np.arange(count, dtype=np.float32) / np.float32(self.meta.fps),
+            "frame_index": np.arange(count),
+            "episode_index": np.full(count, index),
+            "index": np.arange(self.num_frames, self.num_frames + count),
+            "task_index": np.zeros(count, dtype=np.int64),
+        }
+        record: dict[str, Any] = {"episode_index": index, "tasks": [self.task], "length": count}
+        statistics = {name: of_rows(values) for name, values in columns.items()}
+        cells = {}
+        for name, camera in self.cameras.items():
+            histogram, kept = ImageHistogram(), []
+            if self.as_videos:
+                record |= self._open_video(camera, images[start][name]["bytes"])
+            for data, pixels in self._images(images, name, start, count):
+                histogram.add(pixels)
+                if self.as_videos:
+                    self._videos[camera].write(pixels)
+                else:
+                    kept.append({"bytes": data, "path": None})
+            if self.as_videos:
+                record[f"videos/{camera}/to_timestamp"] = self._videos[camera].num_frames / self.meta.fps
+            else:
+                cells[camera] = kept
+            statistics[camera] = histogram.statistics()
+            self.histograms.setdefault(camera, []).append(histogram)
+        record |= self._write_rows({name: _cells(values) for name, values in columns.items()} | cells)
+        record |= {"dataset_from_index": self.num_frames, "dataset_to_index": self.num_frames + count}
+        record |= {f"stats/{name}/{key}": value for name, of in statistics.items() for key, value in of.items()}
+        self.records.append(record | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
+        for name, values in columns.items():
+            self.rows.setdefault(name, []).append(values)
+        self.num_frames += count
+
+    def finish(self) -> None:
+        """Writes everything in `meta`."""
+        statistics: dict[str, Statistics] = {
+            name: of_rows(np.concatenate(values)) for name, values in self.rows.items()
+        }
+        statistics |= {name: ImageHistogram.total(of).statistics() for name, of in self.histograms.items()}
+        self._write_json(layout.INFO_FILE, self._info())
+        self._write_json(layout.STATS_FILE, statistics)
+        pd.DataFrame({"task_index": [0]}, index=[self.task]).to_parquet(self.folder / layout.TASKS_FILE)
+        file = self.folder / layout.EPISODES_FILE.format(chunk_index=0, file_index=0)
+        file.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(self.records), file)
+
+    def _info(self) -> dict[str, Any]:
+        fps = self.meta.fps
+        return {
+            "codebase_version": layout.VERSION,
+            "robot_type": None,
+            "total_episodes": len(self.records),
+            "total_frames": self.num_frames,
+            "total_tasks": 1,
+            "chunks_size": layout.FILES_IN_CHUNK,
+            "data_files_size_in_mb": DATA_FILE_BYTES // 1_000_000,
+            "video_files_size_in_mb": VIDEO_FILE_BYTES // 1_000_000,
+            "fps": int(fps) if fps == int(fps) else fps,
+            "splits": {"train": f"0:{len(self.records)}"},
+            "data_path": layout.DATA_FILE,
+            "video_path": layout.VIDEO_FILE if self.as_videos else None,
+            "features": self._features(),
+        }
+
+    def _features(self) -> dict[str, dict[str, Any]]:
+        features: dict[str, dict[str, Any]] = {
+            column: {"dtype": "float32", "shape": [len(names)], "names": names}
+            for column, names in ((ACTION, self.meta.action_names), (STATE, self.meta.state_names))
+        }
+        for camera in self.cameras.values():
+            width, height = self.sizes[camera]
+            feature = {"shape": [height, width, 3], "names": ["height", "width", "channels"]}
+            features[camera] = {"dtype": "image", **feature}
+            if self.as_videos:
+                features[camera] = {"dtype": "video", **feature, "info": self._video_info(width, height)}
+        for name, dtype in INDEX_COLUMNS.items():
+            features[name] = {"dtype": dtype, "shape": [1], "names": None}
+        return features
+
+    def _video_info(self, width: int, height: int) -> dict[str, Any]:
+        return {
+            "video.height": height,
+            "video.width": width,
+            "video.codec": "h264",
+            "video.pix_fmt": PIXEL_FORMAT,
+            "video.is_depth_map": False,
+            "video.fps": self.meta.fps,
+            "video.channels": 3,
+            "has_audio": False,
+        }
+
+    def _images(self, images: Dataset, name: str, start: int, count: int) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Each image encoded, and as uint8 (H, W, 3)."""
+        camera = self.cameras[name]
+        for row in images.select_columns([name]).select(range(start, start + count)):
+            data = row[name]["bytes"]
+            image: PILImage.Image = PILImage.open(io.BytesIO(data))
+            if self.sizes.setdefault(camera, image.size) != image.size:
+                first, other = (f"{width}x{height}" for width, height in (self.sizes[camera], image.size))
+                raise UserError(
+                    f"images of {name} are {first} and {other}; LeRobot has one size: leave some episodes out"
+                )
+            if image.mode != "RGB":
+                encoded = io.BytesIO()
+                image = image.convert("RGB")
+                image.save(encoded, "PNG")
+                data = encoded.getvalue()
+            yield data, np.asarray(image)
+
+    def _write_rows(self, columns: dict[str, list]) -> dict[str, int]:
+        """Appends an episode to the present data file, or to a new one where that is full; says to which."""
+        features: dict[str, Any] = {
+            column: Value("float32") if len(names) == 1 else List(Value("float32"), length=len(names))
+            for column, names in ((ACTION, self.meta.action_names), (STATE, self.meta.state_names))
+        }
+        features |= {camera: Image() for camera in self.cameras.values() if camera in columns}
+        features |= {name: Value(dtype) for name, dtype in INDEX_COLUMNS.items()}
+        schema = Features(features).arrow_schema
+        table = pa.Table.from_pydict({name: columns[name] for name in features}, schema=schema)
+        if self._data is not None and self._data_bytes + table.nbytes > DATA_FILE_BYTES:
+            self._data.close()
+            self._data, self._data_bytes, self._data_file = None, 0, self._data_file + 1
+        place = _place(self._data_file)
+        if self._data is None:
+            file = self.folder / layout.DATA_FILE.format(**place)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._data = pq.ParquetWriter(file, schema)
+        self._data.write_table(table)
+        self._data_bytes += table.nbytes
+        return {f"data/{name}": value for name, value in place.items()}
+
+    def _open_video(self, camera: str, first_image: bytes) -> dict[str, Any]:
+        """Readies the present video file, or a new one where that is full; says which, and from where."""
+        video = self._videos.get(camera)
+        if video is not None and video.path.stat().st_size > VIDEO_FILE_BYTES:
+            video.close()
+            video = None
+            self._video_files[camera] += 1
+        place = _place(self._video_files.setdefault(camera, 0))
+        if video is None:
+            size = PILImage.open(io.BytesIO(first_image)).size
+            path = self.folder / layout.VIDEO_FILE.format(video_key=camera, **place)
+            video = self._videos[camera] = VideoWriter(path, self.meta.fps, size)
+        found = {f"videos/{camera}/{name}": value for name, value in place.items()}
+        return found | {f"videos/{camera}/from_timestamp": video.num_frames / self.meta.fps}
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=4, ensure_ascii=False), encoding="utf-8")
+
+
+def _place(number: int) -> dict[str, int]:
+    return {"chunk_index": number // layout.FILES_IN_CHUNK, "file_index": number % layout.FILES_IN_CHUNK}
+
+
+def _cells(values: np.ndarray) -> list:
+    return list(values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values)

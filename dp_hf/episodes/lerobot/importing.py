@@ -1,0 +1,259 @@
+"""A LeRobot dataset to a dataset of ours."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+from tqdm import tqdm
+
+from dp_hf.episodes.actions import actions_from_states
+from dp_hf.episodes.conversion import refuse_to_replace
+from dp_hf.episodes.dataset_card import write_dataset_card
+from dp_hf.episodes.lerobot.layout import ACTION, STATE, LeRobotInfo, column_of, read_info
+from dp_hf.episodes.lerobot.reader import Findings, LeRobotEpisode, read_episodes
+from dp_hf.episodes.lerobot.video import ImageError, read_frames
+from dp_hf.episodes.metadata import DatasetMeta, column_statistics
+from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
+from dp_hf.errors import UserError
+from dp_hf.files import folder_written_beside
+
+# A frame of a video has lost more to its codec already than it does here.
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did; as text, its summary and everything that is wrong with the source.
+
+    Attributes:
+        output_dir: our dataset's folder.
+        meta: of our dataset.
+        tasks: that the source names; our format has no place for them.
+        columns: camera of the source to our image column.
+        left_out: (episode, why).
+        problems: of the source as a whole.
+    """
+
+    output_dir: Path
+    meta: DatasetMeta
+    tasks: list[str]
+    columns: dict[str, str]
+    left_out: list[tuple[str, str]]
+    problems: list[str]
+
+    def __str__(self) -> str:
+        meta = self.meta
+        lines = [
+            f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}, {meta.fps:g} a second",
+            f"  images   {', '.join(f'{column} ({camera})' for camera, column in self.columns.items())}",
+            f"  state    {', '.join(meta.state_names)}",
+            f"  actions  {', '.join(meta.action_names)}: {meta.action_meaning}",
+            f"  tasks    {'; '.join(self.tasks) or 'none named'}",
+        ]
+        if self.left_out:
+            lines += ["", f"{len(self.left_out)} episodes left out:"]
+            lines += [f"  {name}: {why}" for name, why in self.left_out]
+        if self.problems:
+            lines += ["", "wrong in the source:", *(f"  {problem}" for problem in self.problems)]
+        return "\n".join(lines)
+
+
+def import_lerobot(
+    lerobot_dir: str | Path,
+    output_dir: str | Path,
+    cameras: Sequence[str] | None = None,
+    strict: bool = False,
+    progress: bool = True,
+) -> ImportReport:
+    """Converts a LeRobot dataset, v3.0 or v2.x, with states and actions of any width, which keep their units.
+
+    Embedded images are copied byte for byte; frames of videos become JPEG files of quality 95.
+
+    Args:
+        lerobot_dir: its folder.
+        output_dir: our dataset's folder; an earlier dataset there is replaced when the new one is complete.
+        cameras: columns (`observation.images.NAME`, or NAME) to convert; default all whose images are there.
+        strict: an episode that cannot be used is an error, instead of being left out.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: nothing usable, with a list of all that is wrong; an `output_dir` that holds other files.
+    """
+    target = Path(output_dir)
+    info = read_info(Path(lerobot_dir))
+    refuse_to_replace(target)
+    found = read_episodes(info)
+    rows = _Rows(info, _usable_cameras(info, found, cameras))
+    widths = {(e.state.shape[1], e.action.shape[1] if e.action is not None else None) for e in found.episodes}
+    if len(widths) > 1:
+        raise UserError(f"{info.root}: the data files differ in the widths of state and action: {sorted(widths)}")
+    try:
+        with folder_written_beside(target) as folder:
+            features = features_of([*rows.columns.values()], *rows.widths(found.episodes[0]))
+            with ParquetShards(folder / DATA_FOLDER, features) as shards:
+                for episode in tqdm(found.episodes, "Converting", unit="episode", delay=1, disable=not progress):
+                    if episode.problem is None:
+                        rows.write(episode, shards)
+                    if strict and episode.problem is not None:
+                        raise UserError(f"{info.root}: {episode.name}: {episode.problem}; or convert without --strict")
+            if not rows.names:
+                raise UserError(_nothing_usable(info, found))
+            meta = rows.describe(found.episodes[0])
+            meta.save(folder)
+            write_dataset_card(folder, meta)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error}; free space there, or choose another folder") from error
+    left_out = [(episode.name, episode.problem) for episode in found.episodes if episode.problem is not None]
+    return ImportReport(target, meta, found.tasks, rows.columns, left_out, found.problems)
+
+
+@dataclass
+class _Rows:
+    """How episodes become rows, and those written so far."""
+
+    info: LeRobotInfo
+    columns: dict[str, str]
+    names: list[str] = field(default_factory=list)
+    states: list[np.ndarray] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+
+    def widths(self, episode: LeRobotEpisode) -> tuple[int, int]:
+        state = episode.state if episode.action is None else episode.action
+        return episode.state.shape[1], state.shape[1]
+
+    def write(self, episode: LeRobotEpisode, shards: ParquetShards) -> None:
+        """Appends an episode's rows; sets its `problem` when its images are not all there."""
+        try:
+            images = {column: list(self._images(episode, camera)) for camera, column in self.columns.items()}
+        except ImageError as error:
+            episode.problem = str(error)
+            return
+        action = actions_from_states(episode.state, 1, 1) if episode.action is None else episode.action
+        shards.write(
+            {
+                **{name: [{"bytes": data, "path": None} for data in column] for name, column in images.items()},
+                "state": list(episode.state),
+                "action": list(action),
+                "episode_index": [len(self.names)] * len(action),
+                "frame_index": range(len(action)),
+                "timestamp": (episode.timestamp - episode.timestamp[0]).astype(np.float32),
+            }
+        )
+        self.names.append(episode.name)
+        self.states.append(episode.state)
+        self.actions.append(action)
+
+    def _images(self, episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
+        if self.info.cameras[camera] == "image":
+            yield from _embedded_images(episode, camera)
+            return
+        if camera not in episode.videos:
+            raise ImageError(f"meta does not say where its video of {camera} is")
+        file, start = episode.videos[camera]
+        try:
+            for image in read_frames(file, [*(start + episode.timestamp)], tolerance=0.5 / self.info.fps):
+                encoded = io.BytesIO()
+                image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+                yield encoded.getvalue()
+        except ImageError as error:
+            raise ImageError(f"video {file.relative_to(self.info.root)}: {error}") from error
+
+    def describe(self, episode: LeRobotEpisode) -> DatasetMeta:
+        state_width, action_width = self.widths(episode)
+        state_names = self.info.names(STATE, state_width)
+        return DatasetMeta(
+            fps=self.info.fps,
+            camera_names=[*self.columns.values()],
+            episodes=self.names,
+            num_frames=sum(map(len, self.states)),
+            statistics={
+                "state": column_statistics(np.concatenate(self.states)),
+                "action": column_statistics(np.concatenate(self.actions)),
+            },
+            action_source="state" if episode.action is None else "recorded",
+            angle_unit_of_source="as recorded",
+            source=self.info.root.resolve().name,
+            joint_names=[name for name in state_names if "gripper" not in name.lower()],
+            state_names=state_names,
+            action_names=state_names if episode.action is None else self.info.names(ACTION, action_width),
+        )
+
+
+def _embedded_images(episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
+    file = pq.ParquetFile(episode.file)
+    first = 0
+    for group in range(file.num_row_groups):
+        end = first + file.metadata.row_group(group).num_rows
+        wanted = range(max(first, episode.rows.start), min(end, episode.rows.stop))
+        if len(wanted):
+            table = file.read_row_group(group, [camera])
+            if camera not in table.column_names:
+                raise ImageError(f"{episode.file.name} has no column {camera}")
+            cells = table[camera].slice(wanted.start - first, len(wanted))
+            for row, cell in zip(wanted, cells.to_pylist(), strict=True):
+                yield _checked_image(cell, f"image of {camera} at frame {row - episode.rows.start}")
+        first = end
+
+
+def _checked_image(cell: object, what: str) -> bytes:
+    data = cell.get("bytes") if isinstance(cell, dict) else None
+    if not isinstance(data, bytes):
+        raise ImageError(f"the {what} is not embedded in the data file")
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            image.load()
+    except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, zlib.error and others
+        raise ImageError(f"the {what} does not decode: {error}") from error
+    return data
+
+
+def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | None) -> dict[str, str]:
+    """Camera to our column, for those that were asked for, or all that have images at all."""
+    cameras = {camera: camera for camera in info.cameras}
+    cameras |= {camera.rpartition(".")[2]: camera for camera in info.cameras}
+    if unknown := [name for name in wanted or () if name not in cameras]:
+        known = ", ".join(info.cameras) or "none"
+        raise UserError(f"{info.root} has no camera {', '.join(unknown)}; it has {known}")
+    chosen = [cameras[name] for name in wanted or info.cameras]
+    usable = []
+    for camera in chosen:
+        problem = _problem_of_camera(info, found, camera)
+        if problem is None:
+            usable.append(camera)
+        else:
+            found.problems.append(problem)
+    if not usable or (wanted and len(usable) < len(chosen)):
+        raise UserError(_nothing_usable(info, found))
+    columns = {camera: column_of(camera, usable) for camera in usable}
+    if len(set(columns.values())) < len(columns) or set(columns.values()) & set(features_of(())):
+        raise UserError(f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --cameras")
+    return columns
+
+
+def _problem_of_camera(info: LeRobotInfo, found: Findings, camera: str) -> str | None:
+    if info.cameras[camera] == "image":
+        has_column = any(camera in pq.read_schema(file).names for file in {e.file for e in found.episodes})
+        return None if has_column else f"{camera}: the data files have no such column"
+    files = sorted({episode.videos[camera][0] for episode in found.episodes if camera in episode.videos})
+    if not files:
+        return f"{camera}: meta does not say where its videos are"
+    absent = [file for file in files if not file.is_file()]
+    if not absent:
+        return None
+    example = absent[0].relative_to(info.root)
+    text = f"{camera}: {len(absent)} of {len(files)} declared video files are absent, such as {example}"
+    if len(absent) == len(files):
+        return text
+    found.problems.append(text)
+    return None
+
+
+def _nothing_usable(info: LeRobotInfo, found: Findings) -> str:
+    wrong = found.problems + [f"{e.name}: {e.problem}" for e in found.episodes if e.problem is not None][:20]
+    if not info.cameras:
+        wrong.append("info.json declares no camera, and a policy needs images")
+    return "\n  ".join([f"{info.root} cannot be converted:", *wrong, "download it again, complete, or repair it"])

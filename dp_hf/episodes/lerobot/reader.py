@@ -1,0 +1,202 @@
+"""Reads the episodes of a LeRobot dataset without their images; whatever is wrong becomes a line of text."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dp_hf.episodes.lerobot.layout import ACTION, STATE, LeRobotInfo
+from dp_hf.episodes.problems import shorten
+from dp_hf.errors import UserError
+
+
+@dataclass
+class LeRobotEpisode:
+    """One episode.
+
+    Attributes:
+        index: its `episode_index`.
+        file: the data file that holds its rows.
+        rows: their positions in the file.
+        state, action: (rows, width) float32, as recorded; `action` is None where the dataset has none.
+        timestamp: (rows,) float64 seconds from its start.
+        videos: camera to (file, seconds in the file at which the episode begins).
+        problem: why it cannot be used, or None.
+    """
+
+    index: int
+    file: Path
+    rows: range
+    state: np.ndarray
+    action: np.ndarray | None
+    timestamp: np.ndarray
+    videos: dict[str, tuple[Path, float]] = field(default_factory=dict)
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"episode_{self.index:06d}"
+
+
+@dataclass
+class Findings:
+    """All episodes in the order of their files, the tasks they name, and what is wrong with the dataset as a whole."""
+
+    episodes: list[LeRobotEpisode] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_episodes(info: LeRobotInfo) -> Findings:
+    """Reads states, actions and the place of every image.
+
+    Raises:
+        UserError: no data file, or one without a state of the robot.
+    """
+    found = Findings()
+    files = sorted(info.root.glob("data/*/*.parquet"))
+    if not files:
+        raise UserError(f"{info.root} has no data/*/*.parquet: download the dataset again, with its data")
+    for file in files:
+        try:
+            found.episodes += _episodes_of_file(info, file)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            found.problems.append(f"{file.relative_to(info.root)} cannot be read: {str(error).splitlines()[0]}")
+    described = _described_episodes(info, found)
+    _compare_counts(info, described, found)
+    for episode in found.episodes:
+        _find_videos(info, episode, described.get(episode.index))
+    return found
+
+
+def _episodes_of_file(info: LeRobotInfo, file: Path) -> Iterator[LeRobotEpisode]:
+    parquet = pq.ParquetFile(file)
+    names = parquet.schema_arrow.names
+    if STATE not in names:
+        raise UserError(f"{file}: has no column {STATE}; it has {', '.join(names)}")
+    wanted = [STATE, ACTION, "timestamp", "frame_index", "episode_index"]
+    table = parquet.read([name for name in wanted if name in names])
+    if missing := {"frame_index", "episode_index"} - set(table.column_names):
+        raise UserError(f"{file}: has no column {', '.join(sorted(missing))}; it has {', '.join(names)}")
+    state = _vectors(table[STATE])
+    action = _vectors(table[ACTION]) if ACTION in names else None
+    frame_index, episode_index = (_vectors(table[name])[:, 0] for name in ("frame_index", "episode_index"))
+    timestamp = _vectors(table["timestamp"])[:, 0] if "timestamp" in names else frame_index / info.fps
+    starts = np.flatnonzero(np.diff(episode_index, prepend=np.nan) != 0)
+    for start, end in pairwise([*starts, len(episode_index)]):
+        rows = slice(start, end)
+        of_state, of_action = state[rows], None if action is None else action[rows]
+        yield LeRobotEpisode(
+            index=int(episode_index[start]),
+            file=file,
+            rows=range(start, end),
+            state=of_state.astype(np.float32),
+            action=None if of_action is None else of_action.astype(np.float32),
+            timestamp=timestamp[rows],
+            problem=_problem_of_rows(of_state, of_action, frame_index[rows], timestamp[rows]),
+        )
+
+
+def _vectors(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of numbers, or of lists of one length, as float64 (rows, width)."""
+    values = column.combine_chunks()
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
+        if values.null_count:
+            raise ValueError(f"{values.null_count} of its rows have no value")
+        values = values.flatten()
+    array = values.to_numpy(zero_copy_only=False).astype(np.float64)
+    if len(column) == 0 or len(array) % len(column):
+        raise ValueError("it has no rows" if len(column) == 0 else "its vectors are not of one length")
+    return array.reshape(len(column), -1)
+
+
+def _problem_of_rows(
+    state: np.ndarray, action: np.ndarray | None, frame_index: np.ndarray, timestamp: np.ndarray
+) -> str | None:
+    for name, values in (("state", state), ("action", action)):
+        if values is not None and not np.isfinite(values).all():
+            return f"{name} of frame {int(np.flatnonzero(~np.isfinite(values).all(1))[0])} is not finite"
+    wrong = np.flatnonzero(frame_index != np.arange(len(frame_index)))
+    if len(wrong):
+        return f"frame_index is {frame_index[wrong[0]]:g} at row {wrong[0]}: frames are missing or out of order"
+    if not np.isfinite(timestamp).all() or (np.diff(timestamp) <= 0).any():
+        return "its timestamps do not increase"
+    return None
+
+
+def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[str, Any]]:
+    """What the dataset's own list of episodes says of each."""
+    records: list[Any] = []
+    if info.version[0] == 3:
+        for file in sorted(info.root.glob("meta/episodes/*/*.parquet")):
+            try:
+                parquet = pq.ParquetFile(file)
+                names = [name for name in parquet.schema_arrow.names if not name.startswith("stats/")]
+                records += parquet.read(names).to_pylist()
+            except (pa.ArrowException, OSError) as error:
+                found.problems.append(f"{file.relative_to(info.root)} cannot be read: {error}")
+    else:
+        file = info.root / "meta" / "episodes.jsonl"
+        try:
+            records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, ValueError) as error:
+            found.problems.append(f"meta/episodes.jsonl cannot be read: {error}")
+    described = {}
+    for record in records:
+        if isinstance(record, dict) and isinstance(record.get("episode_index"), int):
+            described[record["episode_index"]] = record
+        else:
+            found.problems.append(f"the list of episodes has {shorten(record)}, without an episode_index")
+    if not records:
+        found.problems.append("the list of episodes in meta is empty")
+    tasks = [task for record in described.values() for task in record.get("tasks") or [] if isinstance(task, str)]
+    found.tasks = list(dict.fromkeys(tasks))
+    return described
+
+
+def _compare_counts(info: LeRobotInfo, described: dict[int, dict[str, Any]], found: Findings) -> None:
+    counts = {
+        "total_episodes": len(found.episodes),
+        "total_frames": sum(len(episode.rows) for episode in found.episodes),
+    }
+    for name, count in counts.items():
+        if info.totals.get(name, count) != count:
+            found.problems.append(f"info.json says {name} {info.totals[name]}, the data files hold {count}")
+    seen: dict[int, LeRobotEpisode] = {}
+    for episode in found.episodes:
+        if episode.index in seen:
+            problem = "its rows are not next to each other in the data files"
+            episode.problem = seen[episode.index].problem = problem
+        seen[episode.index] = episode
+        length = described.get(episode.index, {}).get("length", len(episode.rows))
+        if length != len(episode.rows):
+            found.problems.append(f"{episode.name}: meta says {length} frames, the data files hold {len(episode.rows)}")
+    if described and (absent := sorted(set(described) - set(seen))):
+        found.problems.append(f"episodes without data: {', '.join(map(str, absent[:10]))}")
+    if described and (unlisted := sorted(set(seen) - set(described))):
+        found.problems.append(f"episodes that meta does not list: {', '.join(map(str, unlisted[:10]))}")
+
+
+def _find_videos(info: LeRobotInfo, episode: LeRobotEpisode, record: dict[str, Any] | None) -> None:
+    for camera, kind in info.cameras.items():
+        if kind != "video":
+            continue
+        if info.version[0] == 2:
+            values = {"episode_chunk": episode.index // info.files_in_chunk, "episode_index": episode.index}
+            episode.videos[camera] = (info.path(info.video_path, video_key=camera, **values), 0.0)
+        elif record is not None:
+            place: list[Any] = [
+                record.get(f"videos/{camera}/{key}") for key in ("chunk_index", "file_index", "from_timestamp")
+            ]
+            if all(isinstance(value, (int, float)) for value in place):
+                chunk, file, start = place
+                path = info.path(info.video_path, video_key=camera, chunk_index=int(chunk), file_index=int(file))
+                episode.videos[camera] = (path, float(start))
