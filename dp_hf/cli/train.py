@@ -2,36 +2,63 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 
+if TYPE_CHECKING:
+    from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+
+# Layouts that neither demonstrations nor `dp-hf evaluate` use: the choice of best/ must not learn the test.
+FIRST_ROLLOUT_SEED = 2**31
+
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    return run(parse_and_train, argv)
+    return run(parse_and_train, sys.argv[1:] if argv is None else argv)
 
 
-def parse_and_train(argv: list[str]) -> None:
+def parse_and_train(argv: Sequence[str]) -> None:
     config = parse_config(argv)
     from dp_hf.training.trainer import train
 
-    output_dir = train(config)
-    print(f"best policy: {output_dir / 'best'}, last: {output_dir / 'final'}")
+    rollout = partial(try_in_simulator, config.rollout_episodes) if config.rollout_interval else None
+    output_dir = train(config, rollout)
+    print(f"best policy: {output_dir / 'best'}; last: {output_dir / 'final'}")
 
 
 def parse_config(argv: Sequence[str]) -> TrainConfig:
     """The options: defaults, then those of the file that `--config` names, then flags."""
-    file = _config_file(argv)
+    file = config_file(argv)
     default = parse(TrainConfig, as_flags(read_config_file(file)), str(file)) if file else None
     return parse(TrainConfig, argv, "dp-hf train", default)
 
 
-def _config_file(argv: Sequence[str]) -> Path | None:
+def config_file(argv: Sequence[str]) -> Path | None:
     for i, argument in enumerate(argv):
         if argument == "--config" and i + 1 < len(argv):
             return Path(argv[i + 1])
         if argument.startswith("--config="):
             return Path(argument.removeprefix("--config="))
     return None
+
+
+def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
+    """Success rate and the rates of the earlier stages, over the same layouts every time."""
+    import torch
+
+    from dp_hf.pipelines.action_chunking import ActionChunker
+    from dp_hf.simulation.evaluation import summarize
+    from dp_hf.simulation.rollouts import run_rollouts
+
+    def make_policy(env, seed: int) -> ActionChunker:
+        return ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed))
+
+    cameras = pipeline.policy.config.camera_names
+    environment = {"cameras": list(cameras) if len(cameras) > 1 else ["front"]}
+    seeds = range(FIRST_ROLLOUT_SEED, FIRST_ROLLOUT_SEED + num_episodes)
+    results = run_rollouts(make_policy, seeds, environment, description="rollouts")
+    rates = summarize(results).rates
+    return {"success_rate": rates["stacked"].rate} | {stage: rate.rate for stage, rate in rates.items()}

@@ -55,13 +55,13 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
         load_checkpoint(accelerator, checkpoint, progress, run.ema)
     records = start_records(run, progress, checkpoint)
 
-    with Interruption(accelerator) as interruption:
+    with Interruption(accelerator) as interruption, records.bar:
         while progress.epoch < config.num_epochs:
             train_epoch(run, progress, records, interruption)
             progress.epoch += 1
             progress.batch = 0
             is_last = progress.epoch == config.num_epochs
-            tries = rollout is not None and is_due(config.rollout_interval, progress.epoch)
+            tries = rollout is not None and (is_last or is_due(config.rollout_interval, progress.epoch))
             if tries or is_last or is_due(config.validation_interval, progress.epoch):
                 evaluate(run, progress, records, rollout if tries else None)
             if is_last or is_due(config.save_interval, progress.epoch):
@@ -133,7 +133,7 @@ def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | 
     accelerator, config = run.accelerator, run.config
     if accelerator.is_main_process:
         with run.averaged_weights():
-            values: dict[str, Any] = {"validation": validate(run.pipeline, run.validation_data, run.meta.state_names)}
+            values: dict[str, Any] = {"validation": validate(run.pipeline, run.validation_data, run.meta.action_names)}
             score = [-values["validation"]["error"]]
             if rollout is not None:
                 values["rollout"] = rollout(run.pipeline)

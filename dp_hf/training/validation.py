@@ -15,19 +15,20 @@ SEED = 0
 
 @torch.no_grad()
 def validate(
-    pipeline: DiffusionPolicyPipeline, dataset: WindowDataset, state_names: list[str], progress: bool = True
+    pipeline: DiffusionPolicyPipeline, dataset: WindowDataset, action_names: list[str], progress: bool = True
 ) -> dict[str, Any]:
     """Samples a chunk for every window, always from the same noise, and compares it with the recorded one.
 
+    Leaves the policy in evaluation mode.
+
     Returns:
         mean absolute errors in degrees and gripper points (the gripper's 100 points weigh as much as 100 degrees):
-        `error` over the actions that are executed and all dimensions, `by_joint` the same for each of `state_names`,
+        `error` over the actions that are executed and all dimensions, `by_joint` the same for each of `action_names`,
         and `by_chunk_step` for each of the chunk's actions. Actions past an episode's end do not count.
     """
     config = pipeline.policy.config
     device = pipeline.normalizer.action_scale.device
     generator = torch.Generator(device).manual_seed(SEED)
-    was_training = pipeline.policy.training
     pipeline.policy.eval()
     total = torch.zeros(config.horizon, config.action_dim, dtype=torch.float64)
     count = torch.zeros(config.horizon, 1, dtype=torch.float64)
@@ -38,13 +39,12 @@ def validate(
         recorded = ~batch["is_pad"][..., None]
         total += ((actions - batch["action"]).abs() * recorded).sum(0).double().cpu()
         count += recorded.sum(0).cpu()
-    pipeline.policy.train(was_training)
 
     executed = slice(0, config.n_action_steps)
     by_joint = total[executed].sum(0) / count[executed].sum()
     return {
         "error": by_joint.mean().item(),
-        "by_joint": dict(zip(state_names, by_joint.tolist(), strict=True)),
+        "by_joint": dict(zip(action_names, by_joint.tolist(), strict=True)),
         "by_chunk_step": (total / count.clamp(min=1)).mean(dim=1).tolist(),
     }
 
