@@ -1,6 +1,7 @@
 """Independent work spread over processes, with a progress bar."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -42,6 +43,8 @@ _worker: dict[str, Any] = {}
 
 def _initialize(setup: Callable) -> None:
     _worker["setup"] = setup
+    # Ctrl-C lets what has been begun finish, so that no episode is left half recorded.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The processes share the cores: each computes and renders on one thread.
     os.environ.update(OMP_NUM_THREADS="1", LP_NUM_THREADS="0")
     if "torch" in sys.modules:

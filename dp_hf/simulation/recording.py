@@ -81,8 +81,7 @@ def record_demonstrations(
 ) -> RecordingReport:
     """Records until `data_dir` holds `num_episodes` demonstrations that stacked.
 
-    What an earlier run left counts, and seeds that it used are not used again, so a run that was cut off and started
-    again records what one run would have.
+    What an earlier run left counts, and seeds that it used are not used again.
 
     Args:
         data_dir: folder of episodes; made when absent.
