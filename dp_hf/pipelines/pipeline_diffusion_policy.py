@@ -1,7 +1,8 @@
 """`DiffusionPolicyPipeline`: an image in, a chunk of robot actions out."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -9,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, logging
 from huggingface_hub import HfApi, snapshot_download
 
 from dp_hf.errors import UserError
@@ -181,7 +182,8 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
-        pipeline = super().from_pretrained(source, **kwargs)
+        with no_progress_bar():
+            pipeline = super().from_pretrained(source, **kwargs)
         card = Path(source) / "README.md"
         pipeline.model_card = card.read_text(encoding="utf-8") if card.is_file() else None
         return pipeline
@@ -219,3 +221,15 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
             return api.upload_folder(
                 repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
             )
+
+
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Without diffusers' bar over three small components."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
