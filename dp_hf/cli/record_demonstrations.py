@@ -1,26 +1,34 @@
-"""`dp-hf record-demonstrations`: fill a folder with demonstrations of the simulated expert."""
+"""`dp-hf record-demonstrations`: fill a folder with demonstrations of the simulated expert, or of a real robot."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
+from dp_hf.cli.robot_arguments import RobotArguments
 
 
 @dataclass(kw_only=True)
-class RecordDemonstrations(EnvironmentArguments):
+class RecordDemonstrations(EnvironmentArguments, RobotArguments):
     """Record demonstrations as episode folders.
 
-    A run that was cut off goes on when it is started again: what OUTPUT_DIR holds already is counted.
+    In the simulator, a run that was cut off goes on when it is started again: what OUTPUT_DIR holds already is counted.
+    With a real robot, which somebody else moves, space starts and finishes an episode, d discards it, q ends the
+    session; with --robot ros2 so do true and false on the topic /record_episode (std_msgs/Bool).
     """
 
     output_dir: Path
     """folder of episodes"""
     num_episodes: int = 200
     """demonstrations that the folder shall hold; those that failed are marked as failed and not counted"""
-    robot: Literal["sim"] = "sim"
-    """what is recorded: sim, the expert in the simulator"""
+    robot: Literal["sim", "mycobot", "ros2"] = "sim"
+    """what is recorded: sim, the expert in the simulator; mycobot, an arm at a serial port; ros2, an arm on the network"""
+    fps: float = 10.0
+    """frames per second, of a real robot"""
+    relaxed: bool = False
+    """with --robot mycobot: switch the joints' motors off, to guide the arm by hand; it drops, so hold it"""
     seed: int = 0
     """first layout; each demonstration takes the next one (0 to 1048575: evaluation never uses these)"""
     noise: float = 0.5
@@ -38,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def record(arguments: RecordDemonstrations) -> int:
+    if arguments.robot != "sim":
+        return record_real_robot(arguments)
     from dp_hf.simulation.recording import record_demonstrations
 
     report = record_demonstrations(
@@ -53,4 +63,21 @@ def record(arguments: RecordDemonstrations) -> int:
         f"{arguments.output_dir}: {report.num_episodes} demonstrations, {report.num_recorded} of them recorded now; "
         f"{report.num_failed} failed"
     )
+    return 0
+
+
+def record_real_robot(arguments: RecordDemonstrations) -> int:
+    from dp_hf.control.operator import Keyboard, on_signals
+    from dp_hf.control.recorder import Orders, record_episodes
+    from dp_hf.control.robots.ros2 import Ros2Robot
+
+    limits = arguments.safety_limits()
+    robot = arguments.connect(arguments.robot, arguments.relaxed)
+    with contextlib.closing(robot), Keyboard() as keyboard:
+        orders = Orders(keyboard.pressed)
+        if isinstance(robot, Ros2Robot):
+            robot.on_record_topic(lambda record: orders.give("start" if record else "finish"))
+        print("space starts and finishes an episode, d discards it, q quits", flush=True)
+        with on_signals(lambda name: orders.give("quit")):
+            record_episodes(robot, arguments.output_dir, arguments.fps, orders.next, limits, print)
     return 0

@@ -14,13 +14,13 @@ from dp_hf.errors import UserError
 class CameraConfig:
     """Which camera, and what it is asked for."""
 
-    camera: str = "0"
+    source: str = "0"
     """number of the camera, or a video file, a stream's address or anything else that OpenCV opens"""
-    camera_width: int = 424
+    width: int = 424
     """pixels"""
-    camera_height: int = 240
+    height: int = 240
     """pixels"""
-    camera_fps: int = 30
+    fps: int = 30
     """frames per second"""
 
 
@@ -36,12 +36,12 @@ class OpenCvCamera:
             import cv2
         except ImportError as error:
             raise UserError(f"the camera needs OpenCV: pip install 'dp_hf[mycobot]' ({error})") from error
-        self._capture = cv2.VideoCapture(int(config.camera) if config.camera.isdecimal() else config.camera)
+        self._capture = cv2.VideoCapture(int(config.source) if config.source.isdecimal() else config.source)
         if not self._capture.isOpened():
-            raise UserError(f"camera {config.camera} cannot be opened: is it plugged in, and free?")
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.camera_width)
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.camera_height)
-        self._capture.set(cv2.CAP_PROP_FPS, config.camera_fps)
+            raise UserError(f"camera {config.source} cannot be opened: is it plugged in, and free?")
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width)
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
+        self._capture.set(cv2.CAP_PROP_FPS, config.fps)
         self._latest: Stamped[np.ndarray] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)

@@ -55,6 +55,8 @@ class Controller:
 
     Attributes:
         report: how the run has gone so far.
+        observers: may be added to.
+        emergency: why the arm was stopped, until `reset`.
 
     Raises:
         UserError: the robot takes fewer commands than `rate`.
@@ -78,7 +80,7 @@ class Controller:
         self.robot = robot
         self.limits = limits
         self.period = 1 / robot.command_rate
-        self.observers = observers
+        self.observers = list(observers)
         self.heartbeat = heartbeat
         self.clock = clock or MonotonicClock()
         self.executor = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
@@ -89,7 +91,7 @@ class Controller:
         )
         self._sent_at = -np.inf
         self._hold_reason: str | None = None
-        self._emergency: str | None = None
+        self.emergency: str | None = None
         self._stop_reason: str | None = None
 
     def stop(self, reason: str) -> None:
@@ -98,11 +100,11 @@ class Controller:
 
     def emergency_stop(self, reason: str) -> None:
         """Brakes and holds until `reset`, whatever arrives meanwhile; callable from any thread."""
-        self._emergency = self._emergency or f"emergency stop: {reason}"
+        self.emergency = self.emergency or f"emergency stop: {reason}"
 
     def reset(self) -> None:
         """Releases an emergency stop; the arm moves again on fresh measurements and a fresh chunk."""
-        self._emergency = None
+        self.emergency = None
 
     def run(self, duration: float | None = None) -> Report:
         """Drives the arm for `duration` seconds, or until `stop`.
@@ -136,8 +138,9 @@ class Controller:
             reason = self.robot.fault or self.watchdog.check(now, image, state)
             if reason is None and state is not None:
                 break
-            if now > give_up:
-                raise UserError(f"cannot start, after waiting {START_TIMEOUT:g} s: {reason}")
+            if now > give_up or self._stop_reason is not None:
+                waited = self._stop_reason or f"waited {START_TIMEOUT:g} s"
+                raise UserError(f"cannot start, {reason} ({waited})")
             self.clock.sleep_until(now + self.period)
         limits, measured = self.limits, state.value
         nearest = np.clip(measured, limits.lowest, limits.highest)
@@ -180,10 +183,12 @@ class Controller:
         return now
 
     def _update_hold(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> None:
-        if self.robot.fault:
-            self.emergency_stop(self.robot.fault)
+        if fault := self.robot.fault:
+            self.emergency_stop(fault)
+        if finished := self.robot.finished:
+            self.stop(finished)
         alarm = self.watchdog.check(now, image, state)
-        reason = self._emergency or alarm
+        reason = self.emergency or alarm
         if reason and not self._hold_reason:
             self.report.holds += 1
             logger.warning("holding: %s", reason)

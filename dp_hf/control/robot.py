@@ -31,10 +31,16 @@ class Robot(Protocol):
     Attributes:
         command_rate: commands per second that the arm takes.
         fault: why the arm must not be driven on, or None; the controller makes an emergency stop of it.
+        finished: why there is nothing more to do, or None; the controller ends the run.
     """
 
     command_rate: float
-    fault: str | None
+
+    @property
+    def fault(self) -> str | None: ...
+
+    @property
+    def finished(self) -> str | None: ...
 
     def read_state(self) -> Stamped[np.ndarray] | None:
         """The latest joint state (7,), or None when there has been none."""
@@ -63,6 +69,10 @@ class DryRun:
     @property
     def fault(self) -> str | None:
         return self.robot.fault
+
+    @property
+    def finished(self) -> str | None:
+        return self.robot.finished
 
     def read_state(self) -> Stamped[np.ndarray] | None:
         return self.robot.read_state()

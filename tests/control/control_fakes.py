@@ -54,6 +54,7 @@ class FakeRobot:
     """An arm that is where it is told to be, with a camera of noise; either can be made to stop reporting."""
 
     fault: str | None = None
+    finished: str | None = None
 
     def __init__(self, clock: FakeClock, command_rate: float = 50.0, state=HOME):
         self.clock = clock

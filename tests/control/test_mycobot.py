@@ -121,7 +121,7 @@ def test_the_camera_gives_rgb_frames(tmp_path):
     red[..., 0] = 255
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"image_{i:05d}.png"), red[..., ::-1])
-    camera = OpenCvCamera(CameraConfig(camera=str(tmp_path / "image_%05d.png")))
+    camera = OpenCvCamera(CameraConfig(source=str(tmp_path / "image_%05d.png")))
     wait_for(lambda: camera.read() is not None)
     np.testing.assert_array_equal(camera.read().value, red)
     assert threading.active_count() > 1
@@ -131,4 +131,4 @@ def test_the_camera_gives_rgb_frames(tmp_path):
 def test_a_missing_camera_is_named():
     pytest.importorskip("cv2")
     with pytest.raises(UserError, match="camera nothing"):
-        OpenCvCamera(CameraConfig(camera="nothing"))
+        OpenCvCamera(CameraConfig(source="nothing"))

@@ -64,6 +64,7 @@ class MyCobotRobot:
             raise UserError(f"{config.port}: the arm's serial port cannot be opened ({error})") from error
         self.command_rate = config.command_rate
         self.fault: str | None = None
+        self.finished: str | None = None
         self._config = config
         self._camera = camera
         self._set_gripper = ProtocolCode.SET_GRIPPER_VALUE

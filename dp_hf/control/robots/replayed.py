@@ -23,7 +23,7 @@ class ReplayedImages:
         fps: frames per second of an episode without time stamps.
 
     Attributes:
-        finished: whether the last image has been shown.
+        finished: set when the last image has been shown.
 
     Raises:
         UserError: the episode cannot be used.
@@ -36,7 +36,7 @@ class ReplayedImages:
             raise UserError(f"{episode}: {recording.why_unusable}")
         self.robot = robot
         self.command_rate = robot.command_rate
-        self.finished = False
+        self.finished: str | None = None
         times = recording.timestamps
         self._times = np.arange(len(recording.frames)) / fps if times is None else times
         self._shown: Stamped[Frame] | None = None
@@ -54,7 +54,8 @@ class ReplayedImages:
         if self._started_at is None:
             self._started_at = now
         index = int(np.searchsorted(self._times, now - self._started_at, side="right")) - 1
-        self.finished = index == len(self._files) - 1
+        if index == len(self._files) - 1:
+            self.finished = "the recorded images are over"
         shown_at = self._started_at + float(self._times[index])
         if self._shown is None or self._shown.timestamp != shown_at:
             self._shown = Stamped(_decode(self._files[index]), shown_at)

@@ -1,6 +1,7 @@
 """An arm behind ROS 2, spoken to on its own wire (DDS), with no ROS installed here."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class Ros2Config:
     """commands to the gripper (trajectory_msgs/JointTrajectory, -0.5 closed .. 0.0 open)"""
     emergency_stop_topic: str = "/emergency_stop"
     """true stops the arm (std_msgs/Bool)"""
+    record_topic: str = "/record_episode"
+    """with record-demonstrations: true starts an episode, false finishes it (std_msgs/Bool)"""
     gripper_joint: str = GRIPPER_JOINT
     """name of the gripper's joint"""
     command_rate: float = 50.0
@@ -54,6 +57,7 @@ class Ros2Robot:
             raise UserError(f"ROS 2 needs Cyclone DDS: pip install 'dp_hf[ros2]' ({error})") from error
         self.command_rate = config.command_rate
         self.fault: str | None = None
+        self.finished: str | None = None
         self._config = config
         self._messages = ros2_messages
         self._image: Stamped[Frame] | None = None
@@ -93,6 +97,10 @@ class Ros2Robot:
         due = msg.Duration(0, round(1e9 / self.command_rate))
         point = msg.JointTrajectoryPoint(positions, [], [], [], due)
         return msg.JointTrajectory(msg.Header(msg.Time(), ""), list(names), [point])
+
+    def on_record_topic(self, callback: Callable[[bool], None]) -> None:
+        """Calls `callback` with what is said on `record_topic`."""
+        self._dds.subscribe(self._config.record_topic, self._messages.Bool, lambda m: callback(m.data), reliable=True)
 
     def hold(self) -> None:
         """Nothing to send: the controller on the other side keeps the last point."""

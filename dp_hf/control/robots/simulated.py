@@ -21,7 +21,7 @@ class SimulatedRobot:
         command_rate: commands per second; the environment takes the latest at each of its steps.
 
     Attributes:
-        terminated: whether the episode is over; the arm then stays as it is.
+        finished: set when the environment's episode has terminated.
         info: the environment's latest.
 
     Raises:
@@ -31,7 +31,7 @@ class SimulatedRobot:
     def __init__(self, make_env: Callable[[], Any], seed: int | None = None, command_rate: float = 50.0):
         self.command_rate = command_rate
         self.fault: str | None = None
-        self.terminated = False
+        self.finished: str | None = None
         self.info: dict[str, Any] = {}
         self._make_env = make_env
         self._seed = seed
@@ -66,8 +66,10 @@ class SimulatedRobot:
             grid.advance(clock.now())
             clock.sleep_until(grid.next)
             action = self.read_state().value if self._command is None else self._command
-            observation, _, self.terminated, _, self.info = env.step(action.astype(np.float32))
+            observation, _, terminated, _, self.info = env.step(action.astype(np.float32))
             self._observe(observation)
+            if terminated:
+                self.finished = "the simulated task is done"
 
     def _observe(self, observation: dict[str, np.ndarray]) -> None:
         images = {name: value for name, value in observation.items() if name != "state"}

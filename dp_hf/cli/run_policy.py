@@ -1,0 +1,146 @@
+"""`dp-hf run-policy`: drive a robot with a policy in real time."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.cli.robot_arguments import RobotArguments
+from dp_hf.errors import UserError
+
+if TYPE_CHECKING:
+    from dp_hf.control.controller import Controller, Tick
+    from dp_hf.control.planner import Policy
+    from dp_hf.control.policy_settings import PolicySettings
+    from dp_hf.control.robot import Robot
+
+
+@dataclass(kw_only=True)
+class RunPolicy(RobotArguments, PolicyArguments):
+    """Drive a robot with a policy in real time.
+
+    A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
+    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 after an
+    emergency stop that was not released.
+    """
+
+    robot: Literal["sim", "mycobot", "ros2"] = "sim"
+    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics"""
+    pipeline: str | None = None
+    """pipeline folder or Hub repository"""
+    remote: str | None = None
+    """ws://HOST:PORT of a `dp-hf serve-policy`, in place of --pipeline"""
+    execute: bool = False
+    """send commands to a real robot"""
+    dry_run: bool = False
+    """log commands and send none; for a real robot this is so unless --execute is given"""
+    rate: float | None = None
+    """actions of the policy per second (Hz); default the policy's own, 10 for the usual ones"""
+    n_action_steps: int | None = None
+    """actions from one prediction to the next; default the policy's"""
+    duration: float | None = None
+    """seconds until the run ends; default never"""
+    record: Path | None = None
+    """folder of episodes to record the run into, commands as actions"""
+    images_from: Path | None = None
+    """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
+    layout_seed: int = 0
+    """with --robot sim: the layout of the cubes"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(run_policy, parse(RunPolicy, argv, "run-policy"))
+
+
+def run_policy(arguments: RunPolicy) -> int:
+    if (arguments.pipeline is None) == (arguments.remote is None):
+        raise UserError("give either --pipeline or --remote")
+    if arguments.execute and arguments.dry_run:
+        raise UserError("give either --execute or --dry_run")
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("dp_hf").setLevel(logging.INFO)
+    from dp_hf.control.controller import Controller
+    from dp_hf.control.operator import Keyboard, on_signals
+
+    limits = arguments.safety_limits(**({"max_frozen_age": None} if arguments.robot == "sim" else {}))
+    policy, settings = _load_policy(arguments)
+    print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
+    rate = arguments.rate or settings.fps
+    # A sampler of many small operations would else keep the control loop waiting 5 ms for the interpreter.
+    sys.setswitchinterval(0.0005)
+    with contextlib.ExitStack() as stack:
+        robot = stack.enter_context(_connected(arguments, settings))
+        n_action_steps = arguments.n_action_steps or settings.n_action_steps
+        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, n_action_steps)
+        keyboard = stack.enter_context(Keyboard())
+        controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
+        if arguments.record is not None:
+            controller.observers.append(stack.enter_context(_recording(arguments.record, rate, controller)))
+        stack.enter_context(on_signals(controller.stop))
+        report = controller.run(arguments.duration)
+    print(report)
+    return 1 if controller.emergency else 0
+
+
+def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
+    if arguments.pipeline is not None:
+        return arguments.load_pipeline(arguments.pipeline)
+    try:
+        from dp_hf.control.remote.client import RemotePolicy
+    except ImportError as error:
+        raise UserError(f"--remote needs websockets and msgpack: pip install 'dp_hf[serve]' ({error})") from error
+    remote = RemotePolicy(str(arguments.remote), arguments.token())
+    return remote, remote.settings
+
+
+@contextlib.contextmanager
+def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Robot]":
+    with contextlib.ExitStack() as stack:
+        robot = _simulator(arguments, settings) if arguments.robot == "sim" else arguments.connect(arguments.robot)
+        stack.callback(robot.close)
+        if arguments.images_from is not None:
+            from dp_hf.control.robots.replayed import ReplayedImages
+
+            robot = ReplayedImages(robot, arguments.images_from, settings.fps)
+        if arguments.dry_run or (arguments.robot != "sim" and not arguments.execute):
+            from dp_hf.control.robot import DryRun
+
+            print("dry run: the commands are logged; give --execute to send them", flush=True)
+            robot = DryRun(robot)
+        yield robot
+
+
+def _simulator(arguments: RunPolicy, settings: "PolicySettings") -> "Robot":
+    from dp_hf.control.robots.simulated import SimulatedRobot
+    from dp_hf.simulation.rollouts import make_environment
+
+    names = tuple(settings.camera_names)
+    cameras = names if len(names) > 1 else ("front",)
+    return SimulatedRobot(lambda: make_environment(cameras=cameras), arguments.layout_seed)
+
+
+def _obey(key: str | None, controller: "Controller") -> None:
+    if key == " ":
+        controller.emergency_stop("the space key")
+    elif key == "r":
+        controller.reset()
+    elif key == "q":
+        controller.stop("the q key")
+
+
+@contextlib.contextmanager
+def _recording(data_dir: Path, fps: float, controller: "Controller") -> "Iterator[Callable[[Tick], None]]":
+    """An observer that records the run; an episode that ends in an emergency stop is marked as failed."""
+    from dp_hf.control.recorder import FrameRecorder
+    from dp_hf.episodes.writer import EpisodeWriter
+
+    with EpisodeWriter(data_dir) as writer, FrameRecorder(writer, fps) as recorder:
+        yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
+        if controller.emergency:
+            writer.fail(controller.emergency)
+    print(f"recorded {writer.path}: {recorder.num_frames} frames, {recorder.num_dropped} dropped")

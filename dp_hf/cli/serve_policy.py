@@ -1,0 +1,51 @@
+"""`dp-hf serve-policy`: let an arm whose computer cannot run torch use a policy over the network."""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.errors import UserError
+
+
+@dataclass(kw_only=True)
+class ServePolicy(PolicyArguments):
+    """Serve a pipeline to `dp-hf run-policy --remote ws://HOST:PORT` until Ctrl-C.
+
+    The connection is not encrypted: outside a network that you trust, go through `ssh -L`.
+    """
+
+    pipeline: str
+    """pipeline folder or Hub repository"""
+    host: str = "127.0.0.1"
+    """address to listen at; any other than this computer's own needs a token"""
+    port: int = 8765
+    """port to listen at; 0 takes a free one"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(serve, parse(ServePolicy, argv, "serve-policy"))
+
+
+def serve(arguments: ServePolicy) -> None:
+    try:
+        from dp_hf.control.remote.server import PolicyServer
+    except ImportError as error:
+        raise UserError(f"serving needs websockets and msgpack: pip install 'dp_hf[serve]' ({error})") from error
+    from dp_hf.control.operator import on_signals
+
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("dp_hf").setLevel(logging.INFO)
+    policy, settings = arguments.load_pipeline(arguments.pipeline)
+    seconds = warm_up(policy, settings)
+    server = PolicyServer(policy, settings, arguments.host, arguments.port, arguments.token())
+    thread = threading.Thread(target=server.serve_forever)
+    stopped = threading.Event()
+    with on_signals(lambda name: stopped.set()):
+        thread.start()
+        print(f"serving {arguments.pipeline} at ws://{arguments.host}:{server.port}", flush=True)
+        print(f"inference takes {1000 * seconds:.0f} ms; stop with Ctrl-C", flush=True)
+        stopped.wait()
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,196 @@
+"""Records a robot into episode folders: frames at a steady rate, each with the state at the moment of its image."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from dp_hf.control.clock import Clock, MonotonicClock
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.control.robot import Frame, Robot, Stamped
+from dp_hf.control.watchdog import Watchdog
+from dp_hf.episodes.writer import EpisodeWriter
+
+POLL_PERIOD = 0.01
+MAX_QUEUED_FRAMES = 20
+
+Order: TypeAlias = Literal["start", "finish", "toggle", "discard", "quit"]
+KEYS: dict[str, Order] = {" ": "toggle", "d": "discard", "q": "quit"}
+
+
+class Orders:
+    """What the people at the arm want, in the order they said it: by keys, or by `give` from any thread."""
+
+    def __init__(self, pressed_key: Callable[[], str | None]):
+        self._pressed_key = pressed_key
+        self._given: SimpleQueue[Order] = SimpleQueue()
+
+    def give(self, order: Order) -> None:
+        self._given.put(order)
+
+    def next(self) -> Order | None:
+        """The next order, or None; never waits."""
+        key = self._pressed_key()
+        if key in KEYS:
+            self.give(KEYS[key])
+        return None if self._given.empty() else self._given.get()
+
+
+class FrameRecorder:
+    """Context manager inside an `EpisodeWriter`'s: picks frames from what it is offered and writes them in a thread.
+
+    A frame is due every `1 / fps` s. It is taken as soon as there is a new image, and is dropped when there is none
+    before the next one is due, or no state within a frame's time of it, or when the disk is too slow.
+
+    Args:
+        writer: of the episode.
+        fps: frames per second.
+
+    Attributes:
+        num_frames, num_dropped: so far.
+    """
+
+    def __init__(self, writer: EpisodeWriter, fps: float):
+        self.num_frames = 0
+        self.num_dropped = 0
+        self._writer = writer
+        self._period = 1 / fps
+        self._next: float | None = None
+        self._started_at = 0.0
+        self._image_at = -np.inf
+        self._states: deque[Stamped[np.ndarray]] = deque(maxlen=100)
+        self._writing: deque[Future] = deque()
+
+    def __enter__(self) -> "FrameRecorder":
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._disk.shutdown()
+        for frame in self._writing:
+            frame.result()
+
+    def offer(
+        self,
+        now: float,
+        image: Stamped[Frame] | None,
+        state: Stamped[np.ndarray] | None,
+        action: np.ndarray | None = None,
+    ) -> None:
+        """Takes the latest measurements, more often than frames are due, and the command (7,) if there is one.
+
+        Raises:
+            OSError: an earlier frame could not be written.
+        """
+        if image is None or state is None:
+            return
+        if not self._states or state.timestamp > self._states[-1].timestamp:
+            self._states.append(state)
+        if self._next is None:
+            self._next = self._started_at = now
+        if now < self._next:
+            return
+        missed = int((now - self._next) / self._period)
+        self.num_dropped += missed
+        self._next += missed * self._period
+        while self._writing and self._writing[0].done():
+            self._writing.popleft().result()
+        is_in_step = abs(state.timestamp - image.timestamp) < self._period
+        if image.timestamp > self._image_at and is_in_step and len(self._writing) < MAX_QUEUED_FRAMES:
+            self._image_at = image.timestamp
+            self._next += self._period
+            self.num_frames += 1
+            self._writing.append(
+                self._disk.submit(
+                    self._writer.add_frame,
+                    image.value,
+                    self._state_at(image.timestamp),
+                    None if action is None else np.array(action),
+                    image.timestamp - self._started_at,
+                )
+            )
+
+    def _state_at(self, moment: float) -> np.ndarray:
+        times = [state.timestamp for state in self._states]
+        values = np.array([state.value for state in self._states])
+        return np.array([np.interp(moment, times, column) for column in values.T])
+
+
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """What became of one recording; `failure` says why it is no demonstration."""
+
+    path: Path
+    num_frames: int
+    num_dropped: int
+    failure: str | None
+
+    def __str__(self) -> str:
+        outcome = f"FAILED, {self.failure}" if self.failure else "done"
+        return f"{self.path}: {outcome}; {self.num_frames} frames, {self.num_dropped} dropped"
+
+
+def record_episodes(
+    robot: Robot,
+    data_dir: str | Path,
+    fps: float,
+    next_order: Callable[[], Order | None],
+    limits: SafetyLimits,
+    on_episode: Callable[[RecordedEpisode], None],
+    clock: Clock | None = None,
+) -> None:
+    """Records an episode from each "start" to "finish", until "quit".
+
+    An episode is marked as failed after "discard" or "quit", when the robot reports a fault, or when its camera or
+    joint states stop; see `Watchdog`.
+
+    Args:
+        robot: read, never commanded.
+        data_dir: folder of episodes.
+        fps: frames per second.
+        next_order: what is wanted now, or None; asked 100 times a second. "toggle" is "start" or "finish".
+        limits: how old measurements may be.
+        on_episode: called after each.
+        clock: in place of the computer's.
+    """
+    clock = clock or MonotonicClock()
+    order: Order | None = None
+    while order != "quit":
+        clock.sleep_until(clock.now() + POLL_PERIOD)
+        order = next_order()
+        if order in ("start", "toggle"):
+            episode, order = _record_episode(robot, data_dir, fps, next_order, Watchdog(limits), clock)
+            on_episode(episode)
+
+
+def _record_episode(
+    robot: Robot,
+    data_dir: str | Path,
+    fps: float,
+    next_order: Callable[[], Order | None],
+    watchdog: Watchdog,
+    clock: Clock,
+) -> tuple[RecordedEpisode, Order | None]:
+    order: Order | None = None
+    failure = None
+    with EpisodeWriter(data_dir) as writer, FrameRecorder(writer, fps) as recorder:
+        while failure is None and order in (None, "start"):
+            now, image, state = clock.now(), robot.read_image(), robot.read_state()
+            recorder.offer(now, image, state)
+            failure = robot.fault or watchdog.check(now, image, state)
+            clock.sleep_until(now + POLL_PERIOD)
+            order = next_order()
+        if order == "discard":
+            failure = "discarded"
+        elif order == "quit":
+            failure = "interrupted"
+        elif failure is None and recorder.num_frames == 0:
+            failure = "no frame was recorded"
+        if failure is not None:
+            writer.fail(failure)
+    return RecordedEpisode(writer.path, recorder.num_frames, recorder.num_dropped, failure), order
