@@ -26,9 +26,8 @@ def main() -> None:
         env = make_environment(**options).unwrapped
         env.reset(seed=0)
         times = sorted(seconds(lambda env=env: env.renderer.render(env.data, "front")) for _ in range(repeats))
-        print(
-            f"424x240 frame, {name}: median {1e3 * times[repeats // 2]:.1f} ms, p90 {1e3 * times[9 * repeats // 10]:.1f}"
-        )
+        median, p90 = 1e3 * times[repeats // 2], 1e3 * times[9 * repeats // 10]
+        print(f"424x240 frame, {name}: median {median:.1f} ms, p90 {p90:.1f} ms")
 
     env = make_environment(cameras=())
     expert = StackingExpert(env)
