@@ -37,7 +37,7 @@ def report(arguments: ReportArguments) -> None:
     results = json.loads(read(arguments.evaluation / "results.json"))
     video = next((p for suffix in (".mp4", ".gif") for p in sorted(arguments.evaluation.glob(f"*{suffix}"))), None)
     metrics = [json.loads(line) for line in read(arguments.training / "metrics.jsonl").splitlines()]
-    final = {name: value for row in metrics for name, value in row.items()}
+    last = {name: value for row in metrics for name, value in row.items()}
     page = (
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def report(arguments: ReportArguments) -> None:
             video=video and embed(video),
             video_is_image=video is not None and video.suffix == ".gif",
             curves=embed(arguments.training / "curves.png"),
-            final={name: value for name, value in final.items() if isinstance(value, (int, float))},
+            last=last,
             config=yaml.safe_load(read(arguments.training / "train_config.yaml")),
             meta=json.loads(read(arguments.dataset / "meta.json")) if arguments.dataset else None,
             training=arguments.training,

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+import yaml
+from PIL import Image
+
+from dp_hf.cli.report import main
+
+
+@pytest.fixture
+def run_folders(tmp_path):
+    training, evaluation = tmp_path / "policy", tmp_path / "evaluation"
+    training.mkdir()
+    evaluation.mkdir()
+    rows = [
+        {"step": 50, "epoch": 1, "loss": 0.5, "seconds": 30.0},
+        {"step": 90, "epoch": 2, "validation": {"by_joint": {"J1": 1.25, "gripper": 3.5}}, "seconds": 120.0},
+    ]
+    (training / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (training / "train_config.yaml").write_text(yaml.safe_dump({"horizon": 16, "data_dir": "<script>"}))
+    Image.new("RGB", (8, 8)).save(training / "curves.png")
+    Image.new("RGB", (8, 8)).save(evaluation / "rollouts.gif")
+    rate = {"successes": 17, "trials": 20, "rate": 0.85, "low": 0.64, "high": 0.95}
+    results = {
+        "rates": {"lifted": rate, "stacked": rate},
+        "mean_length": 31.0,
+        "latency_p50": 0.02,
+        "latency_p99": 0.05,
+    }
+    (evaluation / "results.json").write_text(json.dumps(results))
+    return ["--training", str(training), "--evaluation", str(evaluation), "--output", str(tmp_path / "report.html")]
+
+
+def test_page_holds_everything_in_one_file(run_folders, tmp_path, capsys):
+    assert main(run_folders) == 0
+    assert "stacked 17 of 20 cubes" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    for expected in ("17 of 20 cubes stacked", "1.25 degrees", "3.50 points", "3.1 s", "data:image/gif;base64,"):
+        assert expected in page
+    assert "<script>" not in page
+    assert 'src="data:' in page
+    assert 'src="http' not in page
+
+
+def test_a_missing_part_is_named_and_nothing_is_written(run_folders, tmp_path, capsys):
+    (tmp_path / "policy" / "curves.png").unlink()
+    assert main(run_folders) == 2
+    assert "curves.png" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
