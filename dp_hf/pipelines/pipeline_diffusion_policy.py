@@ -17,8 +17,9 @@ from dp_hf.errors import UserError
 from dp_hf.models.image_processor import ImageLike, preprocess_image
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.pipelines.fast_sampling import sample
 from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
-from dp_hf.pipelines.sampling import Callback, Generator, require_supported, sample_loop
+from dp_hf.pipelines.sampling import Callback, Generator, require_supported
 
 Frame: TypeAlias = "ImageLike | Mapping[str, ImageLike]"
 
@@ -98,7 +99,7 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         if output_type not in ("np", "pt"):
             raise UserError(f"output_type is 'np' or 'pt'; got {output_type!r}")
         config = self.policy.config
-        device, dtype = self._execution_device, self.policy.dtype
+        device = self._execution_device
         images = self.prepare_images(image)
         states = self.prepare_state(state, len(images)) if config.use_proprioception else None
 
@@ -106,14 +107,12 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         if states is not None:
             states = self.normalizer.normalize(states.to(device), "state")
         observation = self.policy.observation_features(features, states)
-        actions = sample_loop(
-            lambda noisy_actions, timesteps: self.policy.denoise(noisy_actions, timesteps, observation),
+        actions = sample(
+            self.policy,
+            observation,
             self.scheduler,
-            (len(images), config.horizon, config.action_dim),
             num_inference_steps or self.config.num_inference_steps or self.scheduler.config.num_train_timesteps,
             generator,
-            device,
-            dtype,
             callback,
         )
         actions = self.normalizer.unnormalize(actions, "action")
@@ -192,11 +191,15 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
     def download(cls, pretrained_model_name: str, **kwargs) -> str:
         """The folder of a snapshot from the Hub. Stock `download` cannot read component paths outside diffusers."""
         known = ("cache_dir", "force_download", "token", "local_files_only", "revision")
-        return snapshot_download(
-            pretrained_model_name,
-            allow_patterns=["*.json", "*.safetensors", "*.md", "*.py"],
-            **{name: kwargs[name] for name in known if kwargs.get(name) is not None},
-        )
+        options = {name: kwargs[name] for name in known if kwargs.get(name) is not None}
+        patterns = ["*.json", "*.safetensors", "*.md", "*.py"]
+        try:
+            return snapshot_download(pretrained_model_name, allow_patterns=patterns, **options)
+        except (OSError, ValueError) as error:  # the Hub client's errors derive from these
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"{pretrained_model_name}: no such folder, and not to be had from the Hub: {reason}"
+            ) from error
 
     def push_to_hub(
         self,

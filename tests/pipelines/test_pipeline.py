@@ -136,3 +136,5 @@ def test_bad_calls_are_explained(make_pipeline, frame, tmp_path):
         pipeline(frame, [0.0] * 7, output_type="pil")
     with pytest.raises(UserError, match="not a pipeline folder"):
         DiffusionPolicyPipeline.from_pretrained(tmp_path)
+    with pytest.raises(UserError, match="nobody/nothing: no such folder"):
+        DiffusionPolicyPipeline.from_pretrained("nobody/nothing")
