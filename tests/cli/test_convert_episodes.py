@@ -72,3 +72,15 @@ def test_the_doors_give_help_without_loading_heavy_libraries(script):
     assert result.returncode == 0, result.stderr
     assert "usage" in result.stdout
     assert result.stdout.endswith("[]\n")
+
+
+def test_to_lerobot_and_from_lerobot(tmp_path, record_episode, capsys):
+    record_episode(tmp_path / "in", "episode1")
+    assert convert(tmp_path, "--to", "lerobot", "--task", "stack the cubes") == 0
+    assert "LeRobot v3.0, episodes: 1, rows: 8" in capsys.readouterr().out
+    arguments = ["--data_dir", str(tmp_path / "out"), "--output_dir", str(tmp_path / "back"), "--from", "lerobot"]
+    assert main(arguments) == 0
+    assert "tasks    stack the cubes" in capsys.readouterr().out
+    assert main([*arguments, "--fps", "5"]) == 2
+    assert "--fps has no meaning for --from lerobot" in capsys.readouterr().err
+    assert main([*arguments, "--to", "lerobot"]) == 2

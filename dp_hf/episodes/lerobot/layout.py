@@ -91,7 +91,7 @@ class LeRobotInfo:
 
         filled = re.sub(r"\{(\w+)(?::0?(\d)d)?\}", fill, template)
         path = self.root / filled
-        if "{" in filled or not path.resolve().is_relative_to(self.root.resolve()):
+        if not set(filled).isdisjoint("{}\0") or not path.resolve().is_relative_to(self.root.resolve()):
             raise UserError(f"{self.root / INFO_FILE}: the path {shorten(template)} leaves the dataset's folder")
         return path
 

@@ -1,0 +1,316 @@
+"""LeRobot datasets, without LeRobot: its layout is written out here. See test_lerobot_itself.py for the library."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.dataset import load_dataset_folder
+from dp_hf.episodes.lerobot.exporting import export_lerobot
+from dp_hf.episodes.lerobot.importing import import_lerobot
+from dp_hf.episodes.lerobot.layout import LeRobotInfo
+from dp_hf.episodes.lerobot.video import VideoWriter
+from dp_hf.episodes.writer import EpisodeWriter
+from dp_hf.errors import UserError
+
+CAMERA = "observation.images.front"
+
+
+def picture(episode, frame):
+    """A different colour for every frame."""
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[..., 0], image[..., 1] = 60 + 40 * episode, 40 + 20 * frame
+    return image
+
+
+def png(image):
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def write_lerobot(root, version=3, width=6, kind="image", lengths=(6, 8), fps=10):
+    """A dataset in the layout that LeRobot documents; returns the states."""
+    vector = {"dtype": "float32", "shape": [width], "names": [f"joint_{i}.pos" for i in range(width)]}
+    info = {
+        "codebase_version": "v3.0" if version == 3 else "v2.1",
+        "robot_type": "so101_follower",
+        "total_episodes": len(lengths),
+        "total_frames": sum(lengths),
+        "chunks_size": 1000,
+        "fps": fps,
+        "features": {
+            "action": vector,
+            "observation.state": vector,
+            CAMERA: {"dtype": kind, "shape": [32, 48, 3], "names": ["height", "width", "channels"]},
+        },
+    }
+    rng = np.random.default_rng(0)
+    states, tables, records, video = [], [], [], None
+    for episode, length in enumerate(lengths):
+        states.append(rng.uniform(-90, 90, (length, width)).astype(np.float32))
+        vectors = pa.FixedSizeListArray.from_arrays(states[-1].ravel(), width)
+        columns = {
+            "action": vectors,
+            "observation.state": vectors,
+            "timestamp": pa.array(np.arange(length, dtype=np.float32) / fps),
+            "frame_index": np.arange(length),
+            "episode_index": np.full(length, episode),
+        }
+        record = {"episode_index": episode, "tasks": ["stack"], "length": length}
+        images = [picture(episode, frame) for frame in range(length)]
+        if kind == "image":
+            columns[CAMERA] = [{"bytes": png(image), "path": f"frame-{i}.png"} for i, image in enumerate(images)]
+        else:
+            if version == 3:
+                video = video or VideoWriter(root / f"videos/{CAMERA}/chunk-000/file-000.mp4", fps, (48, 32))
+                record |= {f"videos/{CAMERA}/{key}": 0 for key in ("chunk_index", "file_index")}
+                record[f"videos/{CAMERA}/from_timestamp"] = video.num_frames / fps
+            else:
+                video = VideoWriter(root / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4", fps, (48, 32))
+            for image in images:
+                video.write(image)
+            if version == 2:
+                video.close()
+        records.append(record)
+        tables.append(pa.table(columns))
+    meta, data = root / "meta", root / "data" / "chunk-000"
+    data.mkdir(parents=True)
+    meta.mkdir()
+    (meta / "info.json").write_text(json.dumps(info))
+    if version == 3:
+        (meta / "episodes" / "chunk-000").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(records), meta / "episodes" / "chunk-000" / "file-000.parquet")
+        pq.write_table(pa.concat_tables(tables), data / "file-000.parquet")
+        if video is not None:
+            video.close()
+    else:
+        (meta / "episodes.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        for episode, table in enumerate(tables):
+            pq.write_table(table, data / f"episode_{episode:06d}.parquet")
+    return np.concatenate(states)
+
+
+def edit_info(root, **changes):
+    info = json.loads((root / "meta" / "info.json").read_text())
+    (root / "meta" / "info.json").write_text(json.dumps(info | changes))
+
+
+def edit_rows(root, change):
+    file = root / "data" / "chunk-000" / "file-000.parquet"
+    rows = pq.read_table(file).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows), file)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(("kind", "width"), [("image", 6), ("video", 7), ("image", 1)])
+def test_reads_every_layout(tmp_path, version, kind, width):
+    states = write_lerobot(tmp_path / "in", version, width, kind)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    dataset, meta = load_dataset_folder(tmp_path / "out")
+    assert np.array_equal(np.array(dataset["state"], np.float32), states)
+    assert np.array_equal(np.array(dataset["action"], np.float32), states)
+    assert dataset["episode_index"][:] == [0] * 6 + [1] * 8
+    assert (meta.fps, meta.action_source, report.tasks) == (10, "recorded", ["stack"])
+    assert meta.state_names == [f"joint_{i}.pos" for i in range(width)]
+    for row in dataset:
+        difference = np.asarray(row["image"]).astype(int) - picture(row["episode_index"], row["frame_index"])
+        assert np.abs(difference).max() <= (0 if kind == "image" else 8)
+    assert report.problems == []
+
+
+@pytest.mark.parametrize("videos", [False, True])
+def test_there_and_back(tmp_path, record_episode, videos):
+    for name in ("episode1", "episode2"):
+        record_episode(tmp_path / "in", name)
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    export_lerobot(dataset, meta, tmp_path / "lerobot", task="stack", videos=videos)
+    report = import_lerobot(tmp_path / "lerobot", tmp_path / "back")
+    back, meta_back = load_dataset_folder(tmp_path / "back")
+    assert report.tasks == ["stack"]
+    for column in ("state", "action", "episode_index", "frame_index", "timestamp"):
+        assert back[column][:] == dataset[column][:]
+    if not videos:
+        assert [np.asarray(image).tolist() for image in back["image"]] == [
+            np.asarray(image).tolist() for image in dataset["image"]
+        ]
+    assert meta_back.statistics == meta.statistics
+    assert (meta_back.fps, meta_back.state_names, meta_back.camera_names) == (meta.fps, meta.state_names, ["image"])
+
+
+def test_writes_the_columns_that_others_write(tmp_path, record_episode, real_data):
+    record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    export_lerobot(*load_dataset_folder(tmp_path / "ours"), tmp_path / "lerobot", videos=True)
+    real, written = real_data / "lerobot_v3_so101", tmp_path / "lerobot"
+
+    def columns(root, file):
+        """Names and types, with any camera's name the same."""
+        schema = pq.read_schema(root / file)
+        return {
+            (name.replace("images.front", "images.image"), str(schema.field(name).type))
+            for name in schema.names
+            if "images.top" not in name
+        }
+
+    for file in ("data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"):
+        assert {name for name, _ in columns(written, file)} == {name for name, _ in columns(real, file)}
+    assert columns(written, "data/chunk-000/file-000.parquet") == {
+        (name, kind.replace("[6]", "[7]")) for name, kind in columns(real, "data/chunk-000/file-000.parquet")
+    }
+    infos = [json.loads((root / "meta" / "info.json").read_text()) for root in (written, real)]
+    assert set(infos[0]) == set(infos[1])
+    assert infos[0]["data_path"] == infos[1]["data_path"]
+    assert infos[0]["video_path"] == infos[1]["video_path"]
+    videos = [next(f for f in info["features"].values() if f["dtype"] == "video") for info in infos]
+    assert set(videos[0]["info"]) == set(videos[1]["info"])
+    stats = [json.loads((root / "meta" / "stats.json").read_text()) for root in (written, real)]
+    assert set(stats[0]["action"]) == set(stats[1]["action"])
+    assert np.shape(stats[0]["observation.images.image"]["mean"]) == np.shape(
+        stats[1]["observation.images.front"]["mean"]
+    )
+    tasks = [pd.read_parquet(root / "meta" / "tasks.parquet") for root in (written, real)]
+    assert tasks[0].dtypes.to_dict() == tasks[1].dtypes.to_dict()
+
+
+def test_lists_what_is_absent_from_a_real_dataset(tmp_path, real_data):
+    with pytest.raises(UserError) as error:
+        import_lerobot(real_data / "lerobot_v3_so101", tmp_path / "out")
+    for camera in ("front", "top"):
+        path = f"videos/observation.images.{camera}/chunk-000/file-000.mp4"
+        assert f"observation.images.{camera}: 1 of 1 declared video files are absent, such as {path}" in str(
+            error.value
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_counts_that_disagree(tmp_path):
+    write_lerobot(tmp_path / "in")
+    edit_info(tmp_path / "in", total_episodes=5, total_frames=99)
+    shutil.rmtree(tmp_path / "in" / "meta" / "episodes")
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.problems == [
+        "the list of episodes in meta is empty",
+        "info.json says total_episodes 5, the data files hold 2",
+        "info.json says total_frames 99, the data files hold 14",
+    ]
+    assert report.meta.num_frames == 14
+
+
+def spoil_state(rows):
+    rows[2]["observation.state"] = [float("nan")] * 6
+
+
+def spoil_image(rows):
+    rows[3][CAMERA] = {"bytes": b"no image", "path": None}
+
+
+def lose_row(rows):
+    del rows[4]
+
+
+def stop_clock(rows):
+    rows[1]["timestamp"] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (spoil_state, "state of frame 2 is not finite"),
+        (spoil_image, "image of observation.images.front at frame 3 does not decode"),
+        (lose_row, "frame_index is 5 at row 4"),
+        (stop_clock, "timestamps do not increase"),
+    ],
+)
+def test_leaves_out_a_bad_episode_and_says_why(tmp_path, change, problem):
+    write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", change)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.episodes == ["episode_000001"]
+    assert [name for name, _ in report.left_out] == ["episode_000000"]
+    assert problem in str(report)
+    with pytest.raises(UserError, match="without --strict"):
+        import_lerobot(tmp_path / "in", tmp_path / "strict", strict=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):
+    write_lerobot(tmp_path / "in", version=2, kind="video")
+    videos = tmp_path / "in" / "videos" / "chunk-000" / CAMERA
+    shutil.copy(videos / "episode_000000.mp4", videos / "episode_000001.mp4")
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.episodes == ["episode_000000"]
+    assert "ends before 0.600 s" in report.left_out[0][1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codebase_version": "v1.6"}, "v2.0, v2.1 and v3.0 are read"),
+        ({"fps": 0}, "fps is 0"),
+        ({"features": {"action": 7}}, "not a dtype and a shape"),
+        ({"features": {}}, "declares no camera"),
+        ({"video_path": "../../{video_key}.mp4"}, "leaves the dataset's folder"),
+        ({"video_path": "/etc/{video_key}"}, "leaves the dataset's folder"),
+        ({"video_path": "{video_key.__class__}.mp4"}, "leaves the dataset's folder"),
+        ({"video_path": "{home}.mp4"}, "field 'home'"),
+    ],
+)
+def test_refuses_what_info_must_not_say(tmp_path, changes, message):
+    write_lerobot(tmp_path / "in", kind="video")
+    edit_info(tmp_path / "in", **changes)
+    with pytest.raises(UserError, match=message):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@given(st.lists(st.sampled_from(["..", "/", "{video_key}", "{file_index:03d}", "{", "}", "a", "~", "\0"])).map("".join))
+def test_no_template_leads_out_of_the_folder(template):
+    info = LeRobotInfo(Path("/data/set"), (3, 0), 10.0, {}, template)
+    try:
+        path = info.path(template, video_key="../front", file_index=1)
+    except UserError:
+        return
+    assert path.resolve().is_relative_to("/data/set")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("meta/info.json", None, "has no meta/info.json"),
+        ("meta/info.json", b"{", "cannot be read"),
+        ("data/chunk-000/file-000.parquet", None, "has no data"),
+        ("data/chunk-000/file-000.parquet", b"PAR1", "file-000.parquet cannot be read"),
+    ],
+)
+def test_says_which_file_is_broken(tmp_path, file, content, message):
+    write_lerobot(tmp_path / "in")
+    (tmp_path / "in" / file).unlink()
+    if content is not None:
+        (tmp_path / "in" / file).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_refuses_images_of_two_sizes(tmp_path, record_episode):
+    record_episode(tmp_path / "in", "episode1")
+    with EpisodeWriter(tmp_path / "in", "episode2") as writer:
+        for _ in range(5):
+            writer.add_frame(np.zeros((10, 20, 3), np.uint8), np.full(7, 50.0))
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    with pytest.raises(UserError, match="42x24 and 20x10"):
+        export_lerobot(*load_dataset_folder(tmp_path / "ours"), tmp_path / "lerobot", videos=True)
+    assert list(tmp_path.glob("*lerobot*")) == []
