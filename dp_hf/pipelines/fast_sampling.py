@@ -1,0 +1,134 @@
+"""The result of `sample_loop`, sooner: for the MLP denoisers with DDPM or DDIM."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import torch
+from diffusers import SchedulerMixin
+from diffusers.utils.torch_utils import randn_tensor
+
+from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.pipelines.cuda_graph import replay_steps
+from dp_hf.pipelines.folded_mlp import FoldedMLP, can_fold, fold
+from dp_hf.pipelines.sampling import Callback, Generator, sample_loop
+from dp_hf.pipelines.scheduler_updates import SchedulerUpdates, scheduler_updates
+
+logger = logging.getLogger(__name__)
+
+# The compiled run takes one chunk after the other; torch's matrix products are faster for larger batches.
+MAX_COMPILED_BATCH = 8
+# Shorter runs take torch a few milliseconds: loading numba, or capturing a graph, would cost more.
+MIN_COMPILED_STEPS = 100
+NOISE_BLOCK = 128  # steps whose noise is held at a time
+
+
+def sample(
+    policy: DiffusionPolicyModel,
+    observation: torch.Tensor,
+    scheduler: SchedulerMixin,
+    num_inference_steps: int,
+    generator: Generator = None,
+    callback: Callback | None = None,
+) -> torch.Tensor:
+    """Samples action chunks by the fastest way that gives what `sample_loop` gives.
+
+    Args:
+        observation: features (B, observation_dim), as `policy.observation_features` makes them.
+        scheduler, num_inference_steps, generator, callback: as in `sample_loop`.
+
+    Returns:
+        normalised actions (B, horizon, action_dim), float32.
+    """
+    shape, device = (len(observation), policy.config.horizon, policy.config.action_dim), observation.device
+    updates = scheduler_updates(scheduler, num_inference_steps) if can_fold(policy.denoising_network) else None
+    if updates is None:
+        return sample_loop(
+            lambda noisy_actions, timesteps: policy.denoise(noisy_actions, timesteps, observation),
+            scheduler,
+            shape,
+            num_inference_steps,
+            generator,
+            device,
+            policy.dtype,
+            callback,
+        )
+    with torch.inference_mode():
+        mlp = fold(policy.denoising_network, updates.timesteps.to(device), observation)
+        actions = randn_tensor(shape, generator=generator, device=device).flatten(1)
+        noise = noise_blocks(updates, actions, generator)
+        is_long = callback is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
+        run_compiled = load_compiled() if device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH else None
+        if is_long and run_compiled is not None:
+            run_compiled(mlp, updates, actions, torch.cat(list(noise)))
+        elif is_long and device.type == "cuda":
+            replay_steps(denoising_step(mlp, updates), actions, [torch.cat(list(noise)), *tables(mlp, updates)])
+        else:
+            actions = run_eagerly(mlp, updates, actions, noise, shape, callback)
+    return actions.view(shape).clone()  # not in inference mode, so this is an ordinary tensor
+
+
+@functools.cache
+def load_compiled() -> Callable | None:
+    """The compiled run, or None where numba is missing or cannot compile."""
+    try:
+        from dp_hf.pipelines.numba_sampling import run_compiled
+    except Exception as error:  # whatever numba, LLVM or the cache folder raise, torch does it as well
+        logger.info("sampling without numba: %s", error)
+        return None
+    return run_compiled
+
+
+def run_eagerly(
+    mlp: FoldedMLP,
+    updates: SchedulerUpdates,
+    actions: torch.Tensor,
+    noise: Iterator[torch.Tensor],
+    shape: tuple[int, ...],
+    callback: Callback | None,
+) -> torch.Tensor:
+    """All steps from actions (B, horizon * action_dim), one call of torch after the other."""
+    step, timesteps = denoising_step(mlp, updates), updates.timesteps.tolist()
+    noise_rows = chain.from_iterable(block.unbind() for block in noise)
+    rows = zip(noise_rows, *(table.unbind() for table in tables(mlp, updates)), strict=True)
+    for index, row in enumerate(rows):
+        actions = step(actions, *row)
+        if callback is not None:
+            with torch.inference_mode(False):
+                callback(index, timesteps[index], actions.view(shape).clone())
+    return actions
+
+
+def denoising_step(mlp: FoldedMLP, updates: SchedulerUpdates) -> Callable[..., torch.Tensor]:
+    """A step from actions (B, horizon * action_dim) to the next ones, given its noise and its row of each table."""
+    clip = updates.clip
+
+    def step(actions, noise, a, b, c, d, e, *biases):
+        prediction = mlp.predict(actions, biases)
+        clean = torch.addcmul(actions * a, prediction, b).clamp_(-clip, clip)
+        return torch.addcmul(noise, clean, c).addcmul_(actions, d).addcmul_(prediction, e)
+
+    return step
+
+
+def tables(mlp: FoldedMLP, updates: SchedulerUpdates) -> list[torch.Tensor]:
+    """What `denoising_step` reads besides the noise, each with a row for each step."""
+    return [*updates.coefficients.to(mlp.observation.device).unbind(1), *mlp.tables(len(updates.timesteps))]
+
+
+def noise_blocks(updates: SchedulerUpdates, actions: torch.Tensor, generator: Generator) -> Iterator[torch.Tensor]:
+    """sigma noise of all steps, (at most NOISE_BLOCK, *actions.shape) at a time, on the actions' device.
+
+    Each step is a draw of its own, exactly as `randn_tensor` makes it: a larger draw need not give the same numbers.
+    """
+    generators = generator if isinstance(generator, list) else [generator]
+    device = actions.device if generators[0] is None else generators[0].device
+    for start in range(0, len(updates.sigma), NOISE_BLOCK):
+        sigma = updates.sigma[start : start + NOISE_BLOCK, None, None].to(device)
+        noise = torch.zeros(len(sigma), *actions.shape, device=device)
+        for row in noise[: max(0, updates.draws - start)].unbind():
+            # One generator draws for the whole batch, several draw for an item each.
+            for part, own in zip(row.split(1) if len(generators) > 1 else [row], generators, strict=False):
+                part.normal_(generator=own)
+        yield noise.mul_(sigma).to(actions.device)
