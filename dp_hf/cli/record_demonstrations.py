@@ -24,7 +24,7 @@ class RecordDemonstrations(EnvironmentArguments, RobotArguments):
     num_episodes: int = 200
     """demonstrations that the folder shall hold; those that failed are marked as failed and not counted"""
     robot: Literal["sim", "mycobot", "ros2"] = "sim"
-    """what is recorded: sim, the expert in the simulator; mycobot, an arm at a serial port; ros2, an arm on the network"""
+    """what is recorded: sim, the expert in the simulator; mycobot, at a serial port; ros2, behind ROS 2 topics"""
     fps: float = 10.0
     """frames per second, of a real robot"""
     relaxed: bool = False

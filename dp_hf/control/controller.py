@@ -114,13 +114,12 @@ class Controller:
             Exception: whatever the policy or the robot raised; the arm brakes before.
         """
         limiter = self._start()
-        started = self.clock.now()
-        grid = Grid(self.period, first=started)
-        next_heartbeat = started + self.heartbeat
+        self._started_at = self.clock.now()
+        grid = Grid(self.period, first=self._started_at)
+        next_heartbeat = self._started_at + self.heartbeat
         try:
             while self._stop_reason is None and (duration is None or self.report.seconds < duration):
                 now = self._tick(limiter, grid)
-                self.report.seconds = now + self.period - started
                 if now >= next_heartbeat:
                     logger.info("%s", self.report)
                     next_heartbeat += self.heartbeat
@@ -210,6 +209,7 @@ class Controller:
         self.robot.send_command(command)
         self._sent_at = now
         self.report.commands += 1
+        self.report.seconds = now + self.period - self._started_at
 
     def _come_to_rest(self, limiter: MotionLimiter, grid: Grid) -> None:
         try:

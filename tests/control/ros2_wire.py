@@ -41,7 +41,8 @@ class WireRobot:
     def __exit__(self, *exception) -> None:
         output, _ = self.process.communicate("quit\n", timeout=20)
         commands = json.loads(output)
-        arm, gripper = np.array(commands["arm"]), np.array(commands["gripper"])
+        arm = np.array(commands["arm"]).reshape(-1, 7)
+        gripper = np.array(commands["gripper"]).reshape(-1, 2)
         assert len(arm) == len(gripper)
         self.times = arm[:, 0]
         self.commands = np.column_stack([arm[:, 1:], gripper[:, 1]])

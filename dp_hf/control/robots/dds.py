@@ -15,7 +15,8 @@ from cyclonedds.util import duration
 
 logger = logging.getLogger(__name__)
 
-_RELIABLE = Policy.Reliability.Reliable(duration(milliseconds=100))
+_BEST_EFFORT = (Policy.Reliability.BestEffort, Policy.History.KeepLast(1))
+_RELIABLE = (Policy.Reliability.Reliable(duration(milliseconds=100)), Policy.History.KeepLast(20))
 
 
 class Dds:
@@ -32,18 +33,17 @@ class Dds:
 
     def publisher(self, topic: str, message_type: type) -> Callable[[Any], None]:
         """A function that publishes a message, reliably, on `topic` (its ROS name, `/joint_states`)."""
-        qos = Qos(_RELIABLE, Policy.History.KeepLast(1))
-        return DataWriter(self._participant, self._topic(topic, message_type), qos=qos).write
+        return DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)).write
 
     def subscribe(
         self, topic: str, message_type: type, callback: Callable[[Any], None], reliable: bool = False
     ) -> None:
-        """Calls `callback` in a thread with the latest message on `topic`.
+        """Calls `callback` in a thread with the messages on `topic`.
 
-        Best effort, the default, matches publishers of both kinds. Messages that cannot be read, and those that
+        Best effort, the default, matches publishers of both kinds, and only the latest message counts. Messages that cannot be read, and those that
         `callback` answers with a `ValueError`, are dropped with a warning.
         """
-        qos = Qos(_RELIABLE if reliable else Policy.Reliability.BestEffort, Policy.History.KeepLast(1))
+        qos = Qos(*(_RELIABLE if reliable else _BEST_EFFORT))
         reader = DataReader(self._participant, self._topic(topic, message_type), qos=qos)
         thread = threading.Thread(target=self._listen, args=(topic, reader, callback), name=topic, daemon=True)
         self._threads.append(thread)

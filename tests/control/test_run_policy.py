@@ -1,0 +1,206 @@
+"""The commands, with a real, tiny pipeline."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from control_fakes import HOME, assert_legal
+
+from dp_hf.cli.record_demonstrations import main as record_demonstrations
+from dp_hf.cli.run_policy import main as run_policy
+from dp_hf.control.limits import SafetyLimits
+from dp_hf.episodes.find import find_episodes, find_failure
+from dp_hf.episodes.reader import read_episode
+from dp_hf.episodes.writer import EpisodeWriter
+
+
+@pytest.fixture
+def pipeline(make_pipeline, tmp_path) -> str:
+    """Folder of a policy with random weights whose actions stay within 10 degrees of HOME."""
+    from dp_hf import Normalizer
+
+    pipeline = make_pipeline(horizon=8, n_action_steps=2, use_proprioception=True)
+    rows = HOME + np.random.default_rng(0).uniform(-10, 10, (100, 7))
+    pipeline.register_modules(normalizer=Normalizer.from_data(rows, rows))
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    return str(tmp_path / "pipeline")
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    """(domain id, context manager of a robot on it)."""
+    pytest.importorskip("cyclonedds")
+    from ros2_wire import LOOPBACK, WireRobot
+
+    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    domain_id = 120 + os.getpid() % 100
+    return domain_id, WireRobot(domain_id)
+
+
+def test_on_ros2_it_drives_and_records(pipeline, wire, tmp_path, capsys):
+    domain_id, peer = wire
+    with peer:
+        code = run_policy(
+            ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--execute"]
+            + ["--duration", "2", "--record", str(tmp_path / "runs")]
+        )
+    assert code == 0
+    assert "misses" in capsys.readouterr().out
+    assert 90 <= len(peer.commands) <= 130
+    assert_legal([*peer.commands, peer.commands[-1]], SafetyLimits(), 0.02)
+    assert np.abs(peer.commands[-1] - HOME).max() > 0.1
+    (episode,) = find_episodes(tmp_path / "runs")
+    assert find_failure(episode) is None
+    actions = read_episode(episode).actions
+    assert 15 <= len(actions) <= 21
+    # What is recorded as an action is a command that went out.
+    nearest = np.abs(actions[:, None] - peer.commands[None]).max(2).min(1)
+    assert nearest.max() < 1e-4
+
+
+def test_without_execute_a_real_robot_is_not_moved(pipeline, wire, capsys):
+    domain_id, peer = wire
+    with peer:
+        arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--duration", "1"]
+        assert run_policy(arguments) == 0
+    assert len(peer.commands) == 0
+    assert "dry run" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
+    domain_id, peer = wire
+    command = [sys.executable, "-m", "dp_hf.cli.main", "run-policy", "--pipeline", pipeline, "--robot", "ros2"]
+    command += ["--ros2.domain_id", str(domain_id), "--execute"]
+    with peer:
+        for number, code in [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)]:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            assert "inference takes" in process.stdout.readline()
+            time.sleep(2.5)
+            process.send_signal(number)
+            process.communicate(timeout=20)
+            assert process.returncode == code
+    commands, gaps = peer.commands, np.diff(peer.times)
+    first_of_second_run = int(np.argmax(gaps)) + 1
+    assert_legal(commands[:first_of_second_run], SafetyLimits(), 0.02)
+    second = commands[first_of_second_run:]
+    assert len(second) > 50
+    # From rest where the first run ended; at its own end nobody could brake.
+    positions = np.vstack([commands[first_of_second_run - 1]] * 2 + [second])
+    assert np.abs(np.diff(positions, 2, axis=0) / 0.02**2)[:, :6].max() <= 286 * (1 + 1e-6)
+
+
+def test_an_episodes_images_drive_the_arm_and_the_run_ends_with_them(pipeline, wire, tmp_path, capsys):
+    domain_id, peer = wire
+    rng = np.random.default_rng(0)
+    with EpisodeWriter(tmp_path / "data") as writer:
+        for i in range(12):
+            writer.add_frame(rng.integers(0, 255, (24, 42, 3), dtype=np.uint8), HOME, timestamp=0.1 * i)
+    with peer:
+        peer.tell("unplug")  # its own camera is not needed
+        arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--execute"]
+        start = time.monotonic()
+        assert run_policy([*arguments, "--images_from", str(writer.path)]) == 0
+    assert 1.0 < peer.times[-1] - peer.times[0] < 2.5
+    assert time.monotonic() - start < 20
+    assert "chunks" in capsys.readouterr().out
+
+
+def test_in_the_simulator_it_drives_and_ends_with_the_time(pipeline, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("mujoco")
+    pytest.importorskip("gymnasium")
+    from dp_hf.errors import UserError
+
+    try:
+        from dp_hf.simulation.rollouts import make_environment
+
+        make_environment(cameras=("front",)).close()
+    except UserError as error:
+        pytest.skip(str(error))
+    # The random policy wants to be around HOME, the simulated arm starts elsewhere: its chunks are refused.
+    assert run_policy(["--pipeline", pipeline, "--duration", "1.5", "--record", str(tmp_path / "runs")]) == 0
+    assert "begins too far from the arm" in capsys.readouterr().out
+    (episode,) = find_episodes(tmp_path / "runs")
+    recorded = read_episode(episode)
+    assert len(recorded.frames) >= 12
+    assert np.ptp(recorded.actions, axis=0).max() < 1e-6
+
+
+def test_a_remote_policy_drives_like_a_local_one(pipeline, wire, capsys):
+    pytest.importorskip("websockets")
+    pytest.importorskip("msgpack")
+    domain_id, peer = wire
+    command = [sys.executable, "-m", "dp_hf.cli.main", "serve-policy", "--pipeline", pipeline, "--port", "0"]
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"DP_HF_TOKEN": "secret", "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        url = server.stdout.readline().split()[-1]
+        arguments = ["--remote", url, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--execute"]
+        assert run_policy([*arguments, "--duration", "1"]) == 2
+        assert "is the token right" in capsys.readouterr().err
+        with peer, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DP_HF_TOKEN", "secret")
+            assert run_policy([*arguments, "--duration", "2"]) == 0
+        assert np.abs(peer.commands[-1] - HOME).max() > 0.1
+        assert_legal([*peer.commands, peer.commands[-1]], SafetyLimits(), 0.02)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=20)
+    assert server.returncode == 0
+
+
+def test_episodes_of_a_ros2_robot_are_recorded_by_topic(wire, tmp_path, capsys):
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.ros2_messages import Bool
+
+    domain_id, peer = wire
+    out = tmp_path / "demonstrations"
+
+    def operate():
+        operator = Dds(domain_id)
+        record = operator.publisher("/record_episode", Bool)
+        time.sleep(1.5)  # discovery
+        record(Bool(True))
+        time.sleep(1.2)
+        record(Bool(False))
+        time.sleep(0.5)
+        record(Bool(True))
+        time.sleep(0.8)
+        os.kill(os.getpid(), signal.SIGTERM)
+        operator.close()
+
+    with peer:
+        thread = threading.Thread(target=operate)
+        thread.start()
+        arguments = ["--robot", "ros2", "--ros2.domain_id", str(domain_id), "--output_dir", str(out)]
+        assert record_demonstrations(arguments) == 0
+        thread.join()
+    done, cut_off = find_episodes(out)
+    assert find_failure(done) is None
+    recorded = read_episode(done)
+    assert recorded.problems == []
+    assert 10 <= len(recorded.frames) <= 14
+    np.testing.assert_allclose(recorded.states, [HOME] * len(recorded.frames), atol=1e-4)
+    assert "interrupted" in find_failure(cut_off)
+    assert "dropped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "either --pipeline or --remote"),
+        (["--pipeline", "x", "--execute", "--dry_run"], "either --execute or --dry_run"),
+        (["--pipeline", "x", "--limits", "nowhere.yaml"], "nowhere.yaml"),
+        (["--remote", "ws://127.0.0.1:1"], "no policy server"),
+        (["--remote", "ws://127.0.0.1:1", "--token_file", "nowhere"], "nowhere: cannot be read"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message, capsys):
+    assert run_policy(arguments) == 2
+    assert message in capsys.readouterr().err
