@@ -65,6 +65,7 @@ def can_fold(network: nn.Module) -> bool:
     return (
         type(network) in (MLPDenoiser, LayerNormMLPDenoiser)
         and not network.training
+        and getattr(network, "activation", nn.functional.relu) is nn.functional.relu
         and all(type(module) in PLAIN_MODULES or module is network.time_embedding for module in network.modules())
         and not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
         and all(parameter.dtype != torch.float64 for parameter in network.parameters())

@@ -177,6 +177,7 @@ def test_what_the_formulas_do_not_cover_is_left_to_the_plain_loop(scheduler):
 
 def test_a_denoiser_with_anything_around_it_is_left_alone():
     assert not can_fold(make_policy("unet1d", down_dims=(8, 8)).denoising_network)
+    assert not can_fold(make_policy(activation="mish").denoising_network)
     network = make_policy().denoising_network
     assert can_fold(network)
     assert not can_fold(network.train())
