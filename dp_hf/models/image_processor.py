@@ -29,7 +29,7 @@ def preprocess_image(image: ImageLike, size: tuple[int, int]) -> torch.Tensor:
     resized = as_pil(image)
     if resized.size != (width, height):
         resized = resized.resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.asarray(resized).transpose(2, 0, 1).copy())
 
 
 def as_pil(image: ImageLike) -> Image.Image:
