@@ -74,7 +74,7 @@ class ImageEncoder(nn.Module):
         """uint8 images (N, 3, H, W) to features (N, feature_dim)."""
         pixels = images.to(next(self.backbone.parameters()).dtype) / 255
         features = self.backbone((pixels - self.mean) / self.std)
-        return self.pool(features[0] if isinstance(features, list) else features).flatten(1)
+        return self.pool(features[0] if isinstance(features, list) else features).flatten(1).to(pixels.dtype)
 
     def load_pretrained(self, weights: str, image_size: tuple[int, int]) -> None:
         """Loads backbone weights: `timm` for the model's published ones, else a local file (.safetensors, .pth).
@@ -136,9 +136,10 @@ class SpatialSoftmax(nn.Module):
         self.project = nn.Conv2d(channels, num_keypoints, 1) if num_keypoints else nn.Identity()
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        scores = self.project(feature_map)
+        # In float32 whatever came before, and without products that autocast would round: these are positions.
+        scores = self.project(feature_map).float()
         attention = scores.flatten(2).softmax(dim=-1).view_as(scores)
         height, width = scores.shape[-2:]
-        x = attention.sum(dim=-2) @ torch.linspace(-1, 1, width, device=scores.device, dtype=scores.dtype)
-        y = attention.sum(dim=-1) @ torch.linspace(-1, 1, height, device=scores.device, dtype=scores.dtype)
-        return torch.cat([x, y], dim=1)
+        x = attention.sum(dim=-2) * torch.linspace(-1, 1, width, device=scores.device)
+        y = attention.sum(dim=-1) * torch.linspace(-1, 1, height, device=scores.device)
+        return torch.cat([x.sum(dim=-1), y.sum(dim=-1)], dim=1)

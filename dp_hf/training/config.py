@@ -118,6 +118,8 @@ class TrainConfig:
     """Also learn the actions past an episode's end, where the last action is repeated."""
     mixed_precision: Literal["no", "fp16", "bf16"] | None = None
     """Precision of the networks' arithmetic; None takes what `accelerate launch` was told."""
+    num_threads: int | None = None
+    """CPU threads of torch; None is one where an MLP learns from cached features, which more slow down."""
     use_amp: bool = False
     """The same as --mixed_precision fp16 on a GPU and bf16 on a CPU."""
     num_processes: int | None = None

@@ -130,6 +130,18 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     )
 
 
+@contextmanager
+def cpu_threads(config: TrainConfig, data: WindowDataset) -> Iterator[None]:
+    """Within the context torch uses `config.num_threads`; see its documentation."""
+    before = torch.get_num_threads()
+    is_small = data.observations.name == "image_features" and config.denoiser != "unet1d"
+    torch.set_num_threads(config.num_threads or (1 if is_small else before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """Raises `UserError` when another number of processes runs than was asked for, or the precision needs a GPU."""
     precision = config.mixed_precision

@@ -22,7 +22,7 @@ from dp_hf.training.config import TrainConfig, changed_options, plain_options, s
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
 from dp_hf.training.records import Records, draw_curves
-from dp_hf.training.setup import Run, make_accelerator, set_up
+from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up
 from dp_hf.training.validation import validate
 
 # Closed-loop trials of a pipeline: {"success_rate": 0..1} and whatever else is worth a row of metrics.
@@ -55,7 +55,7 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
         load_checkpoint(accelerator, checkpoint, progress, run.ema)
     records = start_records(run, progress, checkpoint)
 
-    with Interruption(accelerator) as interruption, records.bar:
+    with cpu_threads(config, run.validation_data), Interruption(accelerator) as interruption, records.bar:
         while progress.epoch < config.num_epochs:
             train_epoch(run, progress, records, interruption)
             progress.epoch += 1

@@ -90,9 +90,8 @@ def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_ste
 def split_episodes(episode_index: torch.Tensor, validation_fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Training and held-out episodes. At least one is held out, unless there is only one or the fraction is 0."""
     episodes = torch.unique(episode_index)
-    count = round(len(episodes) * validation_fraction)
-    if validation_fraction > 0 and len(episodes) > 1:
-        count = min(max(count, 1), len(episodes) - 1)
+    wanted = max(1, round(len(episodes) * validation_fraction)) if validation_fraction > 0 else 0
+    count = min(wanted, len(episodes) - 1)
     order = episodes[torch.randperm(len(episodes), generator=torch.Generator().manual_seed(seed))]
     return sorted(order[count:].tolist()), sorted(order[:count].tolist())
 
