@@ -166,6 +166,8 @@ class TrainConfig:
             raise UserError(f"image_size is one number or height and width; got {list(self.image_size)}")
         if not 0 <= self.validation_fraction < 1:
             raise UserError(f"validation_fraction is at least 0 and below 1; got {self.validation_fraction}")
+        if not 1 <= self.n_action_steps <= self.horizon:
+            raise UserError(f"n_action_steps is 1 to horizon ({self.horizon}); got {self.n_action_steps}")
         at_least_one = (
             *("batch_size", "num_epochs", "n_obs_steps", "horizon", "noise_samples_per_image", "diffusion_timesteps"),
             *("gradient_accumulation_steps", "save_interval", "validation_interval", "log_interval"),
