@@ -27,9 +27,10 @@ class FoldedMLP:
         hidden_weights: (hidden, hidden) for each further layer.
         hidden_biases: (steps or 1, hidden) for each of them.
         norms: weight and bias (hidden,) of the norm after the first and each further layer, for the layer-norm variant
-            with its GELU; empty for the one with a ReLU.
+            with its GELU; empty for the other.
         output_weight: (hidden, actions).
         output_bias: (1, actions).
+        is_mish: the activation where there is no norm, Mish or ReLU.
     """
 
     input_weight: torch.Tensor
@@ -40,6 +41,7 @@ class FoldedMLP:
     norms: list[tuple[torch.Tensor, torch.Tensor]]
     output_weight: torch.Tensor
     output_bias: torch.Tensor
+    is_mish: bool = False
 
     def tables(self, steps: int) -> list[torch.Tensor]:
         """What `predict` needs a row of for each step: (steps, hidden) for the input and every hidden layer."""
@@ -54,7 +56,7 @@ class FoldedMLP:
 
     def _activate(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
         if not self.norms:
-            return hidden.relu_()
+            return nn.functional.mish(hidden, inplace=True) if self.is_mish else hidden.relu_()
         weight, bias = self.norms[layer]
         hidden = torch.layer_norm(hidden, weight.shape, weight, bias)
         return torch.addcmul(hidden, hidden, hidden.erf())
@@ -65,7 +67,6 @@ def can_fold(network: nn.Module) -> bool:
     return (
         type(network) in (MLPDenoiser, LayerNormMLPDenoiser)
         and not network.training
-        and getattr(network, "activation", nn.functional.relu) is nn.functional.relu
         and all(type(module) in PLAIN_MODULES or module is network.time_embedding for module in network.modules())
         and not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
         and all(parameter.dtype != torch.float64 for parameter in network.parameters())
@@ -96,6 +97,7 @@ def _fold_mlp(network: MLPDenoiser, time: torch.Tensor, observation: torch.Tenso
         norms=[],
         output_weight=_columns(output, output.in_features)[0],
         output_bias=output.bias.float()[None],
+        is_mish=network.activation is nn.functional.mish,
     )
 
 

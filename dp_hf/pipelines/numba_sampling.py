@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numba import float32
+from numba import boolean, float32
 
 from dp_hf.pipelines.folded_mlp import FoldedMLP
 from dp_hf.pipelines.scheduler_updates import SchedulerUpdates
@@ -73,9 +73,16 @@ def _erf(x):
 
 
 @numba.njit(**OPTIONS)
-def _activate(hidden, norms, layer):
-    """ReLU, or the layer norm and the folded GELU of `FoldedMLP`; in place."""
+def _activate(hidden, is_mish, norms, layer):
+    """ReLU, Mish, or the layer norm and the folded GELU of `FoldedMLP`; in place."""
     width = len(hidden)
+    if is_mish:
+        for j in range(width):
+            # tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2), which is 1 long before it overflows.
+            power = np.exp(min(hidden[j], float32(20)))
+            n = power * (power + float32(2))
+            hidden[j] *= n / (n + float32(2))
+        return
     if len(norms) == 0:
         for j in range(width):
             hidden[j] = max(hidden[j], float32(0))
@@ -93,7 +100,8 @@ def _activate(hidden, norms, layer):
 
 
 @numba.njit(
-    numba.void(MATRIX, STACK, MATRIX, float32, MATRIX, MATRIX, MATRIX, STACK, STACK, STACK, MATRIX, VECTOR), **OPTIONS
+    numba.void(MATRIX, STACK, MATRIX, float32, MATRIX, MATRIX, MATRIX, STACK, STACK, STACK, MATRIX, VECTOR, boolean),
+    **OPTIONS,
 )
 def _denoise(
     actions,
@@ -108,6 +116,7 @@ def _denoise(
     norms,
     output_weight,
     output_bias,
+    is_mish,
 ):
     """Denoises in place.
 
@@ -130,12 +139,12 @@ def _denoise(
             for j in range(width):
                 hidden[j] = observation[item, j] + input_bias_row[j]
             _add_product(hidden, actions[item], input_weight, active)
-            _activate(hidden, norms, 0)
+            _activate(hidden, is_mish, norms, 0)
             for layer in range(len(hidden_weights)):
                 inputs, hidden = hidden, inputs
                 hidden[:] = hidden_biases[layer, step % hidden_biases.shape[1]]
                 _add_product(hidden, inputs, hidden_weights[layer], active)
-                _activate(hidden, norms, layer + 1)
+                _activate(hidden, is_mish, norms, layer + 1)
             for k in range(len(prediction)):
                 total = float32(0)
                 for j in range(width):
@@ -164,6 +173,7 @@ def run_compiled(mlp: FoldedMLP, updates: SchedulerUpdates, actions: torch.Tenso
         _stack(norms, width),
         mlp.output_weight.t().contiguous().numpy(),
         mlp.output_bias[0].numpy(),
+        mlp.is_mish,
     )
 
 
