@@ -40,8 +40,8 @@ class Dds:
     ) -> None:
         """Calls `callback` in a thread with the messages on `topic`.
 
-        Best effort, the default, matches publishers of both kinds, and only the latest message counts. Messages that cannot be read, and those that
-        `callback` answers with a `ValueError`, are dropped with a warning.
+        Best effort, the default, matches publishers of both kinds, and only the latest message counts. Messages that
+        cannot be read, and those that `callback` answers with a `ValueError`, are dropped with a warning.
         """
         qos = Qos(*(_RELIABLE if reliable else _BEST_EFFORT))
         reader = DataReader(self._participant, self._topic(topic, message_type), qos=qos)

@@ -1,0 +1,89 @@
+"""`model_inference_node`: drives the arm with a policy at `inference_rate`."""
+
+import logging
+import sys
+from pathlib import Path
+
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
+from diffusion_policy_inference.spinning import spinning_node
+from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.control.controller import Controller
+from dp_hf.control.operator import on_signals
+from dp_hf.control.robot import DryRun
+from dp_hf.errors import UserError
+
+
+def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
+    """The pipeline folder or Hub repository that the parameters name.
+
+    `checkpoint_path` is looked for in `model_dir` first; without it, `model_dir` is the pipeline.
+    """
+    inside = Path(model_dir, checkpoint_path)
+    found = str(inside) if model_dir and inside.exists() else checkpoint_path or model_dir
+    if not found:
+        raise UserError("give checkpoint_path: a pipeline folder, or a repository on the Hub")
+    if found.endswith(".pth"):
+        raise UserError(f"{found}: turn it into a pipeline first: dp-hf import-checkpoint {found} FOLDER")
+    return found
+
+
+def make_controller(node: Node, robot: RclpyRobot) -> Controller:
+    """The controller that the node's parameters describe."""
+    checkpoint_path = node.declare_parameter("checkpoint_path", "").value
+    model_dir = node.declare_parameter("model_dir", "").value
+    rate = float(node.declare_parameter("inference_rate", 10.0).value)
+    num_inference_steps = node.declare_parameter("num_inference_steps", 0).value
+    execute = node.declare_parameter("execute", False).value
+    limits = declare_limits(node)
+
+    source = find_pipeline(checkpoint_path, model_dir)
+    policy, settings = PolicyArguments(num_inference_steps=num_inference_steps or None).load_pipeline(source)
+    node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
+    if execute:
+        robot.wait_for_controllers()
+    else:
+        node.get_logger().warning("dry run: commands are logged; set the parameter execute to send them")
+    driven = robot if execute else DryRun(robot)
+    return Controller(driven, policy, limits, rate, settings.n_obs_steps, settings.n_action_steps)
+
+
+def serve_emergency_stop(node: Node, controller: Controller) -> None:
+    """Services `~/emergency_stop`, which latches, and `~/reset`."""
+
+    def stop(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        controller.emergency_stop("the service ~/emergency_stop")
+        response.success = True
+        return response
+
+    def reset(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        controller.reset()
+        response.success = True
+        return response
+
+    node.create_service(Trigger, "~/emergency_stop", stop)
+    node.create_service(Trigger, "~/reset", reset)
+
+
+def main(args: list[str] | None = None) -> int:
+    logging.basicConfig(format="[%(name)s] %(message)s")
+    logging.getLogger("dp_hf").setLevel(logging.INFO)
+    with spinning_node("model_inference_node", args) as node:
+        robot = RclpyRobot(node)
+        try:
+            controller = make_controller(node, robot)
+            serve_emergency_stop(node, controller)
+            with on_signals(controller.stop):
+                node.get_logger().info(str(controller.run()))
+        except UserError as error:
+            node.get_logger().error(str(error))
+            return 2
+        finally:
+            robot.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
