@@ -1,13 +1,16 @@
-"""Closed-loop success of recipes, from the reference to stack_cpu.yaml one change at a time.
+"""Closed-loop success of recipes: from the reference to stack_cpu.yaml one change at a time, and around it.
 
-    python scripts/benchmarks/stacking.py --data_dir demonstrations --rows reference headline --seeds 0 1 2
+    python scripts/benchmarks/stacking.py --rows all --output_dir outputs/stacking
+    python scripts/benchmarks/stacking.py --rows headline --seeds 0 1 2
 
-Each run trains with the command a user has (`dp-hf train`), is evaluated on the same unseen layouts, and adds a line to
-results.jsonl in the output folder; a run whose line is there is not repeated. The table is printed at the end: seeds,
-process time of the training, and success with its 95 % Wilson interval over all rollouts of a row.
+Demonstrations are recorded, policies trained and evaluated with the commands a user has. Every run adds a line to
+results.jsonl in the output folder, and one whose line is there is not repeated. The table at the end gives, for each
+row, the process time of the training and the success with its 95 % Wilson interval over all its rollouts.
 """
 
+import hashlib
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -18,29 +21,51 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dp_hf.cli.arguments import parse
+from dp_hf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-# Each step keeps what those before it changed.
-STEPS: dict[str, str] = {
-    "reference": "--frame_skip 1 --action_offset 1 --pretrained_backbone none",
-    "+state": "--use_proprioception",
-    "+chunk": "--horizon 16 --n_action_steps 8",
-    "+sample": "--prediction_type sample --beta_schedule squaredcos_cap_v2 --diffusion_timesteps 100 "
-    "--noise_scheduler ddim --num_inference_steps 10",
-}
-STEPS_TRAINING = "--num_epochs 200 --lr_scheduler cosine --learning_rate 3e-4"
+# Flags of the recorder.
+CLEAN_50 = "--num_episodes 50 --noise 0"
+CLEAN_200 = "--num_episodes 200 --noise 0"
+NOISY_200 = "--num_episodes 200 --noise 0.5"
+NOISY_500 = "--num_episodes 500 --noise 0.5"
+
+REFERENCE = (
+    f"--config {ROOT / 'configs/train/reference.yaml'} --pretrained_backbone none --frame_skip 1 --action_offset 1 "
+    "--num_epochs 120 --learning_rate 1e-3 --lr_scheduler cosine --lr_warmup_steps 200 --ema_decay 0.998"
+)
+STATE = f"{REFERENCE} --use_proprioception"
+CHUNK = f"{STATE} --horizon 16 --n_action_steps 8"
+SAMPLE = (
+    f"{CHUNK} --prediction_type sample --beta_schedule squaredcos_cap_v2 --diffusion_timesteps 100 "
+    "--noise_scheduler ddim --num_inference_steps 10"
+)
 HEADLINE = f"--config {ROOT / 'configs/train/stack_cpu.yaml'}"
-VARIANTS: dict[str, str] = {
-    "headline": "",
-    "headline, average pooling": "--pooling avg --num_keypoints None",
-    "headline, one action": "--horizon 1 --n_action_steps 1",
-    "headline, no state": "--no_use_proprioception",
-    "headline, epsilon": "--prediction_type epsilon",
-    "headline, U-Net": "--denoiser unet1d",
-    # One noise level, where the noise hides the actions: plain regression of the chunk, as ACT's decoder does.
-    "headline, regression": "--diffusion_timesteps 1 --num_inference_steps 1 --beta_schedule linear "
-    "--beta_start 0.9999 --beta_end 0.9999",
+
+# Row: what is recorded, how it is trained, how it is evaluated. The first seven add one change each.
+ROWS: dict[str, tuple[str, str, str]] = {
+    "reference": (CLEAN_50, REFERENCE, ""),
+    "+ state": (CLEAN_50, STATE, ""),
+    "+ chunk of 16, 8 executed": (CLEAN_50, CHUNK, ""),
+    "+ sample prediction": (CLEAN_50, SAMPLE, ""),
+    "+ keypoints of a trained CNN": (CLEAN_50, f"{HEADLINE} --num_epochs 120", ""),
+    "+ 200 layouts in place of 50": (CLEAN_200, HEADLINE, ""),
+    "headline: + noise in the demonstrations": (NOISY_200, HEADLINE, ""),
+    "headline, 30 epochs": (NOISY_200, f"{HEADLINE} --num_epochs 30", ""),
+    "headline, epsilon": (NOISY_200, f"{HEADLINE} --prediction_type epsilon", ""),
+    "headline, U-Net": (NOISY_200, f"{HEADLINE} --denoiser unet1d", ""),
+    # One noise level that hides the actions leaves plain regression of the chunk, as in ACT's deterministic decoder.
+    "headline, regression": (
+        NOISY_200,
+        f"{HEADLINE} --diffusion_timesteps 1 --num_inference_steps 1 --beta_schedule linear "
+        "--beta_start 0.9999 --beta_end 0.9999",
+        "",
+    ),
+    "headline, no state": (NOISY_200, f"{HEADLINE} --no_use_proprioception", ""),
+    "headline, 4 actions executed": (NOISY_200, HEADLINE, "--n_action_steps 4"),
+    "headline, temporal ensembling": (NOISY_200, HEADLINE, "--temporal_ensemble 0.01"),
+    "headline, 500 demonstrations": (NOISY_500, f"{HEADLINE} --num_epochs 40", ""),
 }
 
 
@@ -48,94 +73,103 @@ VARIANTS: dict[str, str] = {
 class Stacking:
     """Trains and evaluates recipes for stacking, and prints the table of their success."""
 
-    data_dir: Path
-    """Demonstrations: folder of episodes or converted dataset."""
-    output_dir: Path = Path("outputs/stacking")
-    """Folder for the runs and results.jsonl."""
-    rows: tuple[str, ...] = ("headline",)
-    """Rows to run, of those that --list shows; `all` for all."""
+    rows: tuple[str, ...] = ("headline: + noise in the demonstrations",)
+    """Rows to run, by any part of their names; `all` for all. --list shows them."""
     seeds: tuple[int, ...] = (0,)
     """Training seeds of each row."""
     episodes: int = 100
-    """Rollouts of each run, on layouts from 2^30 on."""
-    num_epochs: int | None = None
-    """Epochs of every run; default the recipe's own (the reference's rows: 200)."""
+    """Rollouts of each run, on the same layouts for all."""
+    first_demonstration: int = 0
+    """Seed of the first recorded layout."""
+    first_layout: int = 0
+    """First evaluation layout, as --seed of `dp-hf evaluate`."""
     num_workers: int = 2
-    """Processes that run rollouts at the same time."""
+    """Processes that record, and that run rollouts, at the same time."""
+    output_dir: Path = Path("outputs/stacking")
+    """Folder for demonstrations, runs and results.jsonl."""
     list: bool = False
-    """Only print the rows' names."""
+    """Only print the names of the rows."""
 
 
-def recipes() -> dict[str, list[str]]:
-    """Flags of `dp-hf train` by row."""
-    rows: dict[str, list[str]] = {}
-    flags = STEPS_TRAINING
-    for name, change in STEPS.items():
-        flags = f"{flags} {change}"
-        rows[name] = flags.split()
-    return rows | {name: f"{HEADLINE} {change}".split() for name, change in VARIANTS.items()}
+def command(name: str, *arguments: object) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / f"{name}.py", *map(str, arguments)], check=True)
 
 
-def run_row(name: str, flags: list[str], seed: int, options: Stacking) -> dict:
-    folder = options.output_dir / f"{name.strip('+').replace(' ', '_').replace(',', '')}-{seed}"
-    train = [sys.executable, str(ROOT / "scripts/train.py"), *flags, "--data_dir", str(options.data_dir)]
-    train += ["--output_dir", str(folder / "policy"), "--seed", str(seed)]
-    if options.num_epochs is not None:
-        train += ["--num_epochs", str(options.num_epochs)]
-    # What an interrupted run left has no complete process time.
-    shutil.rmtree(folder, ignore_errors=True)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(train, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def run_row(name: str, seed: int, options: Stacking) -> dict:
+    """Trains (once for rows that differ in their evaluation only) and evaluates; returns a line of results.jsonl."""
+    recording, training, evaluation = ROWS[name]
+    policy, minutes = trained_policy(recording, training, seed, options)
+    folder = options.output_dir / "evaluations" / "".join(c if c.isalnum() else "_" for c in f"{name}-{seed}")
+    command(
+        "evaluate",
+        *evaluation.split(),
+        *("--pipeline", policy / "best", "--output_dir", folder),
+        *("--episodes", options.episodes, "--seed", options.first_layout, "--num_workers", options.num_workers),
+    )
+    rates = json.loads((folder / "results.json").read_text(encoding="utf-8"))["rates"]
+    return {"row": name, "seed": seed, "cpu_minutes": minutes, "rates": rates}
 
-    evaluate = [sys.executable, str(ROOT / "scripts/evaluate.py"), "--pipeline", str(folder / "policy/best")]
-    evaluate += ["--episodes", str(options.episodes), "--output_dir", str(folder / "evaluation")]
-    subprocess.run([*evaluate, "--num_workers", str(options.num_workers)], check=True)
-    rates = json.loads((folder / "evaluation/results.json").read_text(encoding="utf-8"))["rates"]
-    return {"row": name, "seed": seed, "flags": flags, "cpu_minutes": seconds / 60, "rates": rates}
+
+def trained_policy(recording: str, training: str, seed: int, options: Stacking) -> tuple[Path, float]:
+    """The run's folder and the minutes of process time that its training took."""
+    first = options.first_demonstration
+    key = hashlib.sha256(f"{recording} {first} {training} {seed}".encode()).hexdigest()[:10]
+    folder = options.output_dir / "policies" / key
+    time_file = folder / "cpu_minutes.txt"
+    if not time_file.exists():
+        # What an interrupted run left has no complete process time.
+        shutil.rmtree(folder, ignore_errors=True)
+        data = options.output_dir / f"demonstrations{recording.replace(' ', '').replace('--', '-')}-{first}"
+        recorder = ("--output_dir", data, "--seed", first, "--num_workers", options.num_workers)
+        command("record_demonstrations", *recording.split(), *recorder)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command("train", *training.split(), "--data_dir", data, "--output_dir", folder, "--seed", seed)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        time_file.write_text(f"{seconds / 60:.3f}")
+    return folder, float(time_file.read_text())
 
 
 def table(results: list[dict]) -> str:
     """Markdown, one line a row; the interval is over all rollouts of the row's seeds."""
     from dp_hf.simulation.evaluation import wilson
 
-    lines = [
-        "| recipe | seeds | CPU min | lifted | placed | stacked | 95 % interval |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name in dict.fromkeys(result["row"] for result in results):
+    stages = ("lifted", "placed", "stacked")
+    lines = [f"| recipe | seeds | CPU min | {' | '.join(stages)} | 95 % interval |", "|---|---|---|---|---|---|---|"]
+    for name in [name for name in ROWS if any(result["row"] == name for result in results)]:
         runs = [result for result in results if result["row"] == name]
         counts = {
-            stage: wilson(
-                sum(run["rates"][stage]["successes"] for run in runs),
-                sum(run["rates"][stage]["trials"] for run in runs),
-            )
-            for stage in ("lifted", "placed", "stacked")
+            stage: wilson(*(sum(run["rates"][stage][key] for run in runs) for key in ("successes", "trials")))
+            for stage in stages
         }
         minutes = sum(run["cpu_minutes"] for run in runs) / len(runs)
         stacked = counts["stacked"]
-        cells = [name, str(len(runs)), f"{minutes:.1f}", *(f"{rate.rate:.0%}" for rate in counts.values())]
-        lines.append(f"| {' | '.join(cells)} | {stacked.low:.0%} to {stacked.high:.0%} |")
+        cells = [name, str(len(runs)), f"{minutes:.1f}", *(f"{rate.rate:.1%}" for rate in counts.values())]
+        lines.append(f"| {' | '.join(cells)} | {stacked.low:.1%} to {stacked.high:.1%} |")
     return "\n".join(lines)
+
+
+def chosen_rows(parts: tuple[str, ...]) -> list[str]:
+    names = [name for name in ROWS if "all" in parts or any(part in name for part in parts)]
+    if unknown := [part for part in parts if part != "all" and not any(part in name for name in ROWS)]:
+        raise UserError(f"no row has {', '.join(unknown)} in its name; --list shows them")
+    return names
 
 
 def main() -> None:
     options = parse(Stacking, None, "stacking")
-    rows = recipes()
     if options.list:
-        print("\n".join(rows))
+        print("\n".join(ROWS))
         return
-    names = list(rows) if options.rows == ("all",) else options.rows
-    if unknown := [name for name in names if name not in rows]:
-        sys.exit(f"no row {', '.join(unknown)}; --list shows them")
+    # One thread, so that process time means the same everywhere.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.output_dir.mkdir(parents=True, exist_ok=True)
     log = options.output_dir / "results.jsonl"
     results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     done = {(result["row"], result["seed"]) for result in results}
-    todo = [(name, seed) for name in names for seed in options.seeds if (name, seed) not in done]
+    todo = [(name, seed) for name in chosen_rows(options.rows) for seed in options.seeds if (name, seed) not in done]
     for name, seed in tqdm(todo, "runs", disable=len(todo) < 2):
-        results.append(run_row(name, rows[name], seed, options))
+        results.append(run_row(name, seed, options))
         with open(log, "a", encoding="utf-8") as file:
             file.write(json.dumps(results[-1]) + "\n")
     print(table(results))
