@@ -72,9 +72,10 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images (N, 3, H, W) to features (N, feature_dim)."""
-        pixels = images.to(next(self.backbone.parameters()).dtype) / 255
-        features = self.backbone((pixels - self.mean) / self.std)
-        return self.pool(features[0] if isinstance(features, list) else features).flatten(1).to(pixels.dtype)
+        pixels = (images / 255 - self.mean) / self.std
+        features = self.backbone(pixels.to(next(self.backbone.parameters()).dtype))
+        features = features[0] if isinstance(features, list) else features
+        return self.pool(features.to(self.mean.dtype)).flatten(1).to(self.mean.dtype)
 
     def load_pretrained(self, weights: str, image_size: tuple[int, int]) -> None:
         """Loads backbone weights: `timm` for the model's published ones, else a local file (.safetensors, .pth).

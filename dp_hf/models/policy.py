@@ -1,5 +1,6 @@
 """The policy: an image encoder and a denoiser of action chunks, joined by the observation features."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,11 +119,13 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
         """Encoder weights: `timm` for the published ones, or a local file; see `ImageEncoder.load_pretrained`."""
         self.encoder.load_pretrained(weights, tuple(self.config.image_size))
 
-    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+    def encode_images(
+        self, images: torch.Tensor, encoder: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """uint8 images (B, n_obs_steps, 3, H, W), or (B, n_obs_steps, n_cameras, 3, H, W) for several cameras, to
-        features (B, n_obs_steps, n_cameras * feature_dim)."""
+        features (B, n_obs_steps, n_cameras * feature_dim), by the policy's encoder or a faster copy of it."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_image_encoder):
-            features = self.encoder(images.flatten(0, -4))
+            features = (encoder or self.encoder)(images.flatten(0, -4))
         return features.reshape(*images.shape[:2], -1)
 
     def observation_features(self, image_features: torch.Tensor, state: torch.Tensor | None = None) -> torch.Tensor:
