@@ -1,6 +1,7 @@
 """The commands, with a real, tiny pipeline."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,24 @@ def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
     # From rest where the first run ended; at its own end nobody could brake.
     positions = np.vstack([commands[first_of_second_run - 1]] * 2 + [second])
     assert np.abs(np.diff(positions, 2, axis=0) / 0.02**2)[:, :6].max() <= 286 * (1 + 1e-6)
+
+
+@pytest.mark.slow
+def test_ten_predictions_a_second_for_a_minute(pipeline, wire):
+    """Robot, camera (424x240 at 30 Hz) and controller in processes of their own; a prediction for every action."""
+    from ros2_wire import WireRobot
+
+    domain_id, _ = wire
+    command = [sys.executable, "-m", "dp_hf.cli.main", "run-policy", "--pipeline", pipeline, "--execute"]
+    command += ["--robot", "ros2", "--ros2.domain_id", str(domain_id), "--n_action_steps", "1", "--duration", "60"]
+    with WireRobot(domain_id, 424, 240) as peer:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=True)
+    report = done.stdout.splitlines()[-1]
+    print(report)
+    assert re.search(r" (599|600|601) chunks \([\d.]+ Hz, 0 misses, 0 starved\), 0 holds", report)
+    assert_legal(peer.commands, SafetyLimits(), 0.02)
+    assert 2900 <= len(peer.commands) <= 3050
 
 
 def test_an_episodes_images_drive_the_arm_and_the_run_ends_with_them(pipeline, wire, tmp_path, capsys):
