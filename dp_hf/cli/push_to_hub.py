@@ -24,6 +24,9 @@ class PushArguments:
     """Access token; by default the one that `hf auth login` stored, or the variable HF_TOKEN."""
     commit_message: str | None = None
     """Message of the commit."""
+    bundle_code: bool = False
+    """Add the code of the pipeline's classes, so that it loads with plain diffusers and trust_remote_code=True where
+    dp_hf is not installed."""
     results: Path | None = None
     """`results.json` of `dp-hf evaluate`, to put the closed-loop success on the model card."""
 
@@ -47,8 +50,11 @@ def push(arguments: PushArguments) -> None:
     }
     try:
         if kind == "dataset":
+            if arguments.bundle_code:
+                raise UserError(f"{arguments.path} is a dataset: --bundle_code is for pipelines")
             url = push_folder(arguments.path, arguments.repo_id, kind, **options)
         else:
+            from dp_hf.hub.bundle import add_code
             from dp_hf.pipelines.model_card import add_rollouts
             from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
@@ -56,7 +62,8 @@ def push(arguments: PushArguments) -> None:
             if arguments.results is not None:
                 results = json.loads(arguments.results.read_text(encoding="utf-8"))
                 pipeline.model_card = add_rollouts(pipeline.card(), results)
-            url = pipeline.push_to_hub(arguments.repo_id, **options)
+            prepare = add_code if arguments.bundle_code else None
+            url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
     except HfHubHTTPError as error:
         raise UserError(f"the Hub refused {arguments.repo_id}: {error}") from error
     print(f"pushed {kind} {arguments.path} to {url}")

@@ -12,7 +12,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.cuda_graph import replay_steps
 from dp_hf.pipelines.folded_mlp import FoldedMLP, can_fold, fold
-from dp_hf.pipelines.sampling import Callback, Generator, sample_loop
+from dp_hf.pipelines.sampling import Callback, Generator
+from dp_hf.pipelines.sampling import sample as sample_plainly
 from dp_hf.pipelines.scheduler_updates import SchedulerUpdates, scheduler_updates
 
 logger = logging.getLogger(__name__)
@@ -44,16 +45,7 @@ def sample(
     shape, device = (len(observation), policy.config.horizon, policy.config.action_dim), observation.device
     updates = scheduler_updates(scheduler, num_inference_steps) if can_fold(policy.denoising_network) else None
     if updates is None:
-        return sample_loop(
-            lambda noisy_actions, timesteps: policy.denoise(noisy_actions, timesteps, observation),
-            scheduler,
-            shape,
-            num_inference_steps,
-            generator,
-            device,
-            policy.dtype,
-            callback,
-        )
+        return sample_plainly(policy, observation, scheduler, num_inference_steps, generator, callback)
     with torch.inference_mode():
         mlp = fold(policy.denoising_network, updates.timesteps.to(device), observation)
         actions = randn_tensor(shape, generator=generator, device=device).flatten(1)

@@ -15,6 +15,7 @@ from diffusers import (
 from diffusers.utils.torch_utils import randn_tensor
 
 from dp_hf.errors import UserError
+from dp_hf.models.policy import DiffusionPolicyModel
 
 Denoise: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Callback: TypeAlias = Callable[[int, int, torch.Tensor], None]
@@ -29,6 +30,27 @@ def require_supported(scheduler: SchedulerMixin) -> None:
     if not isinstance(scheduler, SCHEDULERS):
         names = ", ".join(supported.__name__ for supported in SCHEDULERS)
         raise UserError(f"{type(scheduler).__name__} does not share the policy's noise process; use one of {names}")
+
+
+def sample(
+    policy: DiffusionPolicyModel,
+    observation: torch.Tensor,
+    scheduler: SchedulerMixin,
+    num_inference_steps: int,
+    generator: Generator = None,
+    callback: Callback | None = None,
+) -> torch.Tensor:
+    """`sample_loop` over a policy's denoiser, given observation features (B, observation_dim)."""
+    return sample_loop(
+        lambda noisy_actions, timesteps: policy.denoise(noisy_actions, timesteps, observation),
+        scheduler,
+        (len(observation), policy.config.horizon, policy.config.action_dim),
+        num_inference_steps,
+        generator,
+        observation.device,
+        policy.dtype,
+        callback,
+    )
 
 
 def sample_loop(

@@ -1,40 +1,8 @@
 """Push and pull through huggingface_hub's own client, in fresh processes, against a Hub on the loopback."""
 
 import json
-import os
-import subprocess
-import sys
-
-import pytest
-from local_hub import serve_hub
 
 from dp_hf.cli.push_to_hub import main
-
-
-@pytest.fixture
-def hub():
-    with serve_hub() as (hub, address):
-        yield hub, address
-
-
-@pytest.fixture
-def client(hub, tmp_path):
-    """Runs Python code in a fresh process whose Hub is the local one and whose cache is empty."""
-
-    def run(*arguments: str, offline: bool = False) -> str:
-        environment = os.environ | {
-            "HF_ENDPOINT": hub[1],
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_TOKEN": "hf_test",
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_OFFLINE": "1" if offline else "0",
-        }
-        result = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
-
-    return run
-
 
 ACT = """
 import numpy as np, sys, torch

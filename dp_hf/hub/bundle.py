@@ -1,0 +1,174 @@
+"""Makes a saved pipeline self-contained: the code of its classes goes beside its weights.
+
+Such a repository loads with plain diffusers and `trust_remote_code=True`, where dp_hf is not installed. Every file is
+generated from this package's sources: a class with all that it needs, and nothing else.
+"""
+
+import ast
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+
+from dp_hf import __version__
+
+Name: TypeAlias = tuple[str, str]  # module, and a name in it
+
+PACKAGE = "dp_hf"
+PIPELINE_MODULE, PIPELINE_CLASS = "dp_hf.pipelines.pipeline_diffusion_policy", "DiffusionPolicyPipeline"
+# Component to its class; the file beside its weights has the component's name.
+COMPONENTS: dict[str, Name] = {
+    "policy": ("dp_hf.models.policy", "DiffusionPolicyModel"),
+    "normalizer": ("dp_hf.models.normalizer", "Normalizer"),
+}
+# In the pipeline's file: components are what diffusers loads beside it, and sampling is the plain loop.
+SUBSTITUTES: dict[Name, str | Name] = {
+    ("dp_hf.models.policy", "DiffusionPolicyModel"): "from diffusers import ModelMixin as DiffusionPolicyModel",
+    ("dp_hf.models.normalizer", "Normalizer"): "from diffusers import ModelMixin as Normalizer",
+    ("dp_hf.pipelines.fast_sampling", "sample"): ("dp_hf.pipelines.sampling", "sample"),
+}
+# Ways of dp_hf's own to save, load and describe a pipeline; plain diffusers has its own.
+METHODS_LEFT_OUT = {"save_pretrained", "card", "from_pretrained", "load_config", "download", "push_to_hub"}
+
+HEADER = '''"""{name} of dp_hf {version}, with all that it needs; generated from dp_hf's sources."""'''
+USE_WITHOUT = """\
+Where dp_hf is not installed, the code in this repository serves:
+
+```python
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained("{placeholder}", trust_remote_code=True)
+```
+
+"""
+
+
+def add_code(folder: Path) -> None:
+    """Adds the code to a folder that `save_pretrained` has written, and says so in its model card.
+
+    Loading it with dp_hf goes on to use the installed classes, and never runs this code.
+    """
+    from dp_hf.pipelines.model_card import PLACEHOLDER
+
+    index_file = folder / "model_index.json"
+    index = json.loads(index_file.read_text(encoding="utf-8"))
+    name = PIPELINE_MODULE.rpartition(".")[2]
+    index["_class_name"] = [name, PIPELINE_CLASS]
+    (folder / f"{name}.py").write_text(bundle(PIPELINE_MODULE, PIPELINE_CLASS, SUBSTITUTES), encoding="utf-8")
+    for component, (module, class_name) in COMPONENTS.items():
+        index[component] = [component, class_name]
+        (folder / component / f"{component}.py").write_text(bundle(module, class_name), encoding="utf-8")
+    index_file.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    card_file = folder / "README.md"
+    before, after = card_file.read_text(encoding="utf-8").split("## Model\n", 1)
+    text = USE_WITHOUT.format(placeholder=PLACEHOLDER)
+    card_file.write_text(f"{before}{text}## Model\n{after}", encoding="utf-8")
+
+
+def bundle(module: str, name: str, substitutes: Mapping[Name, str | Name] = MappingProxyType({})) -> str:
+    """The source of one file that defines `name` of `module` and everything of this package that it uses.
+
+    Args:
+        substitutes: (module, name) to what is used in its place: an import line, or another (module, name).
+
+    Raises:
+        ValueError: two modules give one name to different things, or hide an import of this package in a function.
+    """
+    imports: dict[str, str] = {}
+    code: dict[str, str] = {}
+    owners: dict[str, str] = {}
+
+    def need(module: str, name: str) -> None:
+        source = _read(module)
+        if name in source.internal:
+            replacement = substitutes.get(source.internal[name], source.internal[name])
+            if isinstance(replacement, tuple):
+                need(*replacement)
+                return
+            owner = imports[name] = replacement
+        elif name in source.imports:
+            owner = imports[name] = source.imports[name]
+        elif name in source.definitions:
+            owner = module
+        else:
+            return  # a builtin, or a local variable
+        if owners.setdefault(name, owner) != owner:
+            raise ValueError(f"{name} means {owners[name]} in one module and {owner} in another")
+        if owner == module and name not in code:
+            text, used = source.definitions[name]
+            code[name] = ""  # a function may call itself
+            for other in sorted(used):
+                need(module, other)
+            del code[name]
+            code[name] = text
+
+    need(module, name)
+    lines = sorted(set(imports.values()), key=lambda line: (line.startswith("from"), line))
+    text = "\n\n\n".join([HEADER.format(name=name, version=__version__) + "\n\n" + "\n".join(lines), *code.values()])
+    if re.search(rf"^ *(from|import) {PACKAGE}\b", text, re.MULTILINE):
+        raise ValueError(f"{name} uses a function that imports {PACKAGE} when it is called")
+    return text + "\n"
+
+
+@dataclass
+class _Source:
+    """A module's top-level names: the source that defines each, with the names it uses, or the import it comes from."""
+
+    definitions: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+    imports: dict[str, str] = field(default_factory=dict)
+    internal: dict[str, Name] = field(default_factory=dict)
+
+
+@cache
+def _read(module: str) -> _Source:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    lines = Path(spec.origin).read_text(encoding="utf-8").splitlines()
+    source, end = _Source(), 0
+    for node in ast.parse("\n".join(lines)).body:
+        start, end = end, node.end_lineno or 0
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            _read_import(node, source)
+        elif names := _names_defined(node):
+            left_out = [child for child in getattr(node, "body", []) if getattr(child, "name", "") in METHODS_LEFT_OUT]
+            skipped = {line for child in left_out for line in range(_first_line(child), child.end_lineno + 1)}
+            text = "\n".join(line for number, line in enumerate(lines[start:end], start + 1) if number not in skipped)
+            used = {child.id for child in _walk(node, left_out) if isinstance(child, ast.Name)}
+            source.definitions |= {name: (text.strip("\n"), used) for name in names}
+    return source
+
+
+def _read_import(node: ast.Import | ast.ImportFrom, source: _Source) -> None:
+    for alias in node.names:
+        name = alias.asname or alias.name.partition(".")[0]
+        if isinstance(node, ast.Import):
+            source.imports[name] = ast.unparse(ast.Import([alias]))
+        elif (node.module or "").partition(".")[0] != PACKAGE:
+            source.imports[name] = ast.unparse(ast.ImportFrom(node.module, [alias], 0))
+        elif alias.asname is None:
+            source.internal[name] = (node.module or "", name)
+
+
+def _names_defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _walk(node: ast.AST, left_out: list[ast.stmt]) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if child not in left_out:
+            yield from _walk(child, left_out)
