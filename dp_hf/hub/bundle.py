@@ -30,6 +30,7 @@ COMPONENTS: dict[str, Name] = {
 SUBSTITUTES: dict[Name, str | Name] = {
     ("dp_hf.models.policy", "DiffusionPolicyModel"): "from diffusers import ModelMixin as DiffusionPolicyModel",
     ("dp_hf.models.normalizer", "Normalizer"): "from diffusers import ModelMixin as Normalizer",
+    ("dp_hf.models.image_encoder", "ImageEncoder"): "from torch.nn import Module as ImageEncoder",
     ("dp_hf.pipelines.fast_sampling", "sample"): ("dp_hf.pipelines.sampling", "sample"),
 }
 # Ways of dp_hf's own to save, load and describe a pipeline; plain diffusers has its own.
