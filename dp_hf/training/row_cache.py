@@ -29,7 +29,8 @@ class CachedRows:
         if self._rows is None:
             # Copy on write: torch wants memory it could write to.
             self._rows = torch.from_numpy(np.load(self.path, mmap_mode="c"))
-        return self._rows[rows]
+        # Several times faster than self._rows[rows], which copies element by element.
+        return self._rows.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
     def __getstate__(self) -> dict:
         return {"name": self.name, "path": self.path, "_rows": None}
