@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 
 if TYPE_CHECKING:
@@ -22,10 +23,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_and_train(argv: Sequence[str]) -> None:
     config = parse_config(argv)
+    import torch
+
     from dp_hf.training.trainer import train
 
     rollout = partial(try_in_simulator, config.rollout_episodes) if config.rollout_interval else None
-    output_dir = train(config, rollout)
+    try:
+        output_dir = train(config, rollout)
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            "the GPU is out of memory: halve --batch_size and double --gradient_accumulation_steps, which trains the "
+            "same, or take a smaller --image_size or --mixed_precision bf16"
+        ) from error
     print(f"best policy: {output_dir / 'best'}; last: {output_dir / 'final'}")
 
 

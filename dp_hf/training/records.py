@@ -1,6 +1,7 @@
 """The record of a run: progress bar, trackers, `metrics.jsonl` (an object a line), and `curves.png` drawn from it."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from dp_hf.errors import UserError
 from dp_hf.training.checkpoints import Progress
 
 METRICS_FILE = "metrics.jsonl"
@@ -41,10 +43,19 @@ class Records:
         self.progress.loss_count += 1
 
     def update(self, learning_rate: float) -> None:
-        """Counts an update of the weights, and writes a row every `log_interval` of them."""
+        """Counts an update of the weights, and writes a row every `log_interval` of them.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
         self.bar.update()
         if self.progress.step % self.log_interval == 0:
             loss = self.reduced_loss() / self.progress.loss_count
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"the loss is {loss} at update {self.progress.step}: resume from a checkpoint before it, or begin "
+                    "again, with a lower --learning_rate, --clip_grad_norm 1 or --mixed_precision no"
+                )
             self.loss_sum.zero_()
             self.progress.loss_count = 0
             self.bar.set_postfix(loss=f"{loss:.4f}", epoch=self.progress.epoch)

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from dp_hf.pipelines.fast_sampling import sample
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-from dp_hf.pipelines.sampling import sample_loop
 from dp_hf.training.windows import WindowDataset
 
 BATCH_SIZE = 256
@@ -59,12 +59,6 @@ def sample_actions(
     else:
         features = policy.encode_images(batch["images"])
     observation = policy.observation_features(features, normalizer.normalize(batch["state"], "state"))
-    actions = sample_loop(
-        lambda noisy_actions, timesteps: policy.denoise(noisy_actions, timesteps, observation),
-        scheduler,
-        batch["action"].shape,
-        pipeline.config.num_inference_steps or scheduler.config.num_train_timesteps,
-        generator,
-        observation.device,
-    )
+    num_inference_steps = pipeline.config.num_inference_steps or scheduler.config.num_train_timesteps
+    actions = sample(policy, observation, scheduler, num_inference_steps, generator)
     return normalizer.unnormalize(actions, "action")

@@ -128,3 +128,8 @@ def test_mixed_precision(precision, make_config):
     assert np.isfinite([row["loss"] for row in read_metrics(output_dir) if "loss" in row]).all()
     pipeline = DiffusionPolicyPipeline.from_pretrained(output_dir / "final")
     assert pipeline.policy.dtype == torch.float32
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(make_config):
+    with pytest.raises(UserError, match="lower --learning_rate"):
+        train(make_config(learning_rate=1e30, lr_scheduler="constant", log_interval=1))
