@@ -191,6 +191,18 @@ def test_it_holds_without_measurements_and_goes_on_with_fresh_ones(fail, heal, r
     assert_legal(robot.commands, LIMITS, controller.period)
 
 
+def test_a_chunk_from_before_a_hold_is_never_executed():
+    executed = []
+    controller = make(towards(TARGET, 8), latency=0.8)
+    at_time(controller, {0.5: lambda: controller.emergency_stop("test"), 0.6: controller.reset})
+    controller.observers = [lambda tick: executed.append((tick.time, controller.planner.trajectory))]
+    controller.run(duration=3)
+    start = executed[0][0]
+    # The first chunk, submitted at 0 s, would be there at 0.8 s; the next is submitted then, and there at 1.6 s.
+    first = min(time for time, trajectory in executed if trajectory is not None)
+    assert first - start == pytest.approx(1.62, abs=0.05)
+
+
 def test_an_emergency_stop_latches_until_reset():
     controller = make(towards(TARGET, 8), n_action_steps=4)
     ticks = []
@@ -218,7 +230,7 @@ def test_a_fault_of_the_robot_is_an_emergency_stop():
 def test_however_a_run_ends_the_arm_brakes_first(how):
     function = towards(HOME + 60, horizon=16, speed=8.0)
     controller = make(function, n_action_steps=4)
-    end = controller.clock.now() + 1.0
+    end = controller.clock.now() + 0.5
 
     def failing(image, state):
         if how == "policy" and controller.clock.now() > end:
@@ -232,13 +244,15 @@ def test_however_a_run_ends_the_arm_brakes_first(how):
     controller.planner.policy = as_policy(failing)
     controller.observers = [observer]
     if how == "stop":
-        at_time(controller, {1.0: lambda: controller.stop("Ctrl-C")})
+        at_time(controller, {0.5: lambda: controller.stop("Ctrl-C")})
         controller.run()
     else:
         with pytest.raises(RuntimeError):
             controller.run()
     commands = np.array(controller.robot.commands)
-    assert np.abs(np.diff(commands, axis=0)).max() / controller.period > 20  # it was moving fast
+    at_the_end = round(0.5 / controller.period)
+    assert np.abs(np.diff(commands, axis=0))[at_the_end - 2].max() / controller.period > 40  # it was moving fast
+    assert len(commands) > at_the_end + 10
     assert controller.robot.held
     assert_legal([*commands, commands[-1]], LIMITS, controller.period)
 
@@ -260,12 +274,13 @@ def test_a_policy_that_cannot_be_reached_is_tried_again():
 
 def test_after_a_stall_of_the_computer_it_neither_catches_up_nor_jumps():
     controller = make(towards(HOME + 60, horizon=16, speed=8.0), n_action_steps=4)
-    at_time(controller, {1.0: lambda: setattr(controller.clock, "time", controller.clock.time + 0.4)})
+    at_time(controller, {0.5: lambda: setattr(controller.clock, "time", controller.clock.time + 0.4)})
     report = controller.run(duration=3)
     times, commands = np.array(controller.robot.times), np.array(controller.robot.commands)
     assert report.overruns == 1
     assert np.diff(times).min() > controller.period - 1e-9
     after = int(np.argmax(np.diff(times))) + 1
+    assert np.abs(commands[after - 1] - commands[after - 2]).max() / controller.period > 40  # it was moving fast
     first_step = np.abs(commands[after] - commands[after - 1])
     assert (first_step <= LIMITS.acceleration * controller.period**2 + 1e-9).all()
 
