@@ -32,7 +32,7 @@ def scheduler_updates(scheduler: SchedulerMixin, num_inference_steps: int) -> Sc
     """The updates of a scheduler, whose timesteps this sets; None for one that does anything else or more.
 
     The formulas are those of Ho et al. 2020, arXiv:2006.11239, eq. 7, and of Song et al. 2020, arXiv:2010.02502,
-    eq. 12 with eta = 0, in float32 as diffusers evaluates them.
+    eq. 12 with eta = 0, evaluated in float64.
     """
     config, is_ddpm = scheduler.config, type(scheduler) is DDPMScheduler
     if not is_ddpm and type(scheduler) is not DDIMScheduler:
@@ -42,12 +42,14 @@ def scheduler_updates(scheduler: SchedulerMixin, num_inference_steps: int) -> Sc
     if config.thresholding or config.prediction_type not in ("epsilon", "sample", "v_prediction"):
         return None
     scheduler.set_timesteps(num_inference_steps)
-    timesteps, alpha_bars = scheduler.timesteps, scheduler.alphas_cumprod.cpu()
+    timesteps = scheduler.timesteps
+    # In float32, 1 - alpha_bar of the first steps is off by up to 1e-3 of itself.
+    alpha_bars = (1 - scheduler.betas.double().cpu()).cumprod(0)
     if is_ddpm:
-        previous, last = torch.cat([timesteps[1:], timesteps.new_tensor([-1])]), torch.tensor(1.0)
+        previous, last = torch.cat([timesteps[1:], timesteps.new_tensor([-1])]), torch.tensor(1.0, dtype=torch.float64)
     else:
         previous = timesteps - config.num_train_timesteps // num_inference_steps
-        last = scheduler.final_alpha_cumprod
+        last = scheduler.final_alpha_cumprod.double()
     alpha_bar = alpha_bars[timesteps]
     previous_alpha_bar = torch.where(previous >= 0, alpha_bars[previous.clamp(min=0)], last)
     signal, spread = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
@@ -72,8 +74,8 @@ def scheduler_updates(scheduler: SchedulerMixin, num_inference_steps: int) -> Sc
         of_clean, of_noise = previous_alpha_bar**0.5, (1 - previous_alpha_bar) ** 0.5
         of_actions, of_prediction = of_noise * noise[0], of_noise * noise[1]
         draws, sigma = 0, zero
-    coefficients = torch.stack([*clean, of_clean, of_actions, of_prediction], dim=1)
+    coefficients = torch.stack([*clean, of_clean, of_actions, of_prediction], dim=1).float()
     if not coefficients.isfinite().all():  # betas rescaled to zero terminal SNR leave no signal to divide by
         return None
     clip = config.clip_sample_range if config.clip_sample else torch.inf
-    return SchedulerUpdates(timesteps, coefficients, sigma, draws, clip)
+    return SchedulerUpdates(timesteps, coefficients, sigma.float(), draws, clip)

@@ -1,11 +1,15 @@
 """The plain loop against the DDPM and DDIM formulas as published, written once more in numpy."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
+from dp_hf import DiffusionPolicyModel
 from dp_hf.errors import UserError
+from dp_hf.pipelines.fast_sampling import sample
 from dp_hf.pipelines.sampling import require_supported, sample_loop
 
 
@@ -18,15 +22,11 @@ def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(predict(x.double().numpy(), int(t[0]))).float()
 
 
-def test_ddpm_is_the_published_algorithm():
-    """Ho et al. 2020, algorithm 2, with the variance beta * (1 - abar_prev) / (1 - abar) and clipped x0."""
-    steps, shape = 1000, (2, 1, 7)
-    scheduler = DDPMScheduler(steps, 1e-4, 0.02, "linear")
-    sampled = sample_loop(denoise, scheduler, shape, steps, torch.Generator().manual_seed(3))
-
+def published_ddpm(predict, shape: tuple[int, ...], steps: int, seed: int) -> np.ndarray:
+    """Ho et al. 2020, algorithm 2, with the variance beta * (1 - abar_prev) / (1 - abar) and clipped x0, in float64."""
     beta = np.linspace(1e-4, 0.02, steps)
     abar = np.cumprod(1 - beta)
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(seed)
     x = torch.randn(shape, generator=generator).double().numpy()
     for t in reversed(range(steps)):
         abar_prev = abar[t - 1] if t > 0 else 1.0
@@ -35,8 +35,36 @@ def test_ddpm_is_the_published_algorithm():
         mean += np.sqrt(1 - beta[t]) * (1 - abar_prev) / (1 - abar[t]) * x
         noise = torch.randn(shape, generator=generator).double().numpy() if t > 0 else 0
         x = mean + np.sqrt(beta[t] * (1 - abar_prev) / (1 - abar[t])) * noise
+    return x
+
+
+def test_ddpm_is_the_published_algorithm():
+    scheduler = DDPMScheduler(1000, 1e-4, 0.02, "linear")
+    sampled = sample_loop(denoise, scheduler, (2, 1, 7), 1000, torch.Generator().manual_seed(3))
     # The scheduler's float32 tables round 1 - abar, which is 1e-4 at first.
-    np.testing.assert_allclose(sampled.numpy(), x, atol=5e-5)
+    np.testing.assert_allclose(sampled.numpy(), published_ddpm(predict, (2, 1, 7), 1000, 3), atol=5e-5)
+
+
+def test_the_policy_samples_as_published():
+    """The reference's denoiser over the reference's 1000 steps, by the path that the pipeline takes."""
+    torch.manual_seed(0)
+    policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 32)).eval()
+    observation = torch.randn(2, 64)
+    scheduler = DDPMScheduler(1000, 1e-4, 0.02, "linear")
+    sampled = sample(policy, observation, scheduler, 1000, torch.Generator().manual_seed(3))
+
+    network = copy.deepcopy(policy.denoising_network).double()
+
+    @torch.no_grad()
+    def predict(x, t):
+        # The embedding is float32 in the reference too.
+        time = policy.denoising_network.time_embedding(torch.tensor([t])).double().expand(2, -1)
+        hidden = torch.cat([torch.from_numpy(x).flatten(1), observation.double(), time], dim=1)
+        for layer in network.layers:
+            hidden = torch.relu(layer(hidden))
+        return network.output(hidden).view(2, 1, 7).numpy()
+
+    np.testing.assert_allclose(sampled.numpy(), published_ddpm(predict, (2, 1, 7), 1000, 3), atol=1e-5)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
