@@ -158,7 +158,8 @@ class Controller:
         image, state = self.robot.read_image(), self.robot.read_state()
         if now - self._sent_at > STALL_PERIODS * self.period:
             limiter.rest()
-        self._update_hold(now, image, state)
+        away = None if state is None else self._away_from_command(limiter, state.value)
+        self._update_hold(self.watchdog.check(now, image, state) or away)
         observed_at = None
         if self._hold_reason or image is None or state is None:
             self.planner.forget(now)
@@ -167,7 +168,8 @@ class Controller:
             observed_at = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
             command = self._follow(limiter, now, state.value)
-        self._send(command, now)
+        if away is None:
+            self._send(command, now)
         if observed_at is not None:
             self.report.image_to_command.add(self.clock.now() - observed_at)
         for observer in self.observers:
@@ -179,14 +181,22 @@ class Controller:
         now = self.clock.now()
         grid.advance(now)
         self.report.overruns = grid.num_late
+        self.report.seconds = now + self.period - self._started_at
         return now
 
-    def _update_hold(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> None:
+    def _away_from_command(self, limiter: MotionLimiter, measured: np.ndarray) -> str | None:
+        """Why no command may be sent: the arm has been pushed, or switched off, and would leap back to its command."""
+        distance = np.abs(limiter.position - measured)
+        worst = int(np.argmax(distance - self.limits.max_jump))
+        if distance[worst] > self.limits.max_jump[worst] + self.limits.start_tolerance:
+            return f"{STATE_NAMES[worst]} is {distance[worst]:.0f} away from its command"
+        return None
+
+    def _update_hold(self, alarm: str | None) -> None:
         if fault := self.robot.fault:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        alarm = self.watchdog.check(now, image, state)
         reason = self.emergency or alarm
         if reason and not self._hold_reason:
             self.report.holds += 1
@@ -209,7 +219,6 @@ class Controller:
         self.robot.send_command(command)
         self._sent_at = now
         self.report.commands += 1
-        self.report.seconds = now + self.period - self._started_at
 
     def _come_to_rest(self, limiter: MotionLimiter, grid: Grid) -> None:
         try:

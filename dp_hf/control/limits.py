@@ -27,7 +27,8 @@ class SafetyLimits:
         positions: source of the limits -> seven (lowest, highest) pairs; the intersection of all sources counts.
         velocity: highest speed of each value, per second.
         acceleration: highest change of that speed, per second squared.
-        max_jump: how far a command may be from the measured state.
+        max_jump: how far a command may be from the measured state. An arm that is `start_tolerance` further away than
+            this gets no commands until it is back.
         start_pose: where the arm must be at the start, within `start_tolerance`; None allows any legal pose.
         start_tolerance: degrees (and units of the gripper).
         max_image_age: seconds without a camera frame after which the arm holds.

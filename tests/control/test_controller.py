@@ -161,6 +161,28 @@ def test_commands_do_not_run_away_from_an_arm_that_is_stuck():
     assert away.max() > 25
 
 
+def test_an_arm_that_was_pushed_far_away_gets_no_commands_until_it_is_back():
+    controller = make(towards(TARGET, 8, speed=0.5), n_action_steps=4)
+    robot = controller.robot
+
+    def push():
+        robot.follows = False
+        robot.state = robot.state + [45, 0, 0, 0, 0, 0, 0]
+
+    def release():
+        robot.follows = True
+        robot.state = robot.commands[-1].copy()
+
+    at_time(controller, {1.0: push, 3.0: release})
+    report = controller.run(duration=12)
+    gaps = np.diff(robot.times)
+    assert gaps.max() == pytest.approx(2.0, abs=0.1)
+    assert report.holds == 1
+    np.testing.assert_allclose(robot.state, TARGET, atol=1e-3)
+    before = int(np.argmax(gaps)) + 1
+    assert_legal(robot.commands[before:], LIMITS, controller.period, start=robot.commands[before - 1])
+
+
 @pytest.mark.parametrize(
     ("fail", "heal", "reason"),
     [
