@@ -136,7 +136,7 @@ class TrainConfig:
     cached_augmentations: int = 8
     """With a frozen encoder and image augmentation, cached variants of every frame; 0 augments anew instead."""
     cache_dir: Path | None = None
-    """Folder of the caches; default $DP_HF_CACHE or ~/.cache/dp_hf."""
+    """Folder of these caches; default $DP_HF_CACHE or ~/.cache/dp_hf."""
     num_workers: int = 0
     """Processes that decode images where they are not cached."""
 

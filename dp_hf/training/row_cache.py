@@ -82,9 +82,8 @@ def digest_images(dataset: datasets.Dataset, camera_names: Iterable[str]) -> str
     for name in camera_names:
         digest.update(f"{name} {len(dataset)};".encode())
         for image in _encoded(dataset, name):
-            data = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-            digest.update(len(data).to_bytes(8, "little"))
-            digest.update(data)
+            digest.update(len(image["bytes"]).to_bytes(8, "little"))
+            digest.update(image["bytes"])
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from importlib.util import find_spec
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
@@ -143,7 +144,14 @@ def cpu_threads(config: TrainConfig, data: WindowDataset) -> Iterator[None]:
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Raises `UserError` when another number of processes runs than was asked for, or the precision needs a GPU."""
+    """The processes of the run.
+
+    Raises:
+        UserError: another number of processes runs than was asked for, the precision needs a GPU, or the tracker is
+            not installed.
+    """
+    if config.tracker != "none" and not find_spec(config.tracker):
+        raise UserError(f"--tracker {config.tracker}: install it with `pip install {config.tracker}`")
     precision = config.mixed_precision
     if config.use_amp:
         precision = "fp16" if torch.cuda.is_available() else "bf16"

@@ -1,4 +1,5 @@
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -119,6 +120,9 @@ def test_wrong_requests(make_config):
         train(make_config(data_dir=""))
     with pytest.raises(UserError, match="2 processes were asked for, 1 run"):
         train(make_config(num_processes=2))
+    if not find_spec("wandb"):
+        with pytest.raises(UserError, match="pip install wandb"):
+            train(make_config(tracker="wandb"))
     assert not make_config().output_dir.exists()
 
 
@@ -133,3 +137,13 @@ def test_mixed_precision(precision, make_config):
 def test_a_loss_that_is_not_finite_stops_the_run(make_config):
     with pytest.raises(UserError, match="lower --learning_rate"):
         train(make_config(learning_rate=1e30, lr_scheduler="constant", log_interval=1))
+
+
+def test_tensorboard(make_config):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    output_dir = train(make_config(tracker="tensorboard", num_epochs=2))
+    accumulator = events.EventAccumulator(str(output_dir / "dp_hf"))
+    accumulator.Reload()
+    assert {"loss", "learning_rate", "validation/error", "validation/by_joint/gripper"} <= set(
+        accumulator.Tags()["scalars"]
+    )
