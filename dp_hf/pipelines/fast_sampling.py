@@ -50,11 +50,11 @@ def sample(
         mlp = fold(policy.denoising_network, updates.timesteps.to(device), observation)
         actions = randn_tensor(shape, generator=generator, device=device).flatten(1)
         noise = noise_blocks(updates, actions, generator)
-        is_long = callback is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
-        run_compiled = load_compiled() if device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH else None
-        if is_long and run_compiled is not None:
+        compiles = callback is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
+        on_cpu = device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH
+        if compiles and on_cpu and (run_compiled := load_compiled()):
             run_compiled(mlp, updates, actions, torch.cat(list(noise)))
-        elif is_long and device.type == "cuda":
+        elif compiles and device.type == "cuda":
             replay_steps(denoising_step(mlp, updates), actions, [torch.cat(list(noise)), *tables(mlp, updates)])
         else:
             actions = run_eagerly(mlp, updates, actions, noise, shape, callback)
