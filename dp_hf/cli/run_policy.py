@@ -26,7 +26,7 @@ class RunPolicy(RobotArguments, PolicyArguments):
 
     A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
     stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 after an
-    emergency stop that was not released.
+    emergency stop that was not released, and when nothing that the policy predicted could be executed.
     """
 
     robot: Literal["sim", "mycobot", "ros2"] = "sim"
@@ -84,7 +84,7 @@ def run_policy(arguments: RunPolicy) -> int:
         stack.enter_context(on_signals(controller.stop))
         report = controller.run(arguments.duration)
     print(report)
-    return 1 if controller.emergency else 0
+    return 1 if controller.emergency or report.chunks == 0 else 0
 
 
 def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from control_fakes import HOME, as_policy
 
+from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.controller import Controller
 from dp_hf.control.limits import SafetyLimits
@@ -126,6 +127,19 @@ def test_the_camera_gives_rgb_frames(tmp_path):
     np.testing.assert_array_equal(camera.read().value, red)
     assert threading.active_count() > 1
     camera.close()
+
+
+def test_the_commands_arguments_connect_arm_and_camera(firmware, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "image_00000.png"), np.zeros((24, 42, 3), dtype=np.uint8))
+    camera = CameraConfig(source=str(tmp_path / "image_%05d.png"))
+    robot = RobotArguments(mycobot=MyCobotConfig(port=firmware.port), camera=camera).connect("mycobot")
+    wait_for(lambda: robot.read_image() is not None and robot.read_state() is not None)
+    robot.close()
+    threads = threading.active_count()
+    with pytest.raises(UserError, match="/dev/nothing"):
+        RobotArguments(mycobot=MyCobotConfig(port="/dev/nothing"), camera=camera).connect("mycobot")
+    assert threading.active_count() == threads  # the camera has been closed
 
 
 def test_a_missing_camera_is_named():

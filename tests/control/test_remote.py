@@ -92,6 +92,9 @@ class NoTorch:
             raise ImportError(name + " is not on this computer")
 sys.meta_path.insert(0, NoTorch())
 import numpy as np
+import dp_hf.cli.run_policy
+import dp_hf.control.recorder
+import dp_hf.control.robots.ros2
 from dp_hf.control.controller import Controller
 from dp_hf.control.remote.client import RemotePolicy
 remote = RemotePolicy("{url(server)}")

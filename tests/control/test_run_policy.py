@@ -142,7 +142,7 @@ def test_in_the_simulator_it_drives_and_ends_with_the_time(pipeline, monkeypatch
     except UserError as error:
         pytest.skip(str(error))
     # The random policy wants to be around HOME, the simulated arm starts elsewhere: its chunks are refused.
-    assert run_policy(["--pipeline", pipeline, "--duration", "1.5", "--record", str(tmp_path / "runs")]) == 0
+    assert run_policy(["--pipeline", pipeline, "--duration", "1.5", "--record", str(tmp_path / "runs")]) == 1
     assert "begins too far from the arm" in capsys.readouterr().out
     (episode,) = find_episodes(tmp_path / "runs")
     recorded = read_episode(episode)
