@@ -15,6 +15,7 @@ COMMANDS = {
     "import-checkpoint": "turn a .pth checkpoint of the reference into a pipeline, or back",
     "inspect-checkpoint": "print what a checkpoint holds",
     "report": "write a page about a training run and its evaluation",
+    "export-policy": "export a pipeline to ONNX, and compare",
     "push-to-hub": "upload a pipeline or a dataset to the Hugging Face Hub",
 }
 

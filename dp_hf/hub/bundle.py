@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from dp_hf import __version__
+from dp_hf.errors import UserError
 
 Name: TypeAlias = tuple[str, str]  # module, and a name in it
 
@@ -29,6 +30,7 @@ COMPONENTS: dict[str, Name] = {
 # In the pipeline's file: components are what diffusers loads beside it, and sampling is the plain loop.
 SUBSTITUTES: dict[Name, str | Name] = {
     ("dp_hf.models.policy", "DiffusionPolicyModel"): "from diffusers import ModelMixin as DiffusionPolicyModel",
+    ("dp_hf.models.onnx_policy", "OnnxPolicy"): "from types import NoneType as OnnxPolicy",
     ("dp_hf.models.normalizer", "Normalizer"): "from diffusers import ModelMixin as Normalizer",
     ("dp_hf.models.image_encoder", "ImageEncoder"): "from torch.nn import Module as ImageEncoder",
     ("dp_hf.pipelines.fast_sampling", "sample"): ("dp_hf.pipelines.sampling", "sample"),
@@ -58,6 +60,8 @@ def add_code(folder: Path) -> None:
 
     index_file = folder / "model_index.json"
     index = json.loads(index_file.read_text(encoding="utf-8"))
+    if index["policy"][1] != COMPONENTS["policy"][1]:
+        raise UserError("the code of a policy exported to ONNX cannot be added; push the one it was made from")
     name = PIPELINE_MODULE.rpartition(".")[2]
     index["_class_name"] = [name, PIPELINE_CLASS]
     (folder / f"{name}.py").write_text(bundle(PIPELINE_MODULE, PIPELINE_CLASS, SUBSTITUTES), encoding="utf-8")

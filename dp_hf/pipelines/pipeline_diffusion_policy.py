@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from huggingface_hub import HfApi, snapshot_download
 from dp_hf.errors import UserError
 from dp_hf.models.image_processor import ImageLike, preprocess_image
 from dp_hf.models.normalizer import Normalizer
+from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.fast_sampling import sample
 from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
@@ -52,13 +53,13 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "policy"
-    policy: DiffusionPolicyModel
+    policy: DiffusionPolicyModel | OnnxPolicy
     scheduler: SchedulerMixin
     normalizer: Normalizer
 
     def __init__(
         self,
-        policy: DiffusionPolicyModel,
+        policy: DiffusionPolicyModel | OnnxPolicy,
         scheduler: SchedulerMixin,
         normalizer: Normalizer,
         num_inference_steps: int | None = None,
@@ -134,6 +135,8 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         Returns:
             the pipeline.
         """
+        if isinstance(self.policy, OnnxPolicy):
+            raise UserError("onnxruntime optimizes a policy itself when it loads it")
         self._inference_encoder = None if dtype is None else InferenceEncoder(self.policy.encoder, dtype)
         return self
 
@@ -192,8 +195,18 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         return self.model_card or render_model_card(self)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "DiffusionPolicyPipeline":
-        """Loads a pipeline from a folder, or from the Hub by repository id; arguments as in diffusers."""
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        backend: Literal["torch", "onnx"] | None = None,
+        **kwargs,
+    ) -> "DiffusionPolicyPipeline":
+        """Loads a pipeline from a folder, or from the Hub by repository id; further arguments as in diffusers.
+
+        Args:
+            backend: what runs the policy; a pipeline that `dp-hf export-policy` wrote is `onnx`, any other `torch`.
+                None takes what is there.
+        """
         source = str(pretrained_model_name_or_path)
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
@@ -201,6 +214,9 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
             source = cls.download(source, **kwargs)
         with no_progress_bar():
             pipeline = super().from_pretrained(source, **kwargs)
+        found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
+        if backend not in (None, found):
+            raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")
         card = Path(source) / "README.md"
         pipeline.model_card = card.read_text(encoding="utf-8") if card.is_file() else None
         return pipeline
@@ -213,7 +229,8 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         config = loaded[0] if isinstance(loaded, tuple) else loaded
         config["_class_name"] = cls.__name__
         config["scheduler"] = ["diffusers", config["scheduler"][1]]
-        for name, component in (("policy", DiffusionPolicyModel), ("normalizer", Normalizer)):
+        policy = OnnxPolicy if config["policy"][1] == OnnxPolicy.__name__ else DiffusionPolicyModel
+        for name, component in (("policy", policy), ("normalizer", Normalizer)):
             config[name] = [component.__module__, component.__name__]
         return loaded
 
@@ -222,7 +239,7 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         """The folder of a snapshot from the Hub. Stock `download` cannot read component paths outside diffusers."""
         known = ("cache_dir", "force_download", "token", "local_files_only", "revision")
         options = {name: kwargs[name] for name in known if kwargs.get(name) is not None}
-        patterns = ["*.json", "*.safetensors", "*.md", "*.py"]
+        patterns = ["*.json", "*.safetensors", "*.onnx", "*.md", "*.py"]
         try:
             return snapshot_download(pretrained_model_name, allow_patterns=patterns, **options)
         except (OSError, ValueError) as error:  # the Hub client's errors derive from these
