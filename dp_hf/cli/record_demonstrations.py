@@ -71,7 +71,7 @@ def record_real_robot(arguments: RecordDemonstrations) -> int:
     from dp_hf.control.recorder import Orders, record_episodes
     from dp_hf.control.robots.ros2 import Ros2Robot
 
-    limits = arguments.safety_limits()
+    limits = arguments.safety_limits(arguments.robot)
     robot = arguments.connect(arguments.robot, arguments.relaxed)
     with contextlib.closing(robot), Keyboard() as keyboard:
         orders = Orders(keyboard.pressed)

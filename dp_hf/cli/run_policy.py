@@ -67,7 +67,7 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.controller import Controller
     from dp_hf.control.operator import Keyboard, on_signals
 
-    limits = arguments.safety_limits(**({"max_frozen_age": None} if arguments.robot == "sim" else {}))
+    limits = arguments.safety_limits(arguments.robot)
     policy, settings = _load_policy(arguments)
     print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
     rate = arguments.rate or settings.fps

@@ -16,6 +16,14 @@ MYCOBOT_280_POSITIONS = {
     "vendor": [[-168, 168], [-140, 140], [-150, 150], [-150, 150], [-155, 160], [-180, 180], [0, 100]],
 }
 
+# The simulated arm's servos are quicker than a myCobot's, and the demonstrations recorded there use that.
+SIMULATED: dict[str, Any] = {
+    "velocity": [400] * 6 + [2000],
+    "acceleration": [5000] * 6 + [50000],
+    "max_jump": [60] * 6 + [100],
+    "max_frozen_age": None,
+}
+
 
 @dataclasses.dataclass
 class SafetyLimits:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dp_hf.control.limits import SafetyLimits
+from dp_hf.control.limits import SIMULATED, SafetyLimits
 from dp_hf.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "control"
@@ -16,16 +16,16 @@ def test_the_limits_are_the_intersection_of_urdf_and_vendor():
     np.testing.assert_array_equal(limits.highest, [165, 140, 150, 150, 160, 174.8, 100])
 
 
-def test_the_files_of_the_repository_are_read_and_the_plain_one_is_the_default():
-    default = SafetyLimits()
-    plain = SafetyLimits.from_yaml(CONFIGS / "mycobot_280.yaml")
-    for name, value in vars(default).items():
-        if name != "positions":
-            np.testing.assert_array_equal(getattr(plain, name), value, err_msg=name)
+def test_the_files_of_the_repository_are_read_and_are_the_defaults():
+    default, simulated = SafetyLimits(), SafetyLimits(**SIMULATED)
+    for file, built_in in [("mycobot_280.yaml", default), ("simulated.yaml", simulated)]:
+        read = SafetyLimits.from_yaml(CONFIGS / file)
+        for name, value in vars(built_in).items():
+            if name != "positions":
+                np.testing.assert_array_equal(getattr(read, name), value, err_msg=name)
     slow = SafetyLimits.from_yaml(CONFIGS / "mycobot_280_slow.yaml")
     assert (slow.velocity < default.velocity).all()
     assert (slow.highest <= default.highest).all()
-    assert SafetyLimits.from_yaml(CONFIGS / "simulated.yaml").max_frozen_age is None
 
 
 @pytest.mark.parametrize(
