@@ -20,6 +20,8 @@ class TrainConfig:
 
     data_dir: str = ""
     """Required. Folder of episodes, converted dataset, or dataset id on the Hub."""
+    streaming: bool = False
+    """Read a Hub dataset as a stream, once, and keep only its resized frames instead of a copy of it."""
     output_dir: Path = Path("outputs/train")
     """Folder for checkpoints, best/ and final/ pipelines, metrics.jsonl and curves.png."""
     config: Path | None = None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
@@ -24,6 +25,7 @@ from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.observations import open_observations
+from dp_hf.training.streaming import stream_dataset
 from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows, split_episodes
 
 
@@ -73,8 +75,11 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Opens the data, builds the networks and what trains them."""
     set_seed(config.seed)
     with accelerator.main_process_first():
+        data_dir: str | Path = config.data_dir
+        if config.streaming:
+            data_dir = stream_dataset(config.data_dir, config.height_and_width, config.cache_dir)
         dataset, meta = open_data(
-            config.data_dir,
+            data_dir,
             frame_skip=config.frame_skip,
             action_offset=config.action_offset,
             action_source=config.action_source,

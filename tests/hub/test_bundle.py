@@ -22,7 +22,14 @@ LOAD_WITH_CODE = "pipeline = Pipeline.from_pretrained(sys.argv[1], trust_remote_
 
 @pytest.mark.parametrize(
     ("config", "options"),
-    [({}, []), ({"denoiser": "unet1d", "horizon": 8, "use_proprioception": True, "n_obs_steps": 2}, ["--state"])],
+    [
+        ({}, []),
+        pytest.param(
+            {"denoiser": "unet1d", "horizon": 8, "use_proprioception": True, "n_obs_steps": 2},
+            ["--state"],
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_plain_diffusers_loads_a_bundled_repository(hub, client, make_pipeline, tmp_path, config, options):
     make_pipeline(**config).save_pretrained(tmp_path / "pipeline")
