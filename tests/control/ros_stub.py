@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from concurrent.futures import Future
 from types import ModuleType, SimpleNamespace
 
@@ -56,7 +57,12 @@ class Node:
 
     def create_publisher(self, message_type, topic, qos):
         sent = world.published.setdefault(topic, [])
-        return SimpleNamespace(publish=sent.append)
+
+        def publish(message):
+            message.sent_at = time.monotonic()
+            sent.append(message)
+
+        return SimpleNamespace(publish=publish)
 
     def create_service(self, service_type, name, callback):
         world.services[name.replace("~", self.name)] = callback

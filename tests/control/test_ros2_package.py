@@ -116,10 +116,10 @@ def test_the_node_drives_by_topic_and_gripper_action(world, arm, pipeline):
     assert run_node(world, seconds=2) == 0
     assert not world.is_initialized
     sent = world.published[ARM_TOPIC]
-    assert 80 <= len(sent) <= 150
+    assert 50 <= len(sent) <= 150
     assert all(message.joint_names == list(JOINT_NAMES) for message in sent)
     commands = np.column_stack([np.degrees([message.points[0].positions for message in sent]), np.full(len(sent), 50)])
-    assert_legal([*commands, commands[-1]], SafetyLimits(), 0.02)
+    assert_legal(commands, SafetyLimits(), 0.02, times=[message.sent_at for message in sent])
     assert np.abs(commands[-1] - HOME).max() > 0.1
     goals = [handle.goal.command for handle in world.goals[GRIPPER]]
     assert all(-0.5 <= goal.position <= 0 and goal.max_effort == 5.0 for goal in goals)
@@ -139,7 +139,7 @@ def test_the_arm_can_be_commanded_by_action(world, arm, pipeline):
     }
     assert run_node(world, seconds=1.5) == 0
     assert world.published[ARM_TOPIC] == []
-    assert 12 <= len(world.goals[ARM_ACTION]) <= 25
+    assert 8 <= len(world.goals[ARM_ACTION]) <= 25
     assert world.goals[ARM_ACTION][-1].cancelled
 
 
@@ -226,7 +226,7 @@ def test_the_recorder_node_records_by_service(world, arm, tmp_path):
     assert find_failure(episode) is None
     recorded = read_episode(episode)
     assert recorded.problems == []
-    assert 9 <= len(recorded.frames) <= 13
+    assert 7 <= len(recorded.frames) <= 13
 
 
 def test_the_launch_file_has_the_arguments_and_hands_them_on(world):

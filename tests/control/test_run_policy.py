@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,13 +53,13 @@ def test_on_ros2_it_drives_and_records(pipeline, wire, tmp_path, capsys):
         )
     assert code == 0
     assert "misses" in capsys.readouterr().out
-    assert 90 <= len(peer.commands) <= 130
-    assert_legal([*peer.commands, peer.commands[-1]], SafetyLimits(), 0.02)
+    assert 60 <= len(peer.commands) <= 130
+    assert_legal(peer.commands, SafetyLimits(), 0.02, times=peer.times)
     assert np.abs(peer.commands[-1] - HOME).max() > 0.1
     (episode,) = find_episodes(tmp_path / "runs")
     assert find_failure(episode) is None
     actions = read_episode(episode).actions
-    assert 15 <= len(actions) <= 21
+    assert 10 <= len(actions) <= 21
     # What is recorded as an action is a command that went out.
     nearest = np.abs(actions[:, None] - peer.commands[None]).max(2).min(1)
     assert nearest.max() < 1e-4
@@ -88,12 +89,13 @@ def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
             assert process.returncode == code
     commands, gaps = peer.commands, np.diff(peer.times)
     first_of_second_run = int(np.argmax(gaps)) + 1
-    assert_legal(commands[:first_of_second_run], SafetyLimits(), 0.02)
+    first = slice(None, first_of_second_run)
+    assert_legal(commands[first], SafetyLimits(), 0.02, times=peer.times[first])
     second = commands[first_of_second_run:]
     assert len(second) > 50
     # From rest where the first run ended; at its own end nobody could brake.
-    positions = np.vstack([commands[first_of_second_run - 1]] * 2 + [second])
-    assert np.abs(np.diff(positions, 2, axis=0) / 0.02**2)[:, :6].max() <= 286 * (1 + 1e-6)
+    times = peer.times[first_of_second_run:]
+    assert_legal(second, SafetyLimits(), 0.02, start=commands[first_of_second_run - 1], times=times)
 
 
 @pytest.mark.slow
@@ -110,7 +112,7 @@ def test_ten_predictions_a_second_for_a_minute(pipeline, wire):
     report = done.stdout.splitlines()[-1]
     print(report)
     assert re.search(r" (599|600|601) chunks \([\d.]+ Hz, 0 misses, 0 starved\), 0 holds", report)
-    assert_legal(peer.commands, SafetyLimits(), 0.02)
+    assert_legal(peer.commands, SafetyLimits(), 0.02, times=peer.times)
     assert 2900 <= len(peer.commands) <= 3050
 
 
@@ -125,12 +127,13 @@ def test_an_episodes_images_drive_the_arm_and_the_run_ends_with_them(pipeline, w
         arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--execute"]
         start = time.monotonic()
         assert run_policy([*arguments, "--images_from", str(writer.path)]) == 0
-    assert 1.0 < peer.times[-1] - peer.times[0] < 2.5
+    assert 1.0 < peer.times[-1] - peer.times[0] < 4
     assert time.monotonic() - start < 20
     assert "chunks" in capsys.readouterr().out
 
 
-def test_in_the_simulator_it_drives_and_ends_with_the_time(pipeline, monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def simulator():
     pytest.importorskip("mujoco")
     pytest.importorskip("gymnasium")
     from dp_hf.errors import UserError
@@ -141,13 +144,24 @@ def test_in_the_simulator_it_drives_and_ends_with_the_time(pipeline, monkeypatch
         make_environment(cameras=("front",)).close()
     except UserError as error:
         pytest.skip(str(error))
-    # The random policy wants to be around HOME, the simulated arm starts elsewhere: its chunks are refused.
-    assert run_policy(["--pipeline", pipeline, "--duration", "1.5", "--record", str(tmp_path / "runs")]) == 1
-    assert "begins too far from the arm" in capsys.readouterr().out
+
+
+def test_in_the_simulator_it_drives_until_the_time_is_over(simulator, pipeline, tmp_path, capsys):
+    assert run_policy(["--pipeline", pipeline, "--duration", "2", "--record", str(tmp_path / "runs")]) == 0
+    assert "misses" in capsys.readouterr().out
     (episode,) = find_episodes(tmp_path / "runs")
     recorded = read_episode(episode)
-    assert len(recorded.frames) >= 12
-    assert np.ptp(recorded.actions, axis=0).max() < 1e-6
+    assert len(recorded.frames) >= 10
+    # The random policy wants to be around HOME.
+    away = np.abs(recorded.states - HOME)[:, :6].max(1)
+    assert away[0] > 60
+    assert away[-1] < 30
+
+
+def test_a_run_in_which_nothing_could_be_executed_has_failed(simulator, pipeline, capsys):
+    limits = Path(__file__).parents[2] / "configs" / "control" / "mycobot_280_slow.yaml"
+    assert run_policy(["--pipeline", pipeline, "--duration", "1", "--limits", str(limits)]) == 1
+    assert "0 chunks" in capsys.readouterr().out
 
 
 def test_a_remote_policy_drives_like_a_local_one(pipeline, wire, capsys):
@@ -167,7 +181,7 @@ def test_a_remote_policy_drives_like_a_local_one(pipeline, wire, capsys):
             patch.setenv("DP_HF_TOKEN", "secret")
             assert run_policy([*arguments, "--duration", "2"]) == 0
         assert np.abs(peer.commands[-1] - HOME).max() > 0.1
-        assert_legal([*peer.commands, peer.commands[-1]], SafetyLimits(), 0.02)
+        assert_legal(peer.commands, SafetyLimits(), 0.02, times=peer.times)
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=20)
@@ -204,7 +218,7 @@ def test_episodes_of_a_ros2_robot_are_recorded_by_topic(wire, tmp_path, capsys):
     assert find_failure(done) is None
     recorded = read_episode(done)
     assert recorded.problems == []
-    assert 10 <= len(recorded.frames) <= 14
+    assert 7 <= len(recorded.frames) <= 14
     np.testing.assert_allclose(recorded.states, [HOME] * len(recorded.frames), atol=1e-4)
     assert "interrupted" in find_failure(cut_off)
     assert "dropped" in capsys.readouterr().out
