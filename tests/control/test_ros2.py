@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from dp_hf.control.controller import Controller
 from dp_hf.control.limits import SafetyLimits
-from dp_hf.control.robots.ros_conversions import (
+from dp_hf.episodes.format import JOINT_NAMES
+from dp_hf.episodes.ros_conversions import (
     gripper_from_radians,
     gripper_to_radians,
     image_from_message,
     state_from_joints,
 )
-from dp_hf.episodes.format import JOINT_NAMES
 from dp_hf.errors import UserError
 
 LIMITS = SafetyLimits(max_image_age=0.2, max_state_age=0.2, max_frozen_age=0.2)

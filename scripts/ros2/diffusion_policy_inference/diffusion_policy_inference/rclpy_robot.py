@@ -14,13 +14,13 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.robot import Stamped
-from dp_hf.control.robots.ros_conversions import (
+from dp_hf.episodes.format import JOINT_NAMES
+from dp_hf.episodes.ros_conversions import (
     GRIPPER_JOINT,
     gripper_to_radians,
     image_from_message,
     state_from_joints,
 )
-from dp_hf.episodes.format import JOINT_NAMES
 from dp_hf.errors import UserError
 
 ARM_TOPIC = "/arm_controller/joint_trajectory"
