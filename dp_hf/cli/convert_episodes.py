@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.episodes.format import DEFAULT_FPS
 
 
 @dataclass
@@ -22,12 +23,21 @@ class ConvertEpisodes:
     """folder of episodes, or one episode; with --from or --to what they say"""
     output_dir: Path
     """folder for the dataset; an earlier dataset there is replaced once the new one is complete"""
-    source: Annotated[Literal["episodes", "lerobot"], tyro.conf.arg(name="from")] = "episodes"
-    """lerobot: DATA_DIR is a LeRobot dataset, v3.0 or v2.x (videos need the extra lerobot), of any state and action"""
+    source: Annotated[Literal["episodes", "lerobot", "rosbag"], tyro.conf.arg(name="from")] = "episodes"
+    """lerobot: DATA_DIR is a LeRobot dataset, v3.0 or v2.x (videos need the extra lerobot), of any state and action.
+    rosbag: it is a ROS 2 bag or a folder of bags (extra ros2), and OUTPUT_DIR becomes a folder of episodes"""
     target: Annotated[Literal["dataset", "lerobot"], tyro.conf.arg(name="to")] = "dataset"
     """lerobot: OUTPUT_DIR becomes a new LeRobot v3.0 dataset; DATA_DIR may be a dataset folder or Hub dataset too"""
     task: str = ""
     """--to lerobot: what the robot does, in words"""
+    image_topics: tuple[str, ...] = ()
+    """--from rosbag: topics of Image or CompressedImage, one a camera; by default the only one"""
+    joint_topic: str | None = None
+    """--from rosbag: topic of JointState; by default the only one"""
+    gripper_joint: str = "gripper_controller"
+    """--from rosbag: name of the gripper's joint, by default from -0.5 (closed) to 0 (open) rad: see --gripper_range"""
+    tolerance: float = 0.05
+    """--from rosbag: seconds between a tick of --fps (default 10) and its image, and between an image and its joints"""
     videos: bool = False
     """--to lerobot: encode the images into H.264 videos (extra lerobot) instead of embedding them unchanged"""
     angle_unit: Literal["auto", "degrees", "radians"] = "auto"
@@ -69,6 +79,9 @@ def convert(arguments: ConvertEpisodes) -> None:
     if arguments.target == "lerobot":
         _to_lerobot(arguments)
         return
+    if arguments.source == "rosbag":
+        _from_rosbag(arguments)
+        return
     if arguments.source == "lerobot":
         _refuse_others(arguments, {"cameras", "strict", "push_to_hub", "private"}, "--from lerobot")
         print(import_lerobot(arguments.data_dir, arguments.output_dir, arguments.cameras or None, arguments.strict))
@@ -77,6 +90,25 @@ def convert(arguments: ConvertEpisodes) -> None:
         print(convert_episodes(arguments.data_dir, arguments.output_dir, **_recording_options(arguments)))
     if arguments.push_to_hub is not None:
         _push(arguments.output_dir, arguments.push_to_hub, arguments.private)
+
+
+def _from_rosbag(arguments: ConvertEpisodes) -> None:
+    from dp_hf.episodes.rosbag.importing import OPEN_TO_CLOSED, import_bags
+    from dp_hf.episodes.units import Gripper
+
+    topics = {"image_topics", "joint_topic", "gripper_joint", "tolerance"}
+    _refuse_others(arguments, {*topics, "fps", "gripper_open", "gripper_range", "strict"}, "--from rosbag")
+    gripper = Gripper(arguments.gripper_open, arguments.gripper_range)
+    reports = import_bags(
+        arguments.data_dir,
+        arguments.output_dir,
+        fps=DEFAULT_FPS if arguments.fps is None else arguments.fps,
+        gripper=OPEN_TO_CLOSED if gripper == Gripper() else gripper,
+        strict=arguments.strict,
+        **{name: getattr(arguments, name) for name in sorted(topics)},
+    )
+    print("\n".join(map(str, reports)))
+    print(f"{arguments.output_dir} is a folder of episodes: train on it, or convert it to a dataset")
 
 
 def _to_lerobot(arguments: ConvertEpisodes) -> None:

@@ -1,0 +1,222 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dp_hf.cli.convert_episodes import main
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.format import JOINT_NAMES
+from dp_hf.episodes.rosbag.alignment import align, nearest
+from dp_hf.episodes.rosbag.importing import import_bags
+from dp_hf.errors import UserError
+
+rosbag2 = pytest.importorskip("rosbags.rosbag2")
+typesys = pytest.importorskip("rosbags.typesys")
+STORE = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
+PLUGINS = {"sqlite3": rosbag2.StoragePlugin.SQLITE3, "mcap": rosbag2.StoragePlugin.MCAP}
+START = 1_700_000_000.0  # seconds
+NAMES = (*JOINT_NAMES, "gripper_controller", "left_finger")
+
+
+def header(seconds):
+    nanoseconds = round(seconds * 1e9)
+    time = STORE.types["builtin_interfaces/msg/Time"](nanoseconds // 10**9, nanoseconds % 10**9)
+    return STORE.types["std_msgs/msg/Header"](time, "camera")
+
+
+def picture(step, encoding="rgb8"):
+    """Image `step` in red; rows are padded, as cameras may do."""
+    height, width, channels = 24, 32, len(encoding) - 1
+    rows = np.zeros((height, width * channels + 4), np.uint8)
+    rows[:, encoding.index("r") : width * channels : channels] = step
+    return height, width, encoding, rows.shape[1], rows.ravel()
+
+
+def image(seconds, step, encoding="rgb8"):
+    height, width, encoding, stride, data = picture(step, encoding)
+    return STORE.types["sensor_msgs/msg/Image"](header(seconds), height, width, encoding, 0, stride, data)
+
+
+def compressed(seconds, step):
+    encoded = io.BytesIO()
+    Image.new("RGB", (32, 24), (step, 0, 0)).save(encoded, "PNG")
+    data = np.frombuffer(encoded.getvalue(), np.uint8)
+    return STORE.types["sensor_msgs/msg/CompressedImage"](header(seconds), "png", data)
+
+
+def joints(seconds, angles, gripper, names=NAMES[::-1]):
+    values = dict(zip(NAMES, [*angles, gripper, 9.0], strict=True))
+    positions = np.array([values[name] for name in names])
+    empty = np.zeros(0)
+    return STORE.types["sensor_msgs/msg/JointState"](header(seconds), list(names), positions, empty, empty)
+
+
+def write_bag(path, messages, plugin="sqlite3"):
+    """A bag of (topic, seconds received, message)."""
+    with rosbag2.Writer(path, version=9, storage_plugin=PLUGINS[plugin]) as writer:
+        connections = {}
+        for topic, seconds, message in sorted(messages, key=lambda entry: entry[1]):
+            kind = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
+            writer.write(connections[topic], round(seconds * 1e9), STORE.serialize_cdr(message, kind))
+    return path
+
+
+def recording(seconds=2.0, image_of=image, camera="/camera_head/color/image_raw", lost=()):
+    """Images at 30 Hz and joints at 50 Hz, received 20 ms late; at time t the arm is at t, the gripper at -t / 4 rad."""
+    messages = []
+    for step in range(int(30 * seconds) + 1):
+        time = step / 30
+        if not any(start <= time < end for start, end in lost):
+            messages.append((camera, START + time + 0.02, image_of(START + time, step)))
+    for step in range(int(50 * seconds) + 1):
+        time = step / 50
+        arm = joints(START + time, np.full(6, time), -time / 4)
+        messages.append(("/joint_states", START + time + 0.02, arm))
+    return messages
+
+
+def frames_of(episode):
+    return json.loads((episode / "states.json").read_text())
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("image_of", [image, compressed, lambda *of: image(*of, encoding="bgr8")])
+def test_a_bag_becomes_an_episode(tmp_path, plugin, image_of):
+    write_bag(tmp_path / "bag", recording(image_of=image_of), plugin)
+    (report,) = import_bags(tmp_path / "bag", tmp_path / "out")
+    frames = frames_of(report.episode)
+    assert (report.episode.name, report.num_frames, report.gaps, report.broken) == ("episode_bag", 21, [], 0)
+    assert report.clock == "times of the headers"
+    for index, frame in enumerate(frames):
+        assert np.asarray(Image.open(report.episode / frame["image"]))[0, 0].tolist() == [3 * index, 0, 0]
+        assert frame["timestamp"] == pytest.approx(index / 10, abs=1e-6)
+        assert np.allclose(frame["angles"], np.degrees(index / 10), atol=1e-3)
+        assert np.allclose(frame["gripper_value"], 100 - 50 * index / 10, atol=0.01)
+    converted = convert_episodes(tmp_path / "out", tmp_path / "dataset")
+    assert (converted.meta.fps, converted.meta.num_frames) == (10, 21)
+
+
+def test_a_single_file_and_a_folder_of_bags(tmp_path):
+    for name in ("first", "second"):
+        write_bag(tmp_path / "bags" / name, recording(1.0), "mcap")
+    (file,) = (tmp_path / "bags" / "first").glob("*.mcap")
+    assert import_bags(file, tmp_path / "one")[0].num_frames == 11
+    reports = import_bags(tmp_path / "bags", tmp_path / "all")
+    assert [report.episode.name for report in reports] == ["episode_first", "episode_second"]
+
+
+def test_several_cameras_take_the_images_nearest_in_time(tmp_path):
+    wrist = [
+        ("/wrist/image_raw", START + 0.01 + step / 10, image(START + 0.01 + step / 10, 100 + step))
+        for step in range(21)
+    ]
+    write_bag(tmp_path / "bag", recording() + wrist)
+    topics = ("/camera_head/color/image_raw", "/wrist/image_raw")
+    (report,) = import_bags(tmp_path / "bag", tmp_path / "out", image_topics=topics)
+    assert report.cameras == {topics[0]: "camera_head", topics[1]: "wrist"}
+    for index, frame in enumerate(frames_of(report.episode)):
+        red = {name: np.asarray(Image.open(report.episode / path))[0, 0, 0] for name, path in frame["images"].items()}
+        assert red["wrist"] - 100 == index
+        assert red["camera_head"] == 3 * index
+    with pytest.raises(UserError, match="name the topics"):
+        import_bags(tmp_path / "bag", tmp_path / "other")
+
+
+def test_gaps_are_left_out_and_reported(tmp_path, capsys):
+    write_bag(tmp_path / "bag", recording(lost=[(0.55, 1.05)]))
+    arguments = ["--from", "rosbag", "--data_dir", str(tmp_path / "bag"), "--output_dir", str(tmp_path / "out")]
+    assert main([*arguments, "--strict"]) == 2
+    assert not (tmp_path / "out").exists()
+    assert main(arguments) == 0
+    assert "gap 0.60 s to 1.10 s: no /camera_head/color/image_raw within 0.05 s" in capsys.readouterr().out
+    times = [frame["timestamp"] for frame in frames_of(tmp_path / "out" / "episode_bag")]
+    assert np.allclose(times, [*np.arange(6) / 10, *np.arange(11, 21) / 10], atol=0.04)
+    assert main([*arguments, "--angle_unit", "degrees"]) == 2
+    assert "--angle_unit has no meaning for --from rosbag" in capsys.readouterr().err
+
+
+def test_without_header_times_those_of_the_recorder_serve(tmp_path):
+    messages = [
+        (topic, received, STORE.types[message.__msgtype__](header(0), *list(vars(message).values())[1:]))
+        for topic, received, message in recording(1.0)
+    ]
+    write_bag(tmp_path / "bag", messages)
+    (report,) = import_bags(tmp_path / "bag", tmp_path / "out")
+    assert (report.clock, report.num_frames) == ("times of the recorder", 11)
+
+
+def test_images_of_another_kind_are_left_out(tmp_path):
+    messages = recording(1.0)
+    for _, _, message in [entry for entry in messages if entry[0].startswith("/camera")][6:10]:
+        message.encoding = "16UC1"
+    write_bag(tmp_path / "bag", messages)
+    (report,) = import_bags(tmp_path / "bag", tmp_path / "out")
+    assert report.num_frames == 9
+    assert "encoded as '16UC1'" in str(report)
+
+
+def no_gripper(messages):
+    names = (*JOINT_NAMES, "left_finger")
+    return [
+        (topic, time, joints(time, np.zeros(6), 0.0, names) if topic == "/joint_states" else message)
+        for topic, time, message in messages
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda m: [e for e in m if e[0] != "/joint_states"], {}, "which topic has the joint states"),
+        (lambda m: [e for e in m if e[0] == "/joint_states"], {}, "which topic has the camera images"),
+        (no_gripper, {}, "joint states lack gripper_controller; they have link1"),
+        (lambda m: m, {"image_topics": ["/nose"]}, "no camera images on /nose; there are /camera_head"),
+        (lambda m: m, {"gripper_joint": "claw"}, "joint states lack claw"),
+        (lambda m: m, {"fps": 0}, "--fps 0"),
+    ],
+)
+def test_says_what_a_bag_lacks(tmp_path, change, options, message):
+    write_bag(tmp_path / "bag", change(recording(0.5)))
+    with pytest.raises(UserError, match=message):
+        import_bags(tmp_path / "bag", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_bag_is_one_error_and_the_others_are_converted(tmp_path):
+    write_bag(tmp_path / "bags" / "good", recording(1.0), "mcap")
+    write_bag(tmp_path / "bags" / "bad", recording(1.0), "mcap")
+    (file,) = (tmp_path / "bags" / "bad").glob("*.mcap")
+    file.write_bytes(file.read_bytes()[:5000])
+    reports = import_bags(tmp_path / "bags", tmp_path / "out")
+    assert [report.problem is None for report in reports] == [False, True]
+    assert "ros2 bag reindex" in reports[0].problem
+    with pytest.raises(UserError, match="no ROS 2 bag"):
+        import_bags(tmp_path / "out", tmp_path / "other")
+
+
+TIMES = st.lists(st.integers(0, 200).map(lambda value: value / 10), min_size=1, max_size=30)
+
+
+@given(TIMES, st.lists(st.integers(-50, 250).map(lambda value: value / 10), max_size=20))
+def test_nearest_is_nearest(times, at):
+    times, at = np.array(times), np.array(at)
+    distances = np.abs(times[None] - at[:, None])
+    chosen = nearest(times, at)
+    assert np.array_equal(distances[np.arange(len(at)), chosen], distances.min(axis=1, initial=np.inf))
+
+
+@given(TIMES, TIMES, st.sampled_from([0.05, 0.3, 1.0]))
+def test_every_tick_is_a_frame_or_in_a_gap(leading, other, tolerance):
+    leading, other = np.array(leading), np.array(other)
+    alignment = align({"image": leading, "joint": other}, 10.0, tolerance)
+    ticks = max(0, round((min(leading.max(), other.max()) - max(leading.min(), other.min())) * 10) + 1)
+    missing = sum(round((gap.end - gap.start) * 10) for gap in alignment.gaps)
+    assert len(alignment.times) + missing == ticks
+    assert (np.diff(alignment.times) >= 0).all()
+    assert (np.abs(other[alignment.chosen["joint"]] - alignment.times) <= tolerance + 1e-9).all()
+    assert len(set(alignment.chosen["image"].tolist())) == len(alignment.times)
