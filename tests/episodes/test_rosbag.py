@@ -68,7 +68,7 @@ def write_bag(path, messages, plugin="sqlite3"):
 
 
 def recording(seconds=2.0, image_of=image, camera="/camera_head/color/image_raw", lost=()):
-    """Images at 30 Hz and joints at 50 Hz, received 20 ms late; at time t the arm is at t, the gripper at -t / 4 rad."""
+    """Images at 30 Hz, joints at 50 Hz, received 20 ms late; at time t the arm is at t rad, the gripper at -t / 4."""
     messages = []
     for step in range(int(30 * seconds) + 1):
         time = step / 30
