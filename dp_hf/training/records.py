@@ -50,16 +50,22 @@ class Records:
         """
         self.bar.update()
         if self.progress.step % self.log_interval == 0:
-            loss = self.reduced_loss() / self.progress.loss_count
-            if not math.isfinite(loss):
-                raise UserError(
-                    f"the loss is {loss} at update {self.progress.step}: resume from a checkpoint before it, or begin "
-                    "again, with a lower --learning_rate, --clip_grad_norm 1 or --mixed_precision no"
-                )
-            self.loss_sum.zero_()
-            self.progress.loss_count = 0
-            self.bar.set_postfix(loss=f"{loss:.4f}", epoch=self.progress.epoch)
-            self.write({"loss": loss, "learning_rate": learning_rate})
+            self.write_loss(learning_rate)
+
+    def write_loss(self, learning_rate: float) -> None:
+        """Writes a row with the mean loss since the last one, if there was a batch; raises as `update`."""
+        if self.progress.loss_count == 0:
+            return
+        loss = self.reduced_loss() / self.progress.loss_count
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at update {self.progress.step}: resume from a checkpoint before it, or begin "
+                "again, with a lower --learning_rate, --clip_grad_norm 1 or --mixed_precision no"
+            )
+        self.loss_sum.zero_()
+        self.progress.loss_count = 0
+        self.bar.set_postfix(loss=f"{loss:.4f}", epoch=self.progress.epoch)
+        self.write({"loss": loss, "learning_rate": learning_rate})
 
     def reduced_loss(self) -> float:
         """The running sum of losses, the mean over the processes; puts it into each, and into `progress`."""

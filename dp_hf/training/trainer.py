@@ -21,7 +21,7 @@ from dp_hf.training.checkpoints import (
 from dp_hf.training.config import TrainConfig, changed_options, plain_options, save_config
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
-from dp_hf.training.records import Records, draw_curves
+from dp_hf.training.records import Records, draw_curves, read_metrics
 from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up
 from dp_hf.training.validation import validate
 
@@ -29,6 +29,8 @@ from dp_hf.training.validation import validate
 Rollout: TypeAlias = Callable[[DiffusionPolicyPipeline], dict[str, Any]]
 
 CONFIG_FILE = "train_config.yaml"
+# Options that name places of this machine, which are nobody else's business.
+PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint")
 
 
 def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
@@ -61,6 +63,8 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
             progress.epoch += 1
             progress.batch = 0
             is_last = progress.epoch == config.num_epochs
+            if is_last:
+                records.write_loss(run.lr_scheduler.get_last_lr()[0])
             tries = rollout is not None and (is_last or is_due(config.rollout_interval, progress.epoch))
             if tries or is_last or is_due(config.validation_interval, progress.epoch):
                 evaluate(run, progress, records, rollout if tries else None)
@@ -69,7 +73,8 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
 
     if accelerator.is_main_process:
         with run.averaged_weights():
-            save_pipeline(run, progress, config.output_dir / "final")
+            validations = [row["validation"] for row in read_metrics(config.output_dir) if "validation" in row]
+            save_pipeline(run, progress, config.output_dir / "final", validations[-1])
     accelerator.end_training()
     return config.output_dir
 
@@ -158,14 +163,14 @@ def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[s
     pipeline.model_card = render_model_card(
         pipeline,
         {
-            "dataset": config.data_dir,
+            "dataset": Path(config.data_dir).name if Path(config.data_dir).exists() else config.data_dir,
             "num_episodes": len(run.learned),
             "num_frames": run.num_windows,
             "fps": run.meta.fps,
             "epochs": progress.epoch,
             "steps": progress.step,
             "seed": config.seed,
-            "config": plain_options(config),
+            "config": {name: value for name, value in plain_options(config).items() if name not in PLACES},
             "validation": validation and validation["by_joint"],
         },
     )
