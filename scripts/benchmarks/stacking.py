@@ -103,7 +103,7 @@ def run_row(name: str, seed: int, options: Stacking) -> dict:
     command(
         "evaluate",
         *evaluation.split(),
-        *("--pipeline", policy / "best", "--output_dir", folder),
+        *("--pipeline", policy / "final", "--output_dir", folder),
         *("--episodes", options.episodes, "--seed", options.first_layout, "--num_workers", options.num_workers),
     )
     rates = json.loads((folder / "results.json").read_text(encoding="utf-8"))["rates"]
