@@ -198,12 +198,12 @@ def test_lists_what_is_absent_from_a_real_dataset(tmp_path, real_data):
 
 def test_lists_counts_that_disagree(tmp_path):
     write_lerobot(tmp_path / "in")
-    edit_info(tmp_path / "in", total_episodes=5, total_frames=99)
+    edit_info(tmp_path / "in", total_episodes=0, total_frames=99)
     shutil.rmtree(tmp_path / "in" / "meta" / "episodes")
     report = import_lerobot(tmp_path / "in", tmp_path / "out")
     assert report.problems == [
         "the list of episodes in meta is empty",
-        "info.json says total_episodes 5, the data files hold 2",
+        "info.json says total_episodes 0, the data files hold 2",
         "info.json says total_frames 99, the data files hold 14",
     ]
     assert report.meta.num_frames == 14

@@ -104,7 +104,9 @@ def read_info(root: Path) -> LeRobotInfo:
     """
     file = root / INFO_FILE
     if not root.is_dir():
-        raise UserError(f"{root} is not a folder: give the folder of a LeRobot dataset")
+        raise UserError(
+            f"{root} is not a folder; `hf download USER/NAME --repo-type dataset --local-dir DIR` brings one from the Hub"
+        )
     if not file.is_file():
         raise UserError(f"{root} is no LeRobot dataset: it has no {INFO_FILE}")
     try:
@@ -127,7 +129,7 @@ def read_info(root: Path) -> LeRobotInfo:
         fps=float(fps),
         features=_features(info.get("features"), file),
         video_path=str(info.get("video_path") or (VIDEO_FILE if version[0] == 3 else VIDEO_FILE_V2)),
-        files_in_chunk=info["chunks_size"] if _is_count(info.get("chunks_size")) else FILES_IN_CHUNK,
+        files_in_chunk=info["chunks_size"] if _is_count(info.get("chunks_size"), least=1) else FILES_IN_CHUNK,
         totals={name: info[name] for name in ("total_episodes", "total_frames") if _is_count(info.get(name))},
         robot_type=str(info.get("robot_type") or ""),
     )
@@ -153,5 +155,5 @@ def _is_depth(feature: dict[str, Any]) -> bool:
     return isinstance(info, dict) and bool(info.get("video.is_depth_map") or info.get("is_depth_map"))
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _is_count(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
