@@ -105,7 +105,7 @@ def read_info(root: Path) -> LeRobotInfo:
     file = root / INFO_FILE
     if not root.is_dir():
         raise UserError(
-            f"{root} is not a folder; `hf download USER/NAME --repo-type dataset --local-dir DIR` brings one from the Hub"
+            f"{root} is not a folder; `hf download USER/NAME --repo-type dataset --local-dir DIR` gets one from the Hub"
         )
     if not file.is_file():
         raise UserError(f"{root} is no LeRobot dataset: it has no {INFO_FILE}")
