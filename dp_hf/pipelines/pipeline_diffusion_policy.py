@@ -227,6 +227,10 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
         brings code of its own (see `dp_hf.hub.bundle`) does not run that code."""
         loaded = super().load_config(*args, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
+        if missing := {"policy", "scheduler", "normalizer"} - set(config):
+            raise UserError(
+                f"{args[0]}: not a diffusion policy; its model_index.json has no {', '.join(sorted(missing))}"
+            )
         config["_class_name"] = cls.__name__
         config["scheduler"] = ["diffusers", config["scheduler"][1]]
         policy = OnnxPolicy if config["policy"][1] == OnnxPolicy.__name__ else DiffusionPolicyModel
