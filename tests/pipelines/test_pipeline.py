@@ -142,5 +142,5 @@ def test_bad_calls_are_explained(make_pipeline, frame, tmp_path):
 
 def test_another_kind_of_pipeline_is_named(tmp_path):
     (tmp_path / "model_index.json").write_text('{"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}')
-    with pytest.raises(UserError, match="not a diffusion policy.*normalizer, policy, scheduler"):
+    with pytest.raises(UserError, match=r"not a diffusion policy.*normalizer, policy, scheduler"):
         DiffusionPolicyPipeline.from_pretrained(tmp_path)
