@@ -50,8 +50,12 @@ class ConditionalUnet1DModel(nn.Module):
     def forward(self, noisy_actions: torch.Tensor, timesteps: torch.Tensor, observation: torch.Tensor) -> torch.Tensor:
         """Noisy actions (B, horizon, action_dim), timesteps (B,), observation (B, observation_dim) to a prediction
         shaped like the noisy actions."""
+        return self.predict(noisy_actions, self.time_embedding(timesteps), observation)
+
+    def predict(self, noisy_actions: torch.Tensor, time: torch.Tensor, observation: torch.Tensor) -> torch.Tensor:
+        """The same, given the embedding of the timesteps (B, time_embed_dim)."""
         horizon = noisy_actions.shape[1]
-        condition = torch.cat([self.time_embedding(timesteps), observation], dim=1)
+        condition = torch.cat([time, observation], dim=1)
         hidden = F.pad(noisy_actions.transpose(1, 2), (0, -horizon % self.stride), mode="replicate")
         skips = []
         for level, (first, second) in enumerate(self.down_blocks):

@@ -1,4 +1,4 @@
-"""The result of `sample_loop`, sooner: for the MLP denoisers with DDPM or DDIM."""
+"""The result of `sample_loop`, sooner, for DDPM and DDIM: above all with the MLP denoisers."""
 
 import functools
 import logging
@@ -11,7 +11,8 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.cuda_graph import replay_steps
-from dp_hf.pipelines.folded_mlp import FoldedMLP, can_fold, fold
+from dp_hf.pipelines.folded_mlp import FoldedMLP
+from dp_hf.pipelines.folding import FoldedDenoiser, can_fold, fold
 from dp_hf.pipelines.sampling import Callback, Generator
 from dp_hf.pipelines.sampling import sample as sample_plainly
 from dp_hf.pipelines.scheduler_updates import SchedulerUpdates, scheduler_updates
@@ -47,17 +48,19 @@ def sample(
     if updates is None:
         return sample_plainly(policy, observation, scheduler, num_inference_steps, generator, callback)
     with torch.inference_mode():
-        mlp = fold(policy.denoising_network, updates.timesteps.to(device), observation)
+        denoiser = fold(policy.denoising_network, updates.timesteps.to(device), observation)
         actions = randn_tensor(shape, generator=generator, device=device).flatten(1)
         noise = noise_blocks(updates, actions, generator)
         compiles = callback is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
-        on_cpu = device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH
-        if compiles and on_cpu and (run_compiled := load_compiled()):
-            run_compiled(mlp, updates, actions, torch.cat(list(noise)))
+        small_mlp = isinstance(denoiser, FoldedMLP) and device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH
+        if compiles and small_mlp and (run_compiled := load_compiled()):
+            run_compiled(denoiser, updates, actions, torch.cat(list(noise)))
         elif compiles and device.type == "cuda":
-            replay_steps(denoising_step(mlp, updates), actions, [torch.cat(list(noise)), *tables(mlp, updates)])
+            replay_steps(
+                denoising_step(denoiser, updates), actions, [torch.cat(list(noise)), *tables(denoiser, updates)]
+            )
         else:
-            actions = run_eagerly(mlp, updates, actions, noise, shape, callback)
+            actions = run_eagerly(denoiser, updates, actions, noise, shape, callback)
     return actions.view(shape).clone()  # not in inference mode, so this is an ordinary tensor
 
 
@@ -73,7 +76,7 @@ def load_compiled() -> Callable | None:
 
 
 def run_eagerly(
-    mlp: FoldedMLP,
+    denoiser: FoldedDenoiser,
     updates: SchedulerUpdates,
     actions: torch.Tensor,
     noise: Iterator[torch.Tensor],
@@ -81,9 +84,9 @@ def run_eagerly(
     callback: Callback | None,
 ) -> torch.Tensor:
     """All steps from actions (B, horizon * action_dim), one call of torch after the other."""
-    step, timesteps = denoising_step(mlp, updates), updates.timesteps.tolist()
+    step, timesteps = denoising_step(denoiser, updates), updates.timesteps.tolist()
     noise_rows = chain.from_iterable(block.unbind() for block in noise)
-    rows = zip(noise_rows, *(table.unbind() for table in tables(mlp, updates)), strict=True)
+    rows = zip(noise_rows, *(table.unbind() for table in tables(denoiser, updates)), strict=True)
     for index, row in enumerate(rows):
         actions = step(actions, *row)
         if callback is not None:
@@ -92,21 +95,21 @@ def run_eagerly(
     return actions
 
 
-def denoising_step(mlp: FoldedMLP, updates: SchedulerUpdates) -> Callable[..., torch.Tensor]:
+def denoising_step(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> Callable[..., torch.Tensor]:
     """A step from actions (B, horizon * action_dim) to the next ones, given its noise and its row of each table."""
     clip = updates.clip
 
     def step(actions, noise, a, b, c, d, e, *biases):
-        prediction = mlp.predict(actions, biases)
+        prediction = denoiser.predict(actions, biases)
         clean = torch.addcmul(actions * a, prediction, b).clamp_(-clip, clip)
         return torch.addcmul(noise, clean, c).addcmul_(actions, d).addcmul_(prediction, e)
 
     return step
 
 
-def tables(mlp: FoldedMLP, updates: SchedulerUpdates) -> list[torch.Tensor]:
+def tables(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> list[torch.Tensor]:
     """What `denoising_step` reads besides the noise, each with a row for each step."""
-    return [*updates.coefficients.to(mlp.observation.device).unbind(1), *mlp.tables(len(updates.timesteps))]
+    return [*updates.coefficients.to(denoiser.observation.device).unbind(1), *denoiser.tables(len(updates.timesteps))]
 
 
 def noise_blocks(updates: SchedulerUpdates, actions: torch.Tensor, generator: Generator) -> Iterator[torch.Tensor]:

@@ -8,8 +8,6 @@ from torch import nn
 
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
 
-PLAIN_MODULES = (MLPDenoiser, LayerNormMLPDenoiser, nn.ModuleList, nn.Linear, nn.LayerNorm, nn.Dropout)
-
 
 @dataclass
 class FoldedMLP:
@@ -62,29 +60,8 @@ class FoldedMLP:
         return torch.addcmul(hidden, hidden, hidden.erf())
 
 
-def can_fold(network: nn.Module) -> bool:
-    """Whether `network` is one of the two MLPs in inference mode, with nothing wrapped around its layers."""
-    return (
-        type(network) in (MLPDenoiser, LayerNormMLPDenoiser)
-        and not network.training
-        and all(type(module) in PLAIN_MODULES or module is network.time_embedding for module in network.modules())
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
-        and all(parameter.dtype != torch.float64 for parameter in network.parameters())
-    )
-
-
-@torch.no_grad()
-def fold(network: MLPDenoiser | LayerNormMLPDenoiser, timesteps: torch.Tensor, observation: torch.Tensor) -> FoldedMLP:
-    """Folds timesteps (steps,) and observation (B, observation_dim) into `network`, in about a millisecond: little
-    enough to be done at every call, so that no table outlives the weights it was made from."""
-    time = network.time_embedding(timesteps).float()
-    observation = observation.float()
-    if isinstance(network, MLPDenoiser):
-        return _fold_mlp(network, time, observation)
-    return _fold_layer_norm_mlp(network, time, observation)
-
-
-def _fold_mlp(network: MLPDenoiser, time: torch.Tensor, observation: torch.Tensor) -> FoldedMLP:
+def fold_mlp(network: MLPDenoiser, time: torch.Tensor, observation: torch.Tensor) -> FoldedMLP:
+    """Folds timestep embeddings (steps, time_embed_dim) and an observation (B, observation_dim) into the network."""
     first, *hidden = network.layers
     output = network.output
     of_actions, of_observation, of_time = _columns(first, output.out_features, observation.shape[1], time.shape[1])
@@ -101,7 +78,8 @@ def _fold_mlp(network: MLPDenoiser, time: torch.Tensor, observation: torch.Tenso
     )
 
 
-def _fold_layer_norm_mlp(network: LayerNormMLPDenoiser, time: torch.Tensor, observation: torch.Tensor) -> FoldedMLP:
+def fold_layer_norm_mlp(network: LayerNormMLPDenoiser, time: torch.Tensor, observation: torch.Tensor) -> FoldedMLP:
+    """As `fold_mlp`, for the variant with layer norms."""
     output, width, half = network.output, network.input.out_features, 0.5**0.5
     of_actions, of_observation = _columns(network.input, output.out_features, observation.shape[1])
     columns = [_columns(layer, width, time.shape[1]) for layer in network.layers]

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines import fast_sampling
 from dp_hf.pipelines.cuda_graph import step_by_index
-from dp_hf.pipelines.folded_mlp import can_fold, fold
+from dp_hf.pipelines.folding import can_fold, fold
 from dp_hf.pipelines.sampling import sample_loop
 from dp_hf.pipelines.scheduler_updates import scheduler_updates
 
 
 def make_policy(denoiser="mlp", horizon=2, **config):
     torch.manual_seed(0)
-    config = {"hidden_dim": 24, "num_mlp_layers": 3} | config
+    config = {"hidden_dim": 24, "num_mlp_layers": 3, "down_dims": (64, 64)} | config
     return DiffusionPolicyModel(
         image_encoder="small_cnn", image_size=(32, 56), denoiser=denoiser, horizon=horizon, **config
     ).eval()
@@ -80,7 +80,7 @@ def schedulers(draw):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scheduler=schedulers(),
-    denoiser=st.sampled_from([("mlp", "relu"), ("mlp", "mish"), ("mlp_layernorm", "relu")]),
+    denoiser=st.sampled_from([("mlp", "relu"), ("mlp", "mish"), ("mlp_layernorm", "relu"), ("unet1d", "relu")]),
     num_mlp_layers=st.integers(1, 4),
     hidden_dim=st.sampled_from([3, 16, 24]),
     horizon=st.integers(1, 17),
@@ -118,7 +118,7 @@ def test_a_thousand_steps(path, denoiser, prediction_type, scheduler_class):
     torch.testing.assert_close(actions, plain(policy, observation, scheduler, 1000, seeded()), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("denoiser", ["mlp", "mlp_layernorm"])
+@pytest.mark.parametrize("denoiser", ["mlp", "mlp_layernorm", "unet1d"])
 def test_weights_are_never_stale(path, denoiser):
     policy, observation, scheduler = make_policy(denoiser), make_observation(2), DDPMScheduler(30)
 
@@ -177,7 +177,8 @@ def test_what_the_formulas_do_not_cover_is_left_to_the_plain_loop(scheduler):
 
 
 def test_a_denoiser_with_anything_around_it_is_left_alone():
-    assert not can_fold(make_policy("unet1d", down_dims=(8, 8)).denoising_network)
+    assert can_fold(make_policy("unet1d").denoising_network)
+    assert not can_fold(make_policy("unet1d").bfloat16().denoising_network)
     network = make_policy().denoising_network
     assert can_fold(network)
     assert not can_fold(network.train())
@@ -188,17 +189,18 @@ def test_a_denoiser_with_anything_around_it_is_left_alone():
     assert not can_fold(network)
 
 
-def test_rows_counted_on_the_device_are_the_same_steps():
+@pytest.mark.parametrize("denoiser", ["mlp", "mlp_layernorm", "unet1d"])
+def test_rows_counted_on_the_device_are_the_same_steps(denoiser):
     """What a CUDA graph replays, run without one."""
-    policy, observation, scheduler = make_policy(), make_observation(2), DDPMScheduler(15)
+    policy, observation, scheduler = make_policy(denoiser), make_observation(2), DDPMScheduler(15)
     with torch.inference_mode():
         updates = scheduler_updates(scheduler, 15)
-        mlp = fold(policy.denoising_network, updates.timesteps, observation)
+        folded = fold(policy.denoising_network, updates.timesteps, observation)
         generator = seeded()
         actions = torch.randn(2, 2, 7, generator=generator).flatten(1)
         noise = torch.cat(list(fast_sampling.noise_blocks(updates, actions, generator)))
-        step = fast_sampling.denoising_step(mlp, updates)
-        advance = step_by_index(step, actions, [noise, *fast_sampling.tables(mlp, updates)])
+        step = fast_sampling.denoising_step(folded, updates)
+        advance = step_by_index(step, actions, [noise, *fast_sampling.tables(folded, updates)])
         for _ in range(15):
             advance()
     expected = plain(policy, observation, scheduler, 15, seeded()).flatten(1)
@@ -223,7 +225,7 @@ assert load_compiled() is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("denoiser", ["mlp", "mlp_layernorm"])
+@pytest.mark.parametrize("denoiser", ["mlp", "mlp_layernorm", "unet1d"])
 def test_cuda_graph(denoiser):
     policy, observation = make_policy(denoiser).cuda(), make_observation(2).cuda()
     scheduler = DDPMScheduler(200)
