@@ -30,7 +30,8 @@ out="${out:-$PWD/quickstart}"
 bash scripts/install.sh sim,fast,tracking
 python="$PWD/.venv/bin/python"
 cores="$(getconf _NPROCESSORS_ONLN)"
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$cores}"
+# The networks are small: a second thread costs as much as it brings, and stalls beside anything else that runs.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # The recipe computes in bfloat16, which only helps where the processor knows it.
 grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2> /dev/null || train+=(--mixed_precision no)
 
