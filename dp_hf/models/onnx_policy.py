@@ -33,6 +33,7 @@ class OnnxModule(nn.Module):
             reason = str(error).splitlines()[0]
             raise UserError(f"{file}: onnxruntime cannot run it ({reason}); export the policy again") from error
         self.names = [value.name for value in self.session.get_inputs()]
+        self.shapes = [value.shape for value in self.session.get_inputs()]
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         feeds = {name: value.cpu().contiguous().numpy() for name, value in zip(self.names, inputs, strict=True)}

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
+from dp_hf.models.onnx_policy import OnnxModule
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
 from dp_hf.pipelines.folded_mlp import fold_layer_norm_mlp, fold_mlp
 
@@ -40,8 +41,26 @@ class FoldedUnet1D:
         return self.network.predict(chunk, rows[0].expand(len(actions), -1), self.observation).flatten(1)
 
 
+@dataclass
+class WholeGraph:
+    """A denoiser that onnxruntime runs, called as it is with each of the timesteps (steps,)."""
+
+    network: OnnxModule
+    observation: torch.Tensor
+    timesteps: torch.Tensor
+
+    def tables(self, steps: int) -> list[torch.Tensor]:
+        return [self.timesteps]
+
+    def predict(self, actions: torch.Tensor, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        chunk = actions.view(len(actions), *self.network.shapes[0][1:])
+        return self.network(chunk, rows[0].expand(len(actions)), self.observation).flatten(1)
+
+
 def can_fold(network: nn.Module) -> bool:
     """Whether `network` is one of the denoisers in inference mode, with nothing around what folding takes apart."""
+    if isinstance(network, OnnxModule):
+        return True
     if type(network) is ConditionalUnet1DModel:
         taken_apart, dtypes = [network], [torch.float32]
     elif type(network) in (MLPDenoiser, LayerNormMLPDenoiser):
@@ -63,6 +82,8 @@ def fold(network: nn.Module, timesteps: torch.Tensor, observation: torch.Tensor)
 
     This takes about a millisecond: little enough to be done at every call, so that no table outlives its weights.
     """
+    if isinstance(network, OnnxModule):
+        return WholeGraph(network, observation.float(), timesteps)
     time, observation = network.time_embedding(timesteps).float(), observation.float()
     if isinstance(network, ConditionalUnet1DModel):
         return FoldedUnet1D(network, observation, time)
