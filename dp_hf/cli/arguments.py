@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -18,7 +18,7 @@ def parse(
 
     Exits with 2 on a wrong flag, with 0 after `--help`.
     """
-    kwargs = {} if default is None else {"default": default}
+    kwargs: dict[str, Any] = {} if default is None else {"default": default}
     return tyro.cli(arguments, prog=command, args=argv, use_underscores=True, **kwargs)
 
 
