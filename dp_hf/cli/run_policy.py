@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +63,7 @@ def run_policy(arguments: RunPolicy) -> int:
         raise UserError("give either --execute or --dry_run")
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
+    from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.operator import Keyboard, on_signals
 
@@ -71,8 +71,6 @@ def run_policy(arguments: RunPolicy) -> int:
     policy, settings = _load_policy(arguments)
     print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
     rate = arguments.rate or settings.fps
-    # A sampler of many small operations would else keep the control loop waiting 5 ms for the interpreter.
-    sys.setswitchinterval(0.0005)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
         n_action_steps = arguments.n_action_steps or settings.n_action_steps
@@ -82,6 +80,7 @@ def run_policy(arguments: RunPolicy) -> int:
         if arguments.record is not None:
             controller.observers.append(stack.enter_context(_recording(arguments.record, rate, controller)))
         stack.enter_context(on_signals(controller.stop))
+        stack.enter_context(punctual_interpreter())
         report = controller.run(arguments.duration)
     print(report)
     return 1 if controller.emergency or report.chunks == 0 else 0

@@ -10,6 +10,7 @@ from std_srvs.srv import Trigger
 from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
 from dp_hf.control.operator import on_signals
 from dp_hf.control.robot import DryRun
@@ -75,7 +76,7 @@ def main(args: list[str] | None = None) -> int:
         try:
             controller = make_controller(node, robot)
             serve_emergency_stop(node, controller)
-            with on_signals(controller.stop):
+            with on_signals(controller.stop), punctual_interpreter():
                 node.get_logger().info(str(controller.run()))
         except UserError as error:
             node.get_logger().error(str(error))
