@@ -13,6 +13,8 @@ from dp_hf.models.policy import DiffusionPolicyModel
 
 ENCODER_FILE, DENOISER_FILE = "encoder.onnx", "denoiser.onnx"
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+# A smaller graph is run in less time than it takes to wake other threads.
+ONE_THREAD_BYTES = 4_000_000
 
 
 class OnnxModule(nn.Module):
@@ -27,8 +29,12 @@ class OnnxModule(nn.Module):
         if not file.is_file():
             raise UserError(f"{file}: no such file; export the policy again with dp-hf export-policy")
         providers = [provider for provider in PROVIDERS if provider in onnxruntime.get_available_providers()]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1 if file.stat().st_size < ONE_THREAD_BYTES else 0
+        # Threads that wait in a loop would take the cores from the rest of a controller.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.session = onnxruntime.InferenceSession(file, providers=providers)
+            self.session = onnxruntime.InferenceSession(file, options, providers=providers)
         except Exception as error:  # onnxruntime's own exceptions have no common base
             reason = str(error).splitlines()[0]
             raise UserError(f"{file}: onnxruntime cannot run it ({reason}); export the policy again") from error
