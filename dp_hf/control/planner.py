@@ -14,7 +14,7 @@ from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.trajectory import Trajectory, hand_over
-from dp_hf.episodes.format import STATE_DIM
+from dp_hf.episodes.format import STATE_DIM, STATE_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -131,14 +131,16 @@ class Planner:
             return None
         chunk = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
         trajectory = hand_over(chunk, inference.observed_at, self.step, position, sent_at, now)
-        if (np.abs(trajectory.positions[1] - measured) > self.limits.max_jump).any():
-            self._reject("begins too far from the arm")
+        distance = np.abs(trajectory.positions[1] - measured)
+        if (distance > self.limits.max_jump).any():
+            worst = int(np.argmax(distance / self.limits.max_jump))
+            self._reject("begins too far from the arm", f"{STATE_NAMES[worst]} by {distance[worst]:.0f}")
             return None
         self.trajectory = trajectory
         self.report.chunks += 1
         return inference.observed_at
 
-    def _reject(self, reason: str) -> None:
+    def _reject(self, reason: str, detail: str = "") -> None:
         if reason not in self.report.rejected:
-            logger.warning("a chunk of actions was rejected: %s", reason)
+            logger.warning("a chunk of actions was rejected: %s %s", reason, detail)
         self.report.rejected[reason] += 1

@@ -29,9 +29,9 @@ class Trajectory:
     def range_from(self, time: float) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and highest values, (7,) each, still to come from `time` on.
 
-        One more step beyond the end counts, so that the motion need not slow down before the next chunk comes.
+        A quarter of a step beyond the end counts, so that the motion need not stop before the next chunk comes.
         """
-        beyond = 2 * self.positions[-1] - self.positions[-2]
+        beyond = self.positions[-1] + (self.positions[-1] - self.positions[-2]) / 4
         to_come = np.vstack([self.at(time), self.positions[self.times > time], beyond])
         return to_come.min(axis=0), to_come.max(axis=0)
 

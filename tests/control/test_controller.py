@@ -57,6 +57,24 @@ def test_it_reaches_what_the_policy_wants_smoothly(horizon, n_action_steps):
     assert report.image_to_command.percentile(99) == pytest.approx(0.04, abs=1e-6)
 
 
+@pytest.mark.parametrize("horizon", [1, 8])
+def test_a_nervous_policy_is_not_overshot_by_much(horizon):
+    rng = np.random.default_rng(0)
+    controller = make(lambda image, state: HOME + rng.uniform(-10, 10, (horizon, 7)), n_action_steps=horizon // 2 or 1)
+    controller.run(duration=20)
+    away = np.abs(np.array(controller.robot.commands) - HOME)
+    assert away.max() <= 15  # the actions, and a quarter of the largest step between them
+    assert away.max() > 5
+
+
+@pytest.mark.parametrize("latency", [0.03, 0.08])
+def test_single_actions_make_a_steady_motion(latency):
+    controller = make(towards(HOME + 60, horizon=1, speed=3.0), latency=latency)
+    controller.run(duration=1.5)
+    speed = np.diff(np.array(controller.robot.commands)[:, 0])[30:70] / controller.period
+    assert speed.min() > 0.6 * speed.max()
+
+
 def test_a_slow_policy_is_counted_and_its_chunks_bridge_the_gap():
     controller = make(towards(TARGET, horizon=16), latency=0.45, n_action_steps=2)
     report = controller.run(duration=6)

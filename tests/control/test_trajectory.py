@@ -48,4 +48,4 @@ def test_the_range_to_come_shrinks_as_the_chunk_is_done():
     trajectory = hand_over(ramp(4), 10.0, STEP, np.zeros(7), sent_at=9.9, now=9.92)
     low, high = trajectory.range_from(10.15)
     assert low[0] == pytest.approx(1.5)
-    assert high[0] == pytest.approx(4)  # the last action, 3, and one step in the same direction
+    assert high[0] == pytest.approx(3.25)  # the last action, 3, and a quarter of a step in the same direction
