@@ -22,6 +22,7 @@ def run_folders(tmp_path):
     Image.new("RGB", (8, 8)).save(evaluation / "rollouts.gif")
     rate = {"successes": 17, "trials": 20, "rate": 0.85, "low": 0.64, "high": 0.95}
     results = {
+        "arguments": {"pipeline": "policy/final"},
         "rates": {"lifted": rate, "stacked": rate},
         "mean_length": 31.0,
         "latency_p50": 0.02,
