@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 # The compiled run takes one chunk after the other; torch's matrix products are faster for larger batches.
 MAX_COMPILED_BATCH = 8
-# Shorter runs take torch a few milliseconds: loading numba, or capturing a graph, would cost more.
-MIN_COMPILED_STEPS = 100
+# Shorter runs take torch 10 ms at most, while loading numba takes half a second once, and a CUDA graph some milliseconds.
+MIN_COMPILED_STEPS = 200
 NOISE_BLOCK = 128  # steps whose noise is held at a time
 
 
@@ -97,12 +97,13 @@ def run_eagerly(
 
 def denoising_step(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> Callable[..., torch.Tensor]:
     """A step from actions (B, horizon * action_dim) to the next ones, given its noise and its row of each table."""
-    clip = updates.clip
+    clip, uses_prediction = updates.clip, bool(updates.coefficients[:, 4].any())
 
     def step(actions, noise, a, b, c, d, e, *biases):
         prediction = denoiser.predict(actions, biases)
         clean = torch.addcmul(actions * a, prediction, b).clamp_(-clip, clip)
-        return torch.addcmul(noise, clean, c).addcmul_(actions, d).addcmul_(prediction, e)
+        previous = torch.addcmul(noise, clean, c).addcmul_(actions, d)
+        return previous.addcmul_(prediction, e) if uses_prediction else previous
 
     return step
 

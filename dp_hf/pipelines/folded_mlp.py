@@ -43,11 +43,13 @@ class FoldedMLP:
 
     def tables(self, steps: int) -> list[torch.Tensor]:
         """What `predict` needs a row of for each step: (steps, hidden) for the input and every hidden layer."""
-        return [table.expand(steps, -1) for table in (self.input_bias, *self.hidden_biases)]
+        first = self.input_bias + self.observation if len(self.observation) == 1 else self.input_bias
+        return [table.expand(steps, -1) for table in (first, *self.hidden_biases)]
 
     def predict(self, actions: torch.Tensor, biases: Sequence[torch.Tensor]) -> torch.Tensor:
         """The prediction for actions (B, horizon * action_dim), given this step's rows of `tables`."""
-        hidden = self._activate(0, torch.addmm(self.observation + biases[0], actions, self.input_weight))
+        first = biases[0] if len(self.observation) == 1 else self.observation + biases[0]
+        hidden = self._activate(0, torch.addmm(first, actions, self.input_weight))
         for layer, weight in enumerate(self.hidden_weights, start=1):
             hidden = self._activate(layer, torch.addmm(biases[layer], hidden, weight))
         return torch.addmm(self.output_bias, hidden, self.output_weight)
