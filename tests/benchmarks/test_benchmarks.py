@@ -1,0 +1,41 @@
+"""The benchmarks run, at their smallest, and print what they promise."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "scripts" / "benchmarks"
+
+SMALLEST = {
+    "sampling": "--denoisers mlp --steps 100 --reference_steps 1 --repeats 1",
+    "startup": "--num_inference_steps 10 --repeats 1",
+    "training": "--episodes 1 --frames 8 --uncached_frames 8 --epochs 1 --repeats 1",
+    "loading": "--episodes 1 --frames 8 --batch_size 4 --image_size 64 --repeats 1",
+    "few_steps": "--training_steps 5 --observations 2 --samples 4 --steps 5",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_benchmark_prints_tables(name):
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *SMALLEST[name].split(), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["machine"]["threads"] == 1
+    assert results["tables"]
+    for rows in results["tables"].values():
+        assert len(rows) > 1
+        assert all(row.keys() == rows[0].keys() for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_benchmark_explains_itself(name):
+    done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--json" in done.stdout
