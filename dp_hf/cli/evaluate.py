@@ -50,6 +50,8 @@ class Evaluate(EnvironmentArguments):
     """predict at every step and average with weights exp(-x * age) for this x, such as 0.01; default off"""
     num_inference_steps: int | None = None
     """denoising steps; default the pipeline's"""
+    bf16_encoder: bool = False
+    """encode images in bfloat16: about twice as fast on a CPU with AVX512-BF16 or AMX"""
     device: str = "cpu"
     """torch device of the pipeline, such as cuda"""
 
@@ -98,13 +100,14 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
     from dp_hf.simulation.policies import load_pipeline, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    names = tuple(load_pipeline(pipeline, arguments.device).policy.config.camera_names)
+    names = tuple(load_pipeline(pipeline, arguments.bf16_encoder, arguments.device).policy.config.camera_names)
     make_policy = partial(
         pipeline_policy,
         pipeline=pipeline,
         n_action_steps=arguments.n_action_steps,
         temporal_ensemble=arguments.temporal_ensemble,
         num_inference_steps=arguments.num_inference_steps,
+        bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
     return make_policy, names if len(names) > 1 else ("front",)

@@ -19,6 +19,8 @@ class PolicyArguments:
     """denoising steps; default the pipeline's"""
     seed: int = 0
     """of the noise that samples start from"""
+    bf16_encoder: bool = False
+    """encode images in bfloat16: about twice as fast on a CPU with AVX512-BF16 or AMX"""
     device: str | None = None
     """torch device, such as cuda; default a GPU where there is one"""
     token_file: Path | None = None
@@ -33,6 +35,8 @@ class PolicyArguments:
 
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         pipeline = DiffusionPolicyPipeline.from_pretrained(source).to(device)
+        if self.bf16_encoder:
+            pipeline.optimize_for_inference()
         policy = partial(
             pipeline,
             num_inference_steps=self.num_inference_steps,

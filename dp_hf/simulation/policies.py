@@ -18,11 +18,15 @@ def pipeline_policy(
     n_action_steps: int | None = None,
     temporal_ensemble: float | None = None,
     num_inference_steps: int | None = None,
+    bf16_encoder: bool = False,
     device: str = "cpu",
 ) -> "TimedChunker":
-    """The pipeline in a folder or Hub repository; its samples follow from the seed. Arguments as in `ActionChunker`."""
+    """The pipeline in a folder or Hub repository; its samples follow from the seed. Arguments as in `ActionChunker`.
+
+    `bf16_encoder` is `DiffusionPolicyPipeline.optimize_for_inference`.
+    """
     return TimedChunker(
-        load_pipeline(pipeline, device),
+        load_pipeline(pipeline, bf16_encoder, device),
         n_action_steps=n_action_steps,
         temporal_ensemble=temporal_ensemble,
         num_inference_steps=num_inference_steps,
@@ -31,11 +35,11 @@ def pipeline_policy(
 
 
 @cache
-def load_pipeline(pipeline: str, device: str = "cpu") -> DiffusionPolicyPipeline:
+def load_pipeline(pipeline: str, bf16_encoder: bool = False, device: str = "cpu") -> DiffusionPolicyPipeline:
     """Loads a pipeline once a process."""
     loaded = DiffusionPolicyPipeline.from_pretrained(pipeline).to(device)
     loaded.set_progress_bar_config(disable=True)
-    return loaded
+    return loaded.optimize_for_inference() if bf16_encoder else loaded
 
 
 class TimedChunker(ActionChunker):
