@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 # The compiled run takes one chunk after the other; torch's matrix products are faster for larger batches.
 MAX_COMPILED_BATCH = 8
-# Shorter runs take torch 10 ms at most, while loading numba takes half a second once, and a CUDA graph some milliseconds.
+# Shorter runs take torch 10 ms at most; loading numba takes half a second once, a CUDA graph some milliseconds.
 MIN_COMPILED_STEPS = 200
 NOISE_BLOCK = 128  # steps whose noise is held at a time
 
