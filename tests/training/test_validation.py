@@ -3,7 +3,7 @@ import torch
 
 from dp_hf.episodes.dataset import open_data
 from dp_hf.training.observations import LiveImages
-from dp_hf.training.validation import sample_actions, validate
+from dp_hf.training.validation import Phases, sample_actions, validate
 from dp_hf.training.windows import Trajectories, WindowDataset, make_windows
 
 
@@ -48,3 +48,21 @@ def test_errors_equal_a_loop_over_windows(data, pipeline):
     assert list(result["by_joint"].values()) == pytest.approx(executed.tolist(), rel=1e-4)
     by_step = [torch.stack(errors[step]).mean().item() for step in range(4)]
     assert result["by_chunk_step"] == pytest.approx(by_step, rel=1e-4)
+
+
+def test_arm_errors_by_phase_of_the_gripper():
+    phases = Phases(["J1", "J2", "gripper"])
+    chunks = torch.zeros(3, 4, 3)
+    chunks[1, 2:, 2] = 100.0  # this chunk opens the gripper
+    errors = torch.tensor([1.0, 5.0, 3.0]).view(3, 1, 1).expand(3, 2, 3).clone()
+    errors[..., 2] = 1000.0
+    recorded = torch.ones(3, 2, 1, dtype=torch.bool)
+    errors[2, 1], recorded[2, 1] = 0.0, False
+    phases.add(chunks, errors, recorded)
+    assert phases.means() == {"gripper moves": 5.0, "gripper still": pytest.approx((1 + 1 + 3) / 3)}
+
+
+def test_without_a_gripper_there_are_no_phases(data, pipeline):
+    _, windows, meta = data
+    names = [f"J{i}" for i in range(len(meta.state_names))]
+    assert validate(pipeline, windows, names, progress=False)["by_phase"] == {}
