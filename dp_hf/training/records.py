@@ -111,33 +111,35 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(folder: Path) -> None:
-    """Draws loss, learning rate, validation error and rollout success over the updates into `curves.png`."""
+    """Draws loss, learning rate, validation errors and rollout success over the updates into `curves.png`."""
     from matplotlib.figure import Figure
 
     rows = read_metrics(folder)
     figure = Figure(figsize=(12, 3.5), layout="constrained")
-    loss_axes, rate_axes, error_axes = figure.subplots(1, 3)
+    loss_axes, joint_axes, phase_axes = figure.subplots(1, 3)
     losses = [row for row in rows if "loss" in row]
     steps = [row["step"] for row in losses]
     loss_axes.plot(steps, [row["loss"] for row in losses], linewidth=0.8)
     loss_axes.set(title="training loss", xlabel="update", yscale="log")
-    rate_axes.plot(steps, [row["learning_rate"] for row in losses])
-    rate_axes.set(title="learning rate", xlabel="update")
+    rate_axes = loss_axes.twinx()
+    rate_axes.plot(steps, [row["learning_rate"] for row in losses], color="0.7")
+    rate_axes.set(ylabel="learning rate (grey)")
 
     validations = [row for row in rows if "validation" in row]
     steps = [row["step"] for row in validations]
-    for name in validations[-1]["validation"]["by_joint"] if validations else []:
-        errors = [row["validation"]["by_joint"][name] for row in validations]
-        error_axes.plot(steps, errors, ".-", label=name, linewidth=0.8)
-    error_axes.set(title="validation error (degrees, gripper points)", xlabel="update")
-    if validations:
-        error_axes.legend(fontsize=6)
+    for axes, kind, unit in ((joint_axes, "by_joint", "degrees, gripper points"), (phase_axes, "by_phase", "degrees")):
+        axes.set(title=f"validation error {kind.replace('_', ' ')} ({unit})", xlabel="update")
+        for name in validations[-1]["validation"][kind] if validations else []:
+            axes.plot(steps, [row["validation"][kind][name] for row in validations], ".-", label=name, linewidth=0.8)
+        if axes.lines:
+            axes.set_ylim(bottom=0)
+            axes.legend(fontsize=6)
     rollouts = [row for row in validations if "rollout" in row]
     if rollouts:
-        success_axes = error_axes.twinx()
+        success_axes = phase_axes.twinx()
         success = [row["rollout"]["success_rate"] for row in rollouts]
         success_axes.plot([row["step"] for row in rollouts], success, "k.--")
-        success_axes.set(ylim=(0, 1), ylabel="rollout success")
+        success_axes.set(ylim=(0, 1.05), ylabel="rollout success (black)")
     partial = folder / ".curves.png"
     figure.savefig(partial, dpi=120, format="png")
     partial.replace(folder / "curves.png")
