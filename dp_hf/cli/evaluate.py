@@ -45,9 +45,9 @@ class Evaluate(EnvironmentArguments):
     cameras: tuple[str, ...] | None = None
     """of front, side, wrist; default those that the pipeline was trained with"""
     n_action_steps: int | None = None
-    """control steps (0.1 s) executed of each predicted chunk; default the pipeline's"""
+    """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
     temporal_ensemble: float | None = None
-    """predict at every step and average with weights exp(-x * age) for this x, such as 0.01; default off"""
+    """predict at every step and average with weights exp(-x * age) for this x, such as 0.01; default as the pipeline"""
     num_inference_steps: int | None = None
     """denoising steps; default the pipeline's"""
     bf16_encoder: bool = False

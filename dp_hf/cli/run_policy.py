@@ -41,7 +41,7 @@ class RunPolicy(RobotArguments, PolicyArguments):
     rate: float | None = None
     """actions of the policy per second (Hz); default the policy's own, 10 for the usual ones"""
     n_action_steps: int | None = None
-    """actions from one prediction to the next; default the policy's"""
+    """actions from one prediction to the next; default what the policy does"""
     duration: float | None = None
     """seconds until the run ends; default never"""
     record: Path | None = None
@@ -73,8 +73,8 @@ def run_policy(arguments: RunPolicy) -> int:
     rate = arguments.rate or settings.fps
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        n_action_steps = arguments.n_action_steps or settings.n_action_steps
-        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, n_action_steps)
+        execution = settings.execution(arguments.n_action_steps)
+        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
         keyboard = stack.enter_context(Keyboard())
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:

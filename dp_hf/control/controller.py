@@ -49,6 +49,7 @@ class Controller:
         rate: actions per second of the policy's chunks.
         n_obs_steps: observations that the policy sees at once, `1 / rate` s apart.
         n_action_steps: actions from one inference to the next.
+        temporal_ensemble: see `planner.Planner`.
         observers: called with every `Tick`; they must be quick.
         heartbeat: seconds between reports in the log.
         clock, executor: in place of the computer's clock and a thread.
@@ -70,6 +71,7 @@ class Controller:
         rate: float = 10.0,
         n_obs_steps: int = 1,
         n_action_steps: int = 1,
+        temporal_ensemble: float | None = None,
         observers: Sequence[Callable[[Tick], None]] = (),
         heartbeat: float = 10.0,
         clock: Clock | None = None,
@@ -87,7 +89,15 @@ class Controller:
         self.report = Report()
         self.watchdog = Watchdog(limits)
         self.planner = Planner(
-            policy, limits, rate, n_obs_steps, n_action_steps, self.period / 2, self.executor, self.report
+            policy,
+            limits,
+            rate,
+            n_obs_steps,
+            n_action_steps,
+            temporal_ensemble,
+            self.period / 2,
+            self.executor,
+            self.report,
         )
         self._sent_at = -np.inf
         self._hold_reason: str | None = None

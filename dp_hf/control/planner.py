@@ -13,7 +13,7 @@ from dp_hf.control.clock import Grid
 from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.control.trajectory import Trajectory, hand_over
+from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
 from dp_hf.episodes.format import STATE_DIM, STATE_NAMES
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Planner:
         rate: actions per second.
         n_obs_steps: observations that the policy sees at once, `1 / rate` s apart.
         n_action_steps: actions from one inference to the next.
+        temporal_ensemble: averages each chunk with those before it, see `trajectory.ensemble`; None does not.
         tolerance: seconds that an observation may come early.
         executor: runs the policy, one call at a time.
         report: counts chunks, misses and times.
@@ -53,6 +54,7 @@ class Planner:
         rate: float,
         n_obs_steps: int,
         n_action_steps: int,
+        temporal_ensemble: float | None,
         tolerance: float,
         executor: Executor,
         report: Report,
@@ -62,11 +64,13 @@ class Planner:
         self.step = 1 / rate
         self.n_obs_steps = n_obs_steps
         self.n_action_steps = n_action_steps
+        self.temporal_ensemble = temporal_ensemble
         self.tolerance = tolerance
         self.executor = executor
         self.report = report
         self.trajectory: Trajectory | None = None
         self._history: deque[tuple[Frame, np.ndarray]] = deque(maxlen=n_obs_steps)
+        self._chunks: list[Trajectory] = []
         self._inference: _Inference | None = None
         self._observations = Grid(self.step)
         self._steps_left = 0
@@ -76,6 +80,7 @@ class Planner:
         """Drops the trajectory, the history, and the chunk under way: they are of a time that no longer counts."""
         self.trajectory = None
         self._history.clear()
+        self._chunks.clear()
         self._observations = Grid(self.step)
         self._steps_left = 0
         self._forgot_at = now
@@ -130,6 +135,8 @@ class Planner:
             self._reject("not finite")
             return None
         chunk = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
+        if self.temporal_ensemble is not None:
+            chunk = self._average(chunk, inference.observed_at, self.temporal_ensemble)
         trajectory = hand_over(chunk, inference.observed_at, self.step, position, sent_at, now)
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
@@ -139,6 +146,11 @@ class Planner:
         self.trajectory = trajectory
         self.report.chunks += 1
         return inference.observed_at
+
+    def _average(self, chunk: np.ndarray, observed_at: float, temporal_ensemble: float) -> np.ndarray:
+        self._chunks = [earlier for earlier in self._chunks if earlier.times[-1] >= observed_at]
+        self._chunks.append(Trajectory(observed_at + self.step * np.arange(len(chunk)), chunk))
+        return ensemble(self._chunks, temporal_ensemble)
 
     def _reject(self, reason: str, detail: str = "") -> None:
         if reason not in self.report.rejected:

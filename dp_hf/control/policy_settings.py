@@ -12,6 +12,7 @@ class PolicySettings:
     fps: float
     n_obs_steps: int
     n_action_steps: int
+    temporal_ensemble: float | None
     horizon: int
     camera_names: Sequence[str]
     image_size: Sequence[int]
@@ -25,3 +26,9 @@ class PolicySettings:
     def from_config(cls, config: Any) -> "PolicySettings":
         """From any object with these attributes."""
         return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
+
+    def execution(self, n_action_steps: int | None = None) -> tuple[int, float | None]:
+        """Actions from one inference to the next, and `temporal_ensemble`; `n_action_steps` wins over the policy's."""
+        if n_action_steps is None and self.temporal_ensemble is not None:
+            return 1, self.temporal_ensemble
+        return n_action_steps or self.n_action_steps, None

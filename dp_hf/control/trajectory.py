@@ -1,5 +1,6 @@
 """A chunk of actions laid out in time: hand-over from the motion under way, and interpolation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,19 @@ class Trajectory:
         beyond = self.positions[-1] + (self.positions[-1] - self.positions[-2]) / 4
         to_come = np.vstack([self.at(time), self.positions[self.times > time], beyond])
         return to_come.min(axis=0), to_come.max(axis=0)
+
+
+def ensemble(chunks: Sequence[Trajectory], temporal_ensemble: float) -> np.ndarray:
+    """The mean of what chunks, oldest first, hold for the times of the newest, (len(newest.times), 7).
+
+    Temporal ensembling (Zhao et al. 2023, arXiv:2304.13705): chunk i weighs exp(-temporal_ensemble * i), and nothing
+    past its end.
+    """
+    times = chunks[-1].times
+    positions = np.stack([[chunk.at(time) for time in times] for chunk in chunks])
+    weights = np.exp(-temporal_ensemble * np.arange(len(chunks)))[:, None]
+    weights = weights * np.stack([times <= chunk.times[-1] for chunk in chunks])
+    return np.einsum("ct,ctd->td", weights / weights.sum(axis=0), positions)
 
 
 def hand_over(

@@ -38,6 +38,8 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
         horizon: actions in a predicted chunk.
         n_obs_steps: observations the policy sees, the latest last.
         n_action_steps: actions of a chunk that are executed before the next one is predicted.
+        temporal_ensemble: a chunk is predicted at every step instead, and averaged with those before it: see
+            `dp_hf.pipelines.action_chunking`.
         camera_names: one entry a camera, in the order of the images' camera axis.
         image_size: (height, width) in pixels.
         image_encoder, pooling, num_keypoints, feature_layer: see `ImageEncoder`.
@@ -58,6 +60,7 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
         horizon: int = 1,
         n_obs_steps: int = 1,
         n_action_steps: int = 1,
+        temporal_ensemble: float | None = None,
         camera_names: tuple[str, ...] = ("image",),
         image_size: tuple[int, int] = (224, 224),
         image_encoder: str = "resnet34.tv_in1k",

@@ -14,10 +14,10 @@ class ActionChunker:
 
     Args:
         pipeline: the policy.
-        n_action_steps: actions executed of each chunk; None takes the policy's own.
-        temporal_ensemble: None for receding horizon. Otherwise a chunk is predicted at every step and the actions that
-            all of them hold for this moment are averaged with weights exp(-temporal_ensemble * i), i = 0 for the
-            oldest prediction (Zhao et al. 2023, arXiv:2304.13705, where it is 0.01).
+        n_action_steps: executes so many actions of each chunk (receding horizon).
+        temporal_ensemble: predicts a chunk at every step and averages the actions that all of them hold for this
+            moment with weights exp(-temporal_ensemble * i), i = 0 for the oldest prediction (Zhao et al. 2023,
+            arXiv:2304.13705, where it is 0.01). With neither of the two, the policy's config says which.
         num_inference_steps, generator: passed on to the pipeline.
     """
 
@@ -31,6 +31,8 @@ class ActionChunker:
     ):
         config = pipeline.policy.config
         self.pipeline = pipeline
+        if n_action_steps is None and temporal_ensemble is None:
+            temporal_ensemble = config.temporal_ensemble
         self.n_action_steps = n_action_steps or config.n_action_steps
         if not 1 <= self.n_action_steps <= config.horizon:
             raise UserError(f"n_action_steps is 1 to horizon ({config.horizon}); got {self.n_action_steps}")

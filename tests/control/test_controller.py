@@ -67,6 +67,19 @@ def test_a_nervous_policy_is_not_overshot_by_much(horizon):
     assert away.max() > 5
 
 
+def test_an_ensemble_calms_a_nervous_policy():
+    spreads = []
+    for temporal_ensemble in (None, 0.01):
+        rng = np.random.default_rng(0)
+        controller = make(
+            lambda image, state, rng=rng: HOME + rng.uniform(-10, 10, (8, 7)), temporal_ensemble=temporal_ensemble
+        )
+        assert controller.run(duration=20).chunks > 190
+        assert_legal(controller.robot.commands, LIMITS, controller.period)
+        spreads.append(np.std(np.array(controller.robot.commands) - HOME))
+    assert spreads[1] < spreads[0] / 1.5
+
+
 @pytest.mark.parametrize("latency", [0.03, 0.08])
 def test_single_actions_make_a_steady_motion(latency):
     controller = make(towards(HOME + 60, horizon=1, speed=3.0), latency=latency)

@@ -27,7 +27,7 @@ from dp_hf.control.remote.messages import pack, unpack
 from dp_hf.control.remote.server import PolicyServer
 from dp_hf.errors import UserError
 
-SETTINGS = PolicySettings(10.0, 2, 4, 8, ["image"], [24, 42], True)
+SETTINGS = PolicySettings(10.0, 2, 4, None, 8, ["image"], [24, 42], True)
 
 
 def echo(image, state):

@@ -4,7 +4,7 @@ from control_fakes import HOME
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp_hf.control.trajectory import hand_over
+from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
 
 STEP = 0.1
 
@@ -24,6 +24,16 @@ def test_the_steps_that_inference_has_eaten_are_skipped():
 def test_a_step_less_than_half_a_step_away_is_skipped_too():
     trajectory = hand_over(ramp(8), 10.0, STEP, np.zeros(7), sent_at=10.24, now=10.26)
     np.testing.assert_allclose(trajectory.times[:2], [10.24, 10.4])
+
+
+def test_an_ensemble_averages_what_chunks_hold_for_the_newest_ones_times():
+    chunks = [Trajectory(10 + 0.1 * (start + np.arange(3)), ramp(3) + 10 * start) for start in range(3)]
+    old, middle, new = np.exp(-0.5 * np.arange(3))
+    averaged = ensemble(chunks, 0.5)
+    assert averaged.shape == (3, 7)
+    first = (old * 2 + middle * 11 + new * 20) / (old + middle + new)
+    np.testing.assert_allclose(averaged[:, 0], [first, (middle * 12 + new * 21) / (middle + new), 22])
+    np.testing.assert_allclose(ensemble(chunks[-1:], 0.5), ramp(3) + 20)
 
 
 def test_a_chunk_of_one_action_is_reached_in_one_step():

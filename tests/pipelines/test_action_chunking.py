@@ -55,6 +55,17 @@ def test_temporal_ensemble_averages_what_all_chunks_say_of_now(make_pipeline, fr
     np.testing.assert_allclose(actions[0][:2], [0, 0])
 
 
+def test_the_config_says_how_chunks_are_executed(make_pipeline, frame):
+    config = {"horizon": 4, "n_action_steps": 2, "temporal_ensemble": 0.5}
+    pipeline = CountingPipeline(make_pipeline(**config))
+    own, averaged = ActionChunker(pipeline), ActionChunker(pipeline, temporal_ensemble=0.5)
+    assert own.temporal_ensemble == averaged.temporal_ensemble == 0.5
+    chunker = ActionChunker(pipeline, n_action_steps=3)
+    for _ in range(6):
+        chunker(frame, None)
+    assert len(pipeline.calls) == 2
+
+
 def test_a_real_pipeline_gives_one_action_a_step(make_pipeline, frame):
     chunker = ActionChunker(make_pipeline(horizon=4, n_action_steps=2, n_obs_steps=2, use_proprioception=True))
     for _ in range(3):

@@ -48,7 +48,7 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
     else:
         node.get_logger().warning("dry run: commands are logged; set the parameter execute to send them")
     driven = robot if execute else DryRun(robot)
-    return Controller(driven, policy, limits, rate, settings.n_obs_steps, settings.n_action_steps)
+    return Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
 
 
 def serve_emergency_stop(node: Node, controller: Controller) -> None:
