@@ -1,0 +1,65 @@
+"""The control loop in real time: how often it stacks in the simulator, and whether it keeps its rate.
+
+python scripts/benchmarks/real_time.py --pipeline outputs/stack/final --episodes 50
+"""
+
+import sys
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+
+
+@dataclass(kw_only=True)
+class RealTime(PolicyArguments):
+    """Drives the simulated arm with the loop of `dp-hf run-policy`, in real time, on layouts of no demonstration."""
+
+    pipeline: str
+    """pipeline folder or Hub repository"""
+    episodes: int = 50
+    """layouts, the first of `dp-hf evaluate`"""
+    duration: float = 15.0
+    """seconds after which an episode has failed"""
+    n_action_steps: int | None = None
+    """actions from one prediction to the next; default what the policy does"""
+
+
+def main() -> int:
+    return run(drive, parse(RealTime, None, "real_time.py"))
+
+
+def drive(arguments: RealTime) -> None:
+    import torch
+
+    from dp_hf.control.clock import punctual_interpreter
+    from dp_hf.control.controller import Controller
+    from dp_hf.control.limits import SIMULATED, SafetyLimits
+    from dp_hf.control.robots.simulated import SimulatedRobot
+    from dp_hf.simulation.evaluation import wilson
+    from dp_hf.simulation.rollouts import EVALUATION_SEED, make_environment
+
+    # The simulator renders beside the policy.
+    torch.set_num_threads(1)
+    policy, settings = arguments.load_pipeline(arguments.pipeline)
+    warm_up(policy, settings)
+    limits, execution = SafetyLimits(**SIMULATED), settings.execution(arguments.n_action_steps)
+    stacked, chunks, misses, holds, overruns, commands = 0, 0, 0, 0, 0, 0
+    for seed in tqdm(range(EVALUATION_SEED, EVALUATION_SEED + arguments.episodes), "episodes"):
+        robot = SimulatedRobot(make_environment, seed)
+        try:
+            controller = Controller(robot, policy, limits, settings.fps, settings.n_obs_steps, *execution)
+            with punctual_interpreter():
+                report = controller.run(arguments.duration)
+        finally:
+            robot.close()
+        stacked += robot.finished is not None
+        chunks, misses, holds = chunks + report.chunks, misses + report.misses, holds + report.holds
+        overruns, commands = overruns + report.overruns, commands + report.commands
+    print(f"stacked {wilson(stacked, arguments.episodes)}")
+    print(f"{chunks} chunks, {misses} misses, {holds} holds; {commands} commands, {overruns} late")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
