@@ -47,7 +47,8 @@ class Evaluate(EnvironmentArguments):
     n_action_steps: int | None = None
     """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
     temporal_ensemble: float | None = None
-    """predict at every step and average with weights exp(-x * age) for this x, such as 0.01; default as the pipeline"""
+    """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
+    pipeline"""
     num_inference_steps: int | None = None
     """denoising steps; default the pipeline's"""
     bf16_encoder: bool = False

@@ -53,7 +53,7 @@ class TrainConfig:
     n_action_steps: int = 1
     """Actions of a chunk that are executed before the next is predicted."""
     temporal_ensemble: float | None = None
-    """Predict at every step instead and average with weights exp(-x * age) for this x, such as 0.01; None does not."""
+    """Predict at every step instead and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01."""
     use_proprioception: bool = False
     """Whether the policy sees the robot's state beside the image."""
     image_encoder: str = "resnet34.tv_in1k"
