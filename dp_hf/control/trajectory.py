@@ -44,10 +44,11 @@ def ensemble(chunks: Sequence[Trajectory], temporal_ensemble: float) -> np.ndarr
     past its end.
     """
     times = chunks[-1].times
-    positions = np.stack([[chunk.at(time) for time in times] for chunk in chunks])
+    # `Trajectory.at` for all times at once: this runs within a tick of the control loop.
+    positions = np.stack([[np.interp(times, chunk.times, values) for values in chunk.positions.T] for chunk in chunks])
     weights = np.exp(-temporal_ensemble * np.arange(len(chunks)))[:, None]
     weights = weights * np.stack([times <= chunk.times[-1] for chunk in chunks])
-    return np.einsum("ct,ctd->td", weights / weights.sum(axis=0), positions)
+    return np.einsum("ct,cdt->td", weights / weights.sum(axis=0), positions)
 
 
 def hand_over(
