@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
     from dp_hf.control.robot import Robot
+    from dp_hf.control.robots.simulated import SimulatedRobot
 
 
 @dataclass(kw_only=True)
@@ -100,7 +101,11 @@ def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
 @contextlib.contextmanager
 def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Robot]":
     with contextlib.ExitStack() as stack:
-        robot = _simulator(arguments, settings) if arguments.robot == "sim" else arguments.connect(arguments.robot)
+        robot = (
+            simulated_robot(settings, arguments.layout_seed)
+            if arguments.robot == "sim"
+            else arguments.connect(arguments.robot)
+        )
         stack.callback(robot.close)
         if arguments.images_from is not None:
             from dp_hf.control.robots.replayed import ReplayedImages
@@ -114,13 +119,14 @@ def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Ro
         yield robot
 
 
-def _simulator(arguments: RunPolicy, settings: "PolicySettings") -> "Robot":
+def simulated_robot(settings: "PolicySettings", layout_seed: int) -> "SimulatedRobot":
+    """The simulated arm, with the cameras that the policy sees."""
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.simulation.rollouts import make_environment
 
     names = tuple(settings.camera_names)
     cameras = names if len(names) > 1 else ("front",)
-    return SimulatedRobot(lambda: make_environment(cameras=cameras), arguments.layout_seed)
+    return SimulatedRobot(lambda: make_environment(cameras=cameras), layout_seed)
 
 
 def _obey(key: str | None, controller: "Controller") -> None:

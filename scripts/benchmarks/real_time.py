@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.cli.run_policy import simulated_robot
 
 
 @dataclass(kw_only=True)
@@ -36,29 +37,30 @@ def drive(arguments: RealTime) -> None:
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.limits import SIMULATED, SafetyLimits
-    from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.simulation.evaluation import wilson
-    from dp_hf.simulation.rollouts import EVALUATION_SEED, make_environment
+    from dp_hf.simulation.rollouts import EVALUATION_SEED
 
     # The simulator renders beside the policy.
     torch.set_num_threads(1)
     policy, settings = arguments.load_pipeline(arguments.pipeline)
     warm_up(policy, settings)
     limits, execution = SafetyLimits(**SIMULATED), settings.execution(arguments.n_action_steps)
-    stacked, chunks, misses, holds, overruns, commands = 0, 0, 0, 0, 0, 0
+    stacked, reports = 0, []
     for seed in tqdm(range(EVALUATION_SEED, EVALUATION_SEED + arguments.episodes), "episodes"):
-        robot = SimulatedRobot(make_environment, seed)
+        robot = simulated_robot(settings, seed)
         try:
             controller = Controller(robot, policy, limits, settings.fps, settings.n_obs_steps, *execution)
             with punctual_interpreter():
-                report = controller.run(arguments.duration)
+                reports.append(controller.run(arguments.duration))
         finally:
             robot.close()
         stacked += robot.finished is not None
-        chunks, misses, holds = chunks + report.chunks, misses + report.misses, holds + report.holds
-        overruns, commands = overruns + report.overruns, commands + report.commands
     print(f"stacked {wilson(stacked, arguments.episodes)}")
-    print(f"{chunks} chunks, {misses} misses, {holds} holds; {commands} commands, {overruns} late")
+    chunks, misses, holds, commands, late = (
+        sum(getattr(report, name) for report in reports)
+        for name in ("chunks", "misses", "holds", "commands", "overruns")
+    )
+    print(f"{chunks} chunks, {misses} misses, {holds} holds; {commands} commands, {late} late")
 
 
 if __name__ == "__main__":
