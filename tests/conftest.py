@@ -1,6 +1,8 @@
 """What tests share: a tiny pipeline, a random frame, and the real recordings where they are at hand."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -73,3 +75,31 @@ def record_episode():
         return writer.path
 
     return record
+
+
+@pytest.fixture
+def hub():
+    """A Hub on the loopback and its address."""
+    from local_hub import serve_hub
+
+    with serve_hub() as (hub, address):
+        yield hub, address
+
+
+@pytest.fixture
+def client(hub, tmp_path):
+    """Runs Python code in a fresh process whose Hub is the local one and whose cache is empty."""
+
+    def run(*arguments: str, offline: bool = False) -> str:
+        environment = os.environ | {
+            "HF_ENDPOINT": hub[1],
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_TOKEN": "hf_test",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "1" if offline else "0",
+        }
+        result = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run

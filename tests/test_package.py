@@ -12,14 +12,16 @@ from dp_hf.cli.main import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 # Which folders each folder may import from, beside itself and the modules at the top.
 ALLOWED = {
-    "episodes": set(),
+    "arms": set(),
+    "hub": set(),
     "models": set(),
+    "episodes": {"arms"},
     "pipelines": {"models"},
-    "hub": {"pipelines", "models"},
     "training": {"pipelines", "models", "episodes"},
-    "control": {"pipelines", "models", "episodes"},
-    "simulation": {"training", "control", "hub", "pipelines", "models", "episodes"},
-    "cli": {"simulation", "training", "control", "hub", "pipelines", "models", "episodes"},
+    "control": {"episodes", "arms"},
+    "simulation": {"pipelines", "episodes", "arms"},
+    "interop": {"pipelines", "models", "episodes", "arms"},
+    "cli": {"simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"},
 }
 
 

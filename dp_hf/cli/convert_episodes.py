@@ -71,8 +71,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def convert(arguments: ConvertEpisodes) -> None:
     from dp_hf.episodes.conversion import convert_episodes
-    from dp_hf.episodes.lerobot.importing import import_lerobot
     from dp_hf.errors import UserError
+    from dp_hf.interop.lerobot.importing import import_lerobot
 
     if arguments.source != "episodes" and arguments.target != "dataset":
         raise UserError("give one of --from and --to; convert in two steps for both")
@@ -93,8 +93,8 @@ def convert(arguments: ConvertEpisodes) -> None:
 
 
 def _from_rosbag(arguments: ConvertEpisodes) -> None:
-    from dp_hf.episodes.rosbag.importing import OPEN_TO_CLOSED, import_bags
     from dp_hf.episodes.units import Gripper
+    from dp_hf.interop.rosbag.importing import OPEN_TO_CLOSED, import_bags
 
     topics = {"image_topics", "joint_topic", "gripper_joint", "tolerance"}
     _refuse_others(arguments, {*topics, "fps", "gripper_open", "gripper_range", "strict"}, "--from rosbag")
@@ -113,8 +113,8 @@ def _from_rosbag(arguments: ConvertEpisodes) -> None:
 
 def _to_lerobot(arguments: ConvertEpisodes) -> None:
     from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder, open_data
-    from dp_hf.episodes.lerobot.exporting import export_lerobot
     from dp_hf.episodes.metadata import META_FILE
+    from dp_hf.interop.lerobot.exporting import export_lerobot
 
     if is_hub_id(arguments.data_dir) or (arguments.data_dir / META_FILE).is_file():
         _refuse_others(arguments, {"task", "videos"}, "a dataset that is converted already")

@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 def export(arguments: ExportPolicy) -> None:
     from dp_hf.errors import UserError
     from dp_hf.files import folder_written_beside
-    from dp_hf.pipelines.onnx_export import export_onnx
+    from dp_hf.interop.onnx_export import export_onnx
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
     if arguments.output.exists():

@@ -47,7 +47,7 @@ def convert(arguments: ImportCheckpoint) -> None:
 
 def import_file(arguments: ImportCheckpoint) -> None:
     from dp_hf.files import folder_written_beside
-    from dp_hf.models.legacy_checkpoint import import_policy, import_scheduler, read_checkpoint
+    from dp_hf.interop.reference_checkpoint import import_policy, import_scheduler, read_checkpoint
     from dp_hf.models.normalizer import Normalizer
     from dp_hf.pipelines.model_card import render_model_card
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
@@ -81,7 +81,7 @@ def import_file(arguments: ImportCheckpoint) -> None:
 
 def export_pipeline(arguments: ImportCheckpoint) -> None:
     from dp_hf.errors import UserError
-    from dp_hf.models.legacy_checkpoint import export_checkpoint
+    from dp_hf.interop.reference_checkpoint import export_checkpoint
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
     if not arguments.source.is_dir():

@@ -41,8 +41,8 @@ def inspect(arguments: InspectCheckpoint) -> int:
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    from dp_hf.models.legacy_checkpoint import read_checkpoint
-    from dp_hf.models.legacy_keys import output_layer
+    from dp_hf.interop.reference_checkpoint import read_checkpoint
+    from dp_hf.interop.reference_keys import output_layer
 
     checkpoint = read_checkpoint(path)
     layout, num_layers = checkpoint.layout, checkpoint.num_layers

@@ -54,7 +54,7 @@ def push(arguments: PushArguments) -> None:
                 raise UserError(f"{arguments.path} is a dataset: --bundle_code is for pipelines")
             url = push_folder(arguments.path, arguments.repo_id, kind, **options)
         else:
-            from dp_hf.hub.bundle import add_code
+            from dp_hf.interop.bundled_code import add_code
             from dp_hf.pipelines.model_card import add_rollouts
             from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 

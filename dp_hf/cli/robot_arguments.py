@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import SIMULATED
 from dp_hf.control.camera import CameraConfig, OpenCvCamera
-from dp_hf.control.limits import SIMULATED, SafetyLimits
 from dp_hf.control.robot import Robot
 from dp_hf.control.robots.mycobot import MyCobotConfig, MyCobotRobot
 from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot

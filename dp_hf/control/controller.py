@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import STATE_NAMES
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Robot, Stamped
 from dp_hf.control.watchdog import Watchdog
-from dp_hf.episodes.format import STATE_NAMES
 from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import STATE_DIM, STATE_NAMES
 from dp_hf.control.clock import Grid
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
-from dp_hf.episodes.format import STATE_DIM, STATE_NAMES
 
 logger = logging.getLogger(__name__)
 

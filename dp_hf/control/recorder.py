@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.clock import Clock, MonotonicClock
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.robot import Frame, Robot, Stamped
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.writer import EpisodeWriter

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dp_hf.control.limits import SafetyLimits
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.robot import Frame, Stamped
 
 

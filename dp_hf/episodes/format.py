@@ -13,17 +13,6 @@ cameras as `"images": {camera: path}` in place of `image`; optional `timestamp` 
 command given at this frame: six angles and the gripper, in the units of `angles` and `gripper_value`).
 """
 
-JOINT_NAMES = (
-    "link1_to_link2",
-    "link2_to_link3",
-    "link3_to_link4",
-    "link4_to_link5",
-    "link5_to_link6",
-    "link6_to_link6_flange",
-)
-STATE_NAMES = (*JOINT_NAMES, "gripper")
-STATE_DIM = len(STATE_NAMES)
-
 STATES_FILE = "states.json"
 STATES_FILES = (STATES_FILE, "state.json")
 FRAME_FOLDER = "frame_dir"

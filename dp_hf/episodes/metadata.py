@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.episodes.format import JOINT_NAMES, STATE_NAMES
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, STATE_NAMES
 from dp_hf.errors import UserError
 
 META_FILE = "meta.json"

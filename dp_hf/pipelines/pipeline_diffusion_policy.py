@@ -18,9 +18,9 @@ from dp_hf.models.image_processor import ImageLike, preprocess_image
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.fast_sampling import sample
+from dp_hf.pipelines.fast.encoder import InferenceEncoder
+from dp_hf.pipelines.fast.sampling import sample
 from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
-from dp_hf.pipelines.optimize import InferenceEncoder
 from dp_hf.pipelines.sampling import Callback, Generator, require_supported
 
 Frame: TypeAlias = "ImageLike | Mapping[str, ImageLike]"
@@ -224,7 +224,7 @@ class DiffusionPolicyPipeline(DiffusionPipeline):
     @classmethod
     def load_config(cls, *args, **kwargs) -> "dict | tuple":
         """As in diffusers, but its classes are the installed ones whatever the file says: loading a repository that
-        brings code of its own (see `dp_hf.hub.bundle`) does not run that code."""
+        brings code of its own (see `dp_hf.interop.bundled_code`) does not run that code."""
         loaded = super().load_config(*args, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
         if missing := {"policy", "scheduler", "normalizer"} - set(config):

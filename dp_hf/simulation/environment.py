@@ -8,7 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dp_hf.episodes.format import JOINT_NAMES
+from dp_hf.arms.mycobot_280 import JOINT_NAMES
 from dp_hf.errors import UserError
 from dp_hf.simulation.layouts import Range, sample_layout
 from dp_hf.simulation.rendering import CameraRenderer

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dp_hf.pipelines.fast_sampling import sample
+from dp_hf.pipelines.fast.sampling import sample
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.windows import WindowDataset
 

@@ -25,7 +25,7 @@ from torchvision.transforms import functional as transforms
 from dp_hf import DiffusionPolicyModel
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.dataset import open_data
-from dp_hf.episodes.lerobot.exporting import export_lerobot
+from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.observations import open_observations
 from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from dp_hf.arms.mycobot_280 import SIMULATED
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
 from dp_hf.cli.run_policy import simulated_robot
@@ -34,9 +35,9 @@ def main() -> int:
 def drive(arguments: RealTime) -> None:
     import torch
 
+    from dp_hf.arms.limits import SafetyLimits
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
-    from dp_hf.control.limits import SIMULATED, SafetyLimits
     from dp_hf.simulation.evaluation import wilson
     from dp_hf.simulation.rollouts import EVALUATION_SEED
 

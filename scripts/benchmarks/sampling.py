@@ -22,9 +22,9 @@ from measuring import ask, interleaved, machine, peak_flops, read_bandwidth, rep
 from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.cli.arguments import parse, run
 from dp_hf.models.image_processor import preprocess_image
-from dp_hf.pipelines import fast_sampling
-from dp_hf.pipelines.folding import fold
-from dp_hf.pipelines.optimize import InferenceEncoder
+from dp_hf.pipelines.fast import sampling as fast_sampling
+from dp_hf.pipelines.fast.encoder import InferenceEncoder
+from dp_hf.pipelines.fast.folding import fold
 from dp_hf.pipelines.sampling import sample as sample_plainly
 
 LEROBOT = Path(__file__).with_name("lerobot_policy.py")

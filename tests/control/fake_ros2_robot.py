@@ -12,11 +12,11 @@ import time
 
 import numpy as np
 
+from dp_hf.arms.mycobot_280 import JOINT_NAMES
+from dp_hf.arms.ros import gripper_from_radians, gripper_to_radians
 from dp_hf.control.robots.dds import Dds
 from dp_hf.control.robots.ros2 import Ros2Config
 from dp_hf.control.robots.ros2_messages import Bool, Header, Image, JointState, JointTrajectory, Time
-from dp_hf.episodes.format import JOINT_NAMES
-from dp_hf.episodes.ros_conversions import gripper_from_radians, gripper_to_radians
 
 config = Ros2Config()
 domain, width, height = map(int, sys.argv[1:])

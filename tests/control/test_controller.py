@@ -4,8 +4,8 @@ from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, a
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.controller import Controller
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.errors import UserError
 
 LIMITS = SafetyLimits()

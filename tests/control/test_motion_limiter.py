@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dp_hf.control.limits import SafetyLimits
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.motion_limiter import MotionLimiter
 
 LIMITS = SafetyLimits()

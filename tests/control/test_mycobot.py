@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from control_fakes import HOME, as_policy
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.controller import Controller
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.robot import Stamped
 from dp_hf.control.robots.mycobot import MyCobotConfig, MyCobotRobot
 from dp_hf.errors import UserError

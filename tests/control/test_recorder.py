@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from control_fakes import HOME, FakeClock, FakeRobot
 
-from dp_hf.control.limits import SafetyLimits
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.recorder import FrameRecorder, record_episodes
 from dp_hf.control.robot import Stamped
 from dp_hf.episodes.find import find_failure

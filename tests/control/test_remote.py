@@ -19,8 +19,8 @@ import msgpack
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.controller import Controller
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.client import RemotePolicy
 from dp_hf.control.remote.messages import pack, unpack

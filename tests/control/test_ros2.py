@@ -8,15 +8,15 @@ from control_fakes import HOME, as_policy, assert_legal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp_hf.control.controller import Controller
-from dp_hf.control.limits import SafetyLimits
-from dp_hf.episodes.format import JOINT_NAMES
-from dp_hf.episodes.ros_conversions import (
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import JOINT_NAMES
+from dp_hf.arms.ros import (
     gripper_from_radians,
     gripper_to_radians,
     image_from_message,
     state_from_joints,
 )
+from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
 
 LIMITS = SafetyLimits(max_image_age=0.2, max_state_age=0.2, max_frozen_age=0.2)

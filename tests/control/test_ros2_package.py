@@ -14,11 +14,11 @@ import pytest
 import ros_stub
 from control_fakes import HOME, assert_legal
 
-from dp_hf.control.limits import SafetyLimits
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import JOINT_NAMES
+from dp_hf.arms.ros import gripper_from_radians, gripper_to_radians
 from dp_hf.episodes.find import find_episodes, find_failure
-from dp_hf.episodes.format import JOINT_NAMES
 from dp_hf.episodes.reader import read_episode
-from dp_hf.episodes.ros_conversions import gripper_from_radians, gripper_to_radians
 
 PACKAGE = Path(__file__).parents[2] / "scripts" / "ros2" / "diffusion_policy_inference"
 ARM_TOPIC = "/arm_controller/joint_trajectory"

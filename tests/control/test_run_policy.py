@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from control_fakes import HOME, assert_legal
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.cli.record_demonstrations import main as record_demonstrations
 from dp_hf.cli.run_policy import main as run_policy
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
 from dp_hf.episodes.writer import EpisodeWriter

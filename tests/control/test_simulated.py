@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from control_fakes import HOME, as_policy
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.controller import Controller
-from dp_hf.control.limits import SafetyLimits
 from dp_hf.control.robots.simulated import SimulatedRobot
 
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines import fast_sampling
-from dp_hf.pipelines.cuda_graph import step_by_index
-from dp_hf.pipelines.folding import can_fold, fold
+from dp_hf.pipelines.fast import sampling as fast_sampling
+from dp_hf.pipelines.fast.cuda_graph import step_by_index
+from dp_hf.pipelines.fast.folding import can_fold, fold
+from dp_hf.pipelines.fast.scheduler_updates import scheduler_updates
 from dp_hf.pipelines.sampling import sample_loop
-from dp_hf.pipelines.scheduler_updates import scheduler_updates
 
 
 def make_policy(denoiser="mlp", horizon=2, **config):
@@ -215,7 +215,7 @@ import sys
 import torch
 from diffusers import DDPMScheduler
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.fast_sampling import load_compiled, sample
+from dp_hf.pipelines.fast.sampling import load_compiled, sample
 policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56)).eval()
 assert sample(policy, torch.zeros(1, 64), DDPMScheduler(200), 200).isfinite().all()
 assert load_compiled() is None

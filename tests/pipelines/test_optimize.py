@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from dp_hf.models.image_encoder import ImageEncoder
-from dp_hf.pipelines.optimize import InferenceEncoder, optimized_copy
+from dp_hf.pipelines.fast.encoder import InferenceEncoder, optimized_copy
 
 IMAGES = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

@@ -9,7 +9,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteSchedu
 
 from dp_hf import DiffusionPolicyModel
 from dp_hf.errors import UserError
-from dp_hf.pipelines.fast_sampling import sample
+from dp_hf.pipelines.fast.sampling import sample
 from dp_hf.pipelines.sampling import require_supported, sample_loop
 
 

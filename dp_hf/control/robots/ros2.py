@@ -7,14 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dp_hf.arms.mycobot_280 import GRIPPER_JOINT, JOINT_NAMES
+from dp_hf.arms.ros import gripper_to_radians, image_from_message, state_from_joints
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.episodes.format import JOINT_NAMES
-from dp_hf.episodes.ros_conversions import (
-    GRIPPER_JOINT,
-    gripper_to_radians,
-    image_from_message,
-    state_from_joints,
-)
 from dp_hf.errors import UserError
 
 

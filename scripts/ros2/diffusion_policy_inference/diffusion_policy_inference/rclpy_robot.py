@@ -12,15 +12,10 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from dp_hf.control.limits import SafetyLimits
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import GRIPPER_JOINT, JOINT_NAMES
+from dp_hf.arms.ros import gripper_to_radians, image_from_message, state_from_joints
 from dp_hf.control.robot import Stamped
-from dp_hf.episodes.format import JOINT_NAMES
-from dp_hf.episodes.ros_conversions import (
-    GRIPPER_JOINT,
-    gripper_to_radians,
-    image_from_message,
-    state_from_joints,
-)
 from dp_hf.errors import UserError
 
 ARM_TOPIC = "/arm_controller/joint_trajectory"

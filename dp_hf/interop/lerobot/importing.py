@@ -13,13 +13,13 @@ from tqdm import tqdm
 from dp_hf.episodes.actions import actions_from_states
 from dp_hf.episodes.conversion import refuse_to_replace
 from dp_hf.episodes.dataset_card import write_dataset_card
-from dp_hf.episodes.lerobot.layout import ACTION, STATE, LeRobotInfo, column_of, read_info
-from dp_hf.episodes.lerobot.reader import Findings, LeRobotEpisode, read_episodes
-from dp_hf.episodes.lerobot.video import ImageError, read_frames
 from dp_hf.episodes.metadata import DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside
+from dp_hf.interop.lerobot.layout import ACTION, STATE, LeRobotInfo, column_of, read_info
+from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
+from dp_hf.interop.lerobot.video import ImageError, read_frames
 
 # A frame of a video has lost more to its codec already than it does here.
 JPEG_QUALITY = 95

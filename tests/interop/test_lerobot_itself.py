@@ -13,8 +13,8 @@ import pytest
 
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
-from dp_hf.episodes.lerobot.exporting import export_lerobot
-from dp_hf.episodes.lerobot.importing import import_lerobot
+from dp_hf.interop.lerobot.exporting import export_lerobot
+from dp_hf.interop.lerobot.importing import import_lerobot
 
 PYTHON = os.environ.get("DP_HF_LEROBOT_PYTHON")
 pytestmark = [

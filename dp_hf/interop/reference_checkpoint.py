@@ -17,7 +17,7 @@ import torch
 from diffusers import DDPMScheduler, SchedulerMixin
 
 from dp_hf.errors import UserError
-from dp_hf.models.legacy_keys import (
+from dp_hf.interop.reference_keys import (
     BACKBONES,
     FIRST_LAYER,
     InputOrder,

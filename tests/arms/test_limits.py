@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import yaml
 
-from dp_hf.control.limits import SIMULATED, SafetyLimits
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import SIMULATED
 from dp_hf.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "control"

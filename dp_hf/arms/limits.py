@@ -8,21 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dp_hf.episodes.format import STATE_DIM
+from dp_hf.arms.mycobot_280 import POSITIONS, STATE_DIM
 from dp_hf.errors import UserError
-
-MYCOBOT_280_POSITIONS = {
-    "urdf": [[-165, 165]] * 5 + [[-174.8, 174.8], [0, 100]],
-    "vendor": [[-168, 168], [-140, 140], [-150, 150], [-150, 150], [-155, 160], [-180, 180], [0, 100]],
-}
-
-# The simulated arm's servos are quicker than a myCobot's, and the demonstrations recorded there use that.
-SIMULATED: dict[str, Any] = {
-    "velocity": [400] * 6 + [2000],
-    "acceleration": [5000] * 6 + [50000],
-    "max_jump": [60] * 6 + [100],
-    "max_frozen_age": None,
-}
 
 
 @dataclasses.dataclass
@@ -51,7 +38,7 @@ class SafetyLimits:
         UserError: a value that is no limit, named.
     """
 
-    positions: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MYCOBOT_280_POSITIONS)
+    positions: Mapping[str, Any] = dataclasses.field(default_factory=lambda: POSITIONS)
     velocity: Any = (160, 160, 160, 160, 160, 160, 200)
     acceleration: Any = (286, 286, 286, 286, 286, 286, 1000)
     max_jump: Any = (30, 30, 30, 30, 30, 30, 100)

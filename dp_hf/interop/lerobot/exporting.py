@@ -15,13 +15,13 @@ from datasets import Dataset, Features, Image, List, Value
 from PIL import Image as PILImage
 from tqdm import tqdm
 
-from dp_hf.episodes.lerobot import layout
-from dp_hf.episodes.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
-from dp_hf.episodes.lerobot.statistics import ImageHistogram, Statistics, of_rows
-from dp_hf.episodes.lerobot.video import PIXEL_FORMAT, VideoWriter
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside
+from dp_hf.interop.lerobot import layout
+from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
+from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
+from dp_hf.interop.lerobot.video import PIXEL_FORMAT, VideoWriter
 
 DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000

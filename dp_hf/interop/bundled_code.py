@@ -33,7 +33,7 @@ SUBSTITUTES: dict[Name, str | Name] = {
     ("dp_hf.models.onnx_policy", "OnnxPolicy"): "from types import NoneType as OnnxPolicy",
     ("dp_hf.models.normalizer", "Normalizer"): "from diffusers import ModelMixin as Normalizer",
     ("dp_hf.models.image_encoder", "ImageEncoder"): "from torch.nn import Module as ImageEncoder",
-    ("dp_hf.pipelines.fast_sampling", "sample"): ("dp_hf.pipelines.sampling", "sample"),
+    ("dp_hf.pipelines.fast.sampling", "sample"): ("dp_hf.pipelines.sampling", "sample"),
 }
 # Ways of dp_hf's own to save, load and describe a pipeline; plain diffusers has its own.
 METHODS_LEFT_OUT = {"save_pretrained", "card", "from_pretrained", "load_config", "download", "push_to_hub"}

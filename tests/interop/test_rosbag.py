@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dp_hf.arms.mycobot_280 import JOINT_NAMES
 from dp_hf.cli.convert_episodes import main
 from dp_hf.episodes.conversion import convert_episodes
-from dp_hf.episodes.format import JOINT_NAMES
-from dp_hf.episodes.rosbag.alignment import align, nearest
-from dp_hf.episodes.rosbag.importing import import_bags
 from dp_hf.errors import UserError
+from dp_hf.interop.rosbag.alignment import align, nearest
+from dp_hf.interop.rosbag.importing import import_bags
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")
 typesys = pytest.importorskip("rosbags.typesys")

@@ -16,12 +16,12 @@ from PIL import Image
 
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
-from dp_hf.episodes.lerobot.exporting import export_lerobot
-from dp_hf.episodes.lerobot.importing import import_lerobot
-from dp_hf.episodes.lerobot.layout import LeRobotInfo
-from dp_hf.episodes.lerobot.video import VideoWriter
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
+from dp_hf.interop.lerobot.exporting import export_lerobot
+from dp_hf.interop.lerobot.importing import import_lerobot
+from dp_hf.interop.lerobot.layout import LeRobotInfo
+from dp_hf.interop.lerobot.video import VideoWriter
 
 CAMERA = "observation.images.front"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dp_hf.episodes.ros_conversions import image_from_message
+from dp_hf.arms.ros import image_from_message
 from dp_hf.errors import UserError
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dp_hf.hub.bundle import COMPONENTS, PIPELINE_CLASS, PIPELINE_MODULE, SUBSTITUTES, add_code, bundle
+from dp_hf.interop.bundled_code import COMPONENTS, PIPELINE_CLASS, PIPELINE_MODULE, SUBSTITUTES, add_code, bundle
 
 ACT = """
 import numpy as np, sys, torch
@@ -74,6 +74,6 @@ def test_refuses_a_name_with_two_meanings(tmp_path, monkeypatch):
     (tmp_path / "first.py").write_text("from second import helper\nLIMIT = 1\ndef top(): return helper() + LIMIT\n")
     (tmp_path / "second.py").write_text("LIMIT = 2\ndef helper(): return LIMIT\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("dp_hf.hub.bundle.PACKAGE", "second")
+    monkeypatch.setattr("dp_hf.interop.bundled_code.PACKAGE", "second")
     with pytest.raises(ValueError, match="LIMIT means first in one module and second in another"):
         bundle("first", "top")

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dp_hf.episodes.lerobot.layout import ACTION, STATE, LeRobotInfo
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
+from dp_hf.interop.lerobot.layout import ACTION, STATE, LeRobotInfo
 
 
 @dataclass

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dp_hf.episodes.format import JOINT_NAMES
+from dp_hf.arms.mycobot_280 import GRIPPER_CLOSED, GRIPPER_JOINT, JOINT_NAMES
 from dp_hf.errors import UserError
-
-GRIPPER_JOINT = "gripper_controller"
-GRIPPER_CLOSED = -0.5  # rad; open is 0.0
 
 # Channels in memory, and how to index red, green and blue.
 _ENCODINGS: dict[str, tuple[int, slice | list[int]]] = {

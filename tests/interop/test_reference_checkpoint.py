@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dp_hf.errors import UserError
-from dp_hf.models.legacy_checkpoint import export_checkpoint, import_policy, import_scheduler, read_checkpoint
+from dp_hf.interop.reference_checkpoint import export_checkpoint, import_policy, import_scheduler, read_checkpoint
 from dp_hf.models.normalizer import Normalizer
 
 sys.path.insert(0, str(Path(__file__).parent))

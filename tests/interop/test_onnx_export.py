@@ -7,8 +7,8 @@ import torch
 from dp_hf import DiffusionPolicyPipeline
 from dp_hf.cli.export_policy import main
 from dp_hf.errors import UserError
-from dp_hf.hub.bundle import add_code
-from dp_hf.pipelines.onnx_export import export_onnx
+from dp_hf.interop.bundled_code import add_code
+from dp_hf.interop.onnx_export import export_onnx
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

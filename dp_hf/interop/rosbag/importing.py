@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dp_hf.episodes.format import JOINT_NAMES
-from dp_hf.episodes.ros_conversions import GRIPPER_CLOSED, GRIPPER_JOINT
-from dp_hf.episodes.rosbag.alignment import Alignment, Gap, align
-from dp_hf.episodes.rosbag.reader import IMAGE_TYPES, JOINTS_TYPE, BagContents, BagReader, Stamps, find_bags
+from dp_hf.arms.mycobot_280 import GRIPPER_CLOSED, GRIPPER_JOINT, JOINT_NAMES
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
+from dp_hf.interop.rosbag.alignment import Alignment, Gap, align
+from dp_hf.interop.rosbag.reader import IMAGE_TYPES, JOINTS_TYPE, BagContents, BagReader, Stamps, find_bags
 
 OPEN_TO_CLOSED = Gripper("high", (GRIPPER_CLOSED, 0.0))
 

@@ -10,7 +10,7 @@ from torch import nn
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
 from dp_hf.models.onnx_policy import OnnxModule
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
-from dp_hf.pipelines.folded_mlp import fold_layer_norm_mlp, fold_mlp
+from dp_hf.pipelines.fast.folded_mlp import fold_layer_norm_mlp, fold_mlp
 
 PLAIN_MODULES = (MLPDenoiser, LayerNormMLPDenoiser, nn.ModuleList, nn.Linear, nn.LayerNorm, nn.Dropout)
 

@@ -10,12 +10,12 @@ from diffusers import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.cuda_graph import replay_steps
-from dp_hf.pipelines.folded_mlp import FoldedMLP
-from dp_hf.pipelines.folding import FoldedDenoiser, can_fold, fold
+from dp_hf.pipelines.fast.cuda_graph import replay_steps
+from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
+from dp_hf.pipelines.fast.folding import FoldedDenoiser, can_fold, fold
+from dp_hf.pipelines.fast.scheduler_updates import SchedulerUpdates, scheduler_updates
 from dp_hf.pipelines.sampling import Callback, Generator
 from dp_hf.pipelines.sampling import sample as sample_plainly
-from dp_hf.pipelines.scheduler_updates import SchedulerUpdates, scheduler_updates
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def sample(
 def load_compiled() -> Callable | None:
     """The compiled run, or None where numba is missing or cannot compile."""
     try:
-        from dp_hf.pipelines.numba_sampling import run_compiled
+        from dp_hf.pipelines.fast.numba_loop import run_compiled
     except Exception as error:  # whatever numba, LLVM or the cache folder raise, torch does it as well
         logger.info("sampling without numba: %s", error)
         return None

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numba import boolean, float32
 
-from dp_hf.pipelines.folded_mlp import FoldedMLP
-from dp_hf.pipelines.scheduler_updates import SchedulerUpdates
+from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
+from dp_hf.pipelines.fast.scheduler_updates import SchedulerUpdates
 
 # Sums may be reordered, which vectorises them; infinities and NaN keep their meaning.
 OPTIONS: dict[str, Any] = {

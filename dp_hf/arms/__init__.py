@@ -1,0 +1,1 @@
+"""Arms: their joints, units and limits, and how ROS sees them."""
