@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from dp_hf.arms.quantities import Quantities
+
 JOINT_NAMES = (
     "link1_to_link2",
     "link2_to_link3",
@@ -12,6 +14,7 @@ JOINT_NAMES = (
 )
 STATE_NAMES = (*JOINT_NAMES, "gripper")
 STATE_DIM = len(STATE_NAMES)
+QUANTITIES = Quantities(STATE_NAMES, (*["degrees"] * len(JOINT_NAMES), "0..100"))
 
 # Lowest and highest values by source; the arm's manufacturer and its URDF differ.
 POSITIONS = {
