@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dp_hf.pipelines.action_chunking import ActionChunker
-from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+from dp_hf.pipelines.loading import load_pipeline
 
 
 def pipeline_policy(
@@ -21,12 +21,12 @@ def pipeline_policy(
     bf16_encoder: bool = False,
     device: str = "cpu",
 ) -> "TimedChunker":
-    """The pipeline in a folder or Hub repository; its samples follow from the seed. Arguments as in `ActionChunker`.
+    """The pipeline in a folder or Hub repository; its samples follow from the seed.
 
-    `bf16_encoder` is `DiffusionPolicyPipeline.optimize_for_inference`.
+    Arguments as in `ActionChunker` and `load_pipeline`.
     """
     return TimedChunker(
-        load_pipeline(pipeline, bf16_encoder, device),
+        load_once(pipeline, device, bf16_encoder),
         n_action_steps=n_action_steps,
         temporal_ensemble=temporal_ensemble,
         num_inference_steps=num_inference_steps,
@@ -34,12 +34,8 @@ def pipeline_policy(
     )
 
 
-@cache
-def load_pipeline(pipeline: str, bf16_encoder: bool = False, device: str = "cpu") -> DiffusionPolicyPipeline:
-    """Loads a pipeline once a process."""
-    loaded = DiffusionPolicyPipeline.from_pretrained(pipeline).to(device)
-    loaded.set_progress_bar_config(disable=True)
-    return loaded.optimize_for_inference() if bf16_encoder else loaded
+load_once = cache(load_pipeline)
+"""Loads a pipeline once a process; arguments as in `load_pipeline`."""
 
 
 class TimedChunker(ActionChunker):
