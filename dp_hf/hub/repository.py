@@ -18,7 +18,7 @@ from dp_hf.errors import UserError
 
 REACH_TIMEOUT = 3.0  # seconds
 # The client's own errors, and those of the HTTP library below it, which is another one in other versions.
-_CLIENT_ERRORS = (OSError, ValueError, *HfHubHTTPError.__bases__)
+_CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
 
 
 def download_snapshot(
