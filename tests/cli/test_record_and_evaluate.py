@@ -58,7 +58,7 @@ def test_a_saved_pipeline(tmp_path, make_pipeline):
         (
             evaluate,
             ["--pipeline", "expert", "--seed", "-5"],
-            "numbered 0 to 1073741823 here: give a --seed of at least 0",
+            "0 to 1073741823 here: give a --seed of at least 0",
         ),
         (evaluate, ["--pipeline", "expert", "--seed", str(2**30 - 5)], "smaller --seed"),
         (evaluate, ["--replay", "no_such_folder"], "no_such_folder"),
