@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tyro
+
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
@@ -24,7 +26,8 @@ def parse_and_train(argv: Sequence[str]) -> None:
 
     from dp_hf.training.trainer import train
 
-    rollout = partial(try_in_simulator, config.rollout_episodes) if config.rollout_interval else None
+    validation = config.validation
+    rollout = partial(try_in_simulator, validation.rollout_episodes) if validation.rollout_interval else None
     try:
         output_dir = train(config, rollout)
     except torch.cuda.OutOfMemoryError as error:
@@ -38,8 +41,9 @@ def parse_and_train(argv: Sequence[str]) -> None:
 def parse_config(argv: Sequence[str]) -> TrainConfig:
     """The options: defaults, then those of the file that `--config` names, then flags."""
     file = config_file(argv)
-    default = parse(TrainConfig, as_flags(read_config_file(file)), str(file)) if file else None
-    return parse(TrainConfig, argv, "dp-hf train", default)
+    options = tyro.conf.OmitArgPrefixes[TrainConfig]
+    default = parse(options, as_flags(read_config_file(file)), str(file)) if file else None
+    return parse(options, argv, "dp-hf train", default)
 
 
 def config_file(argv: Sequence[str]) -> Path | None:
