@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
+from dp_hf.episodes.format import STATE_DIM
 from dp_hf.episodes.problems import Problem, shorten
 
 _MAX_ANGLE = 360.0

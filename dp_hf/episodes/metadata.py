@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES, STATE_NAMES
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280
 from dp_hf.errors import UserError
 
 META_FILE = "meta.json"
@@ -46,8 +46,8 @@ class DatasetMeta:
     angle_unit_of_source: str = "degrees"
     source: str = ""
     joint_names: list[str] = field(default_factory=lambda: list(JOINT_NAMES))
-    state_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
-    action_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
+    state_names: list[str] = field(default_factory=lambda: list(MYCOBOT_280.quantities.names))
+    action_names: list[str] = field(default_factory=lambda: list(MYCOBOT_280.quantities.names))
 
     @property
     def action_meaning(self) -> str:

@@ -4,27 +4,26 @@ import numpy as np
 import pytest
 import yaml
 
-from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import SIMULATED
+from dp_hf.arms.mycobot_280 import MYCOBOT_280, SIMULATED_MYCOBOT_280
 from dp_hf.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "control"
 
 
 def test_the_limits_are_the_intersection_of_urdf_and_vendor():
-    limits = SafetyLimits()
+    limits = MYCOBOT_280.limits
     np.testing.assert_array_equal(limits.lowest, [-165, -140, -150, -150, -155, -174.8, 0])
     np.testing.assert_array_equal(limits.highest, [165, 140, 150, 150, 160, 174.8, 100])
 
 
 def test_the_files_of_the_repository_are_read_and_are_the_defaults():
-    default, simulated = SafetyLimits(), SafetyLimits(**SIMULATED)
+    default, simulated = MYCOBOT_280.limits, SIMULATED_MYCOBOT_280.limits
     for file, built_in in [("mycobot_280.yaml", default), ("simulated.yaml", simulated)]:
-        read = SafetyLimits.from_yaml(CONFIGS / file)
+        read = built_in.updated_from(CONFIGS / file)
         for name, value in vars(built_in).items():
             if name != "positions":
                 np.testing.assert_array_equal(getattr(read, name), value, err_msg=name)
-    slow = SafetyLimits.from_yaml(CONFIGS / "mycobot_280_slow.yaml")
+    slow = default.updated_from(CONFIGS / "mycobot_280_slow.yaml")
     assert (slow.velocity < default.velocity).all()
     assert (slow.highest <= default.highest).all()
 
@@ -50,10 +49,10 @@ def test_a_wrong_file_is_named_with_its_fault(tmp_path, text, message):
     path = tmp_path / "limits.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=message) as error:
-        SafetyLimits.from_yaml(path)
+        MYCOBOT_280.limits.updated_from(path)
     assert str(path) in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.yaml"):
-        SafetyLimits.from_yaml(tmp_path / "nothing.yaml")
+        MYCOBOT_280.limits.updated_from(tmp_path / "nothing.yaml")
