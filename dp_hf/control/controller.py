@@ -200,11 +200,11 @@ class Controller:
 
     def _away_from_command(self, limiter: MotionLimiter, measured: np.ndarray) -> str | None:
         """Why no command may be sent: the arm has been pushed, or switched off, and would leap back to its command."""
-        distance, limits = np.abs(limiter.position - measured), self.limits
-        beyond = distance - (limits.max_jump + limits.start_tolerance)
-        worst = int(np.argmax(beyond))
-        if beyond[worst] > 0:
-            return f"{limits.quantities.names[worst]} is {distance[worst]:.3g} away from its command"
+        distance = np.abs(limiter.position - measured)
+        allowed = self.limits.max_jump + self.limits.start_tolerance
+        if (distance > allowed).any():
+            worst = int(np.argmax(distance / allowed))
+            return f"{self.limits.quantities.names[worst]} is {distance[worst]:.3g} away from its command"
         return None
 
     def _update_hold(self, alarm: str | None) -> None:
