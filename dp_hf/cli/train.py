@@ -29,7 +29,7 @@ def parse_and_train(argv: Sequence[str]) -> None:
     validation = config.validation
     rollout = partial(try_in_simulator, validation.rollout_episodes) if validation.rollout_interval else None
     try:
-        output_dir = train(config, rollout)
+        output_dir = train(config, rollout, require_simulated_arm if rollout else None)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             "the GPU is out of memory: halve --batch_size and double --gradient_accumulation_steps, which trains the "
@@ -53,6 +53,15 @@ def config_file(argv: Sequence[str]) -> Path | None:
         if argument.startswith("--config="):
             return Path(argument.removeprefix("--config="))
     return None
+
+
+def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:
+    """Refuses a policy that the simulator could not try."""
+    from dp_hf.arms.matching import require_same
+    from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
+
+    name = "--rollout_interval: the policy"
+    require_same(pipeline.policy.config, SIMULATED_MYCOBOT_280.quantities, name, "the simulated arm")
 
 
 def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
