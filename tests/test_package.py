@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "arms": set(),
     "hub": set(),
-    "models": set(),
-    "episodes": {"arms"},
-    "pipelines": {"models"},
-    "training": {"pipelines", "models", "episodes"},
+    "models": {"hub"},
+    "episodes": {"arms", "hub"},
+    "pipelines": {"models", "hub", "arms"},
+    "training": {"pipelines", "models", "episodes", "hub"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
     "interop": {"pipelines", "models", "episodes", "arms"},

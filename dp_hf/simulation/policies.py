@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from dp_hf.arms.matching import require_same
 from dp_hf.pipelines.action_chunking import ActionChunker
 from dp_hf.pipelines.loading import load_pipeline
 
@@ -24,9 +25,14 @@ def pipeline_policy(
     """The pipeline in a folder or Hub repository; its samples follow from the seed.
 
     Arguments as in `ActionChunker` and `load_pipeline`.
+
+    Raises:
+        UserError: the policy is not for the environment's arm.
     """
+    loaded = load_once(pipeline, device, bf16_encoder)
+    require_same(loaded.policy.config, env.get_wrapper_attr("arm").quantities, pipeline, "the simulated arm")
     return TimedChunker(
-        load_once(pipeline, device, bf16_encoder),
+        loaded,
         n_action_steps=n_action_steps,
         temporal_ensemble=temporal_ensemble,
         num_inference_steps=num_inference_steps,

@@ -11,6 +11,7 @@ from std_srvs.srv import Trigger
 
 from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
 from diffusion_policy_inference.spinning import spinning_node
+from dp_hf.arms.matching import require_same
 from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
 from dp_hf.control.operator import on_signals
@@ -49,6 +50,7 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
     settings = PolicySettings.from_config(pipeline.policy.config)
     noise = torch.Generator().manual_seed(0)
     policy = partial(pipeline, num_inference_steps=num_inference_steps or None, generator=noise)
+    require_same(settings, robot.quantities, source, "this node's arm")
     node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
     if execute:
         robot.wait_for_controllers()
