@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
 
@@ -91,7 +92,7 @@ class EpisodeWriter:
         if isinstance(images, Mapping):
             frame["images"] = {camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()}
         else:
-            frame["image"] = self._save_image(images, FRAME_FOLDER)
+            frame[ONLY_CAMERA] = self._save_image(images, FRAME_FOLDER)
         if action is not None:
             frame["action"] = _seven_numbers("action", action)
         if timestamp is not None:

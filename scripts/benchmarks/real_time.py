@@ -39,7 +39,7 @@ def drive(arguments: RealTime) -> None:
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.simulation.evaluation import wilson
-    from dp_hf.simulation.rollouts import EVALUATION_SEED
+    from dp_hf.simulation.layouts import EVALUATION, layout_seeds
 
     # The simulator renders beside the policy.
     torch.set_num_threads(1)
@@ -49,7 +49,7 @@ def drive(arguments: RealTime) -> None:
     warm_up(policy, settings)
     execution = settings.execution(arguments.n_action_steps)
     stacked, reports = 0, []
-    for seed in tqdm(range(EVALUATION_SEED, EVALUATION_SEED + arguments.episodes), "episodes"):
+    for seed in tqdm(layout_seeds(EVALUATION, 0, arguments.episodes), "episodes"):
         robot = simulated_robot(settings, seed)
         try:
             controller = Controller(robot, policy, arm.limits, settings.fps, settings.n_obs_steps, *execution)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dp_hf.arms.quantities import Quantities
+from dp_hf.cameras import as_frame
 from dp_hf.control.clock import Grid, MonotonicClock
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.errors import UserError
@@ -90,8 +91,7 @@ class SimulatedRobot:
 
     def _observe(self, observation: dict[str, np.ndarray]) -> None:
         images = {name: value for name, value in observation.items() if name != "state"}
-        frame = images["image"] if list(images) == ["image"] else images
-        now = time.monotonic()
+        frame, now = as_frame(images), time.monotonic()
         self._observation = Stamped(observation["state"].astype(np.float64), now), Stamped(frame, now)
 
     def read_state(self) -> Stamped[np.ndarray]:

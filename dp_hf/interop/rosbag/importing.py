@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dp_hf.arms.mycobot_280 import ROS_JOINTS
+from dp_hf.cameras import camera_columns
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
@@ -198,8 +199,6 @@ def _frames(
 
 def _camera_names(topics: Sequence[str]) -> dict[str, str]:
     """A name for each topic: `image` for the only one, else the first part of the topic, or all where they agree."""
-    if len(topics) == 1:
-        return {topics[0]: "image"}
     parts = {topic: re.sub(r"[^\w/-]", "_", topic.strip("/")).split("/") for topic in topics}
     whole = len({first for first, *_ in parts.values()}) < len(topics)
-    return {topic: "_".join(names) if whole else names[0] for topic, names in parts.items()}
+    return camera_columns({topic: "_".join(names) if whole else names[0] for topic, names in parts.items()})
