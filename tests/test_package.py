@@ -16,7 +16,7 @@ IMPORTS = {
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub"},
-    "pipelines": {"models", "hub"},
+    "pipelines": {"models"},
     "training": {"pipelines", "models", "episodes", "hub"},
     "control": {"episodes", "arms"},
     "simulation": {"pipelines", "episodes", "arms"},
