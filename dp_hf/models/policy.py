@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
 
 from dp_hf.errors import UserError
 from dp_hf.models.image_encoder import ImageEncoder
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
+from dp_hf.models.policy_config import PolicyConfig, takes_fields_of
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
 
 
@@ -33,84 +33,45 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
     Everything inside is normalised (see `Normalizer`). The defaults are the reference: one image, one action, a frozen
     ResNet34 and an MLP. Weights start random; `load_pretrained_backbone` fetches the encoder's.
 
-    Args:
-        state_dim, action_dim: widths of the proprioceptive state and of one action.
-        horizon: actions in a predicted chunk.
-        n_obs_steps: observations the policy sees, the latest last.
-        n_action_steps: actions of a chunk that are executed before the next one is predicted.
-        temporal_ensemble: a chunk is predicted at every step instead, and averaged with those before it: see
-            `dp_hf.pipelines.action_chunking`.
-        camera_names: one entry a camera, in the order of the images' camera axis.
-        image_size: (height, width) in pixels.
-        image_encoder, pooling, num_keypoints, feature_layer: see `ImageEncoder`.
-        freeze_image_encoder: its weights and batch-norm statistics stay as they are.
-        use_proprioception: whether the denoiser sees the state.
-        denoiser: `mlp` (the reference), `mlp_layernorm` or `unet1d`.
-        hidden_dim, num_mlp_layers, dropout, time_embed_dim, time_hidden_ratio: of the MLPs.
-        activation: of `mlp`.
-        down_dims: channels of the U-Net's levels.
-        fps: actions per second of the data, for whoever executes the chunk.
+    Its arguments are the fields of `PolicyConfig`, and `config` holds them.
+
+    Raises:
+        UserError: an option that is none, or options that exclude each other.
     """
 
-    @register_to_config
-    def __init__(
-        self,
-        state_dim: int = 7,
-        action_dim: int = 7,
-        horizon: int = 1,
-        n_obs_steps: int = 1,
-        n_action_steps: int = 1,
-        temporal_ensemble: float | None = None,
-        camera_names: tuple[str, ...] = ("image",),
-        image_size: tuple[int, int] = (224, 224),
-        image_encoder: str = "resnet34.tv_in1k",
-        pooling: Literal["avg", "spatial_softmax"] = "avg",
-        num_keypoints: int | None = None,
-        feature_layer: int = -2,
-        freeze_image_encoder: bool = True,
-        use_proprioception: bool = False,
-        denoiser: Literal["mlp", "mlp_layernorm", "unet1d"] = "mlp",
-        hidden_dim: int = 256,
-        num_mlp_layers: int = 4,
-        dropout: float = 0.1,
-        time_embed_dim: int = 64,
-        time_hidden_ratio: int = 2,
-        activation: Literal["relu", "mish"] = "relu",
-        down_dims: tuple[int, ...] = (64, 128, 256),
-        fps: float = 10.0,
-    ):
+    @takes_fields_of(PolicyConfig)
+    def __init__(self, config: PolicyConfig):
         super().__init__()
-        if not 1 <= n_action_steps <= horizon:
-            raise UserError(f"n_action_steps is 1 to horizon ({horizon}); got {n_action_steps}")
-        if freeze_image_encoder and num_keypoints is not None:
-            raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
+        self.register_to_config(**vars(config))
         self.encoder = ImageEncoder(
-            image_encoder, (image_size[0], image_size[1]), pooling, num_keypoints, feature_layer
+            config.image_encoder,
+            (config.image_size[0], config.image_size[1]),
+            config.pooling,
+            config.num_keypoints,
+            config.feature_layer,
         )
-        if freeze_image_encoder:
+        if config.freeze_image_encoder:
             self.encoder.requires_grad_(False).eval()
-        observation_dim = self.encoder.feature_dim * len(camera_names) * n_obs_steps
-        observation_dim += state_dim * n_obs_steps if use_proprioception else 0
-        if denoiser == "unet1d":
+        observation_dim = self.encoder.feature_dim * len(config.camera_names) * config.n_obs_steps
+        observation_dim += config.state_dim * config.n_obs_steps if config.use_proprioception else 0
+        if config.denoiser == "unet1d":
             self.denoising_network: torch.nn.Module = ConditionalUnet1DModel(
-                action_dim, observation_dim, tuple(down_dims), time_embed_dim=time_embed_dim
-            )
-        elif denoiser in ("mlp", "mlp_layernorm"):
-            denoiser_class = MLPDenoiser if denoiser == "mlp" else LayerNormMLPDenoiser
-            kwargs = {"activation": activation} if denoiser == "mlp" else {}
-            self.denoising_network = denoiser_class(
-                action_dim,
-                horizon,
-                observation_dim,
-                hidden_dim,
-                num_mlp_layers,
-                dropout,
-                time_embed_dim,
-                time_hidden_ratio,
-                **kwargs,
+                config.action_dim, observation_dim, tuple(config.down_dims), time_embed_dim=config.time_embed_dim
             )
         else:
-            raise UserError(f"denoiser is mlp, mlp_layernorm or unet1d; got {denoiser!r}")
+            denoiser_class = MLPDenoiser if config.denoiser == "mlp" else LayerNormMLPDenoiser
+            kwargs = {"activation": config.activation} if config.denoiser == "mlp" else {}
+            self.denoising_network = denoiser_class(
+                config.action_dim,
+                config.horizon,
+                observation_dim,
+                config.hidden_dim,
+                config.num_mlp_layers,
+                config.dropout,
+                config.time_embed_dim,
+                config.time_hidden_ratio,
+                **kwargs,
+            )
 
     def train(self, mode: bool = True) -> "DiffusionPolicyModel":
         super().train(mode)

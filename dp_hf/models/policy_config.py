@@ -1,0 +1,107 @@
+"""What a policy is made of: the arguments of `DiffusionPolicyModel`, and the only place where their defaults stand."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from dp_hf.errors import UserError
+
+Fields = ParamSpec("Fields")
+Config = TypeVar("Config")
+Model = TypeVar("Model")
+
+
+@dataclass
+class PolicyConfig:
+    """The policy: image encoder, denoiser, and the shapes and meaning of what goes in and comes out.
+
+    The defaults are the reference: one image, one action, a frozen ResNet34 and an MLP.
+
+    Raises:
+        UserError: an option that is none, or options that exclude each other.
+    """
+
+    state_dim: int = 7
+    """Width of the robot's own state."""
+    action_dim: int = 7
+    """Width of an action."""
+    horizon: int = 1
+    """Actions predicted at once."""
+    n_obs_steps: int = 1
+    """Observations the policy sees, the current one and those before it."""
+    n_action_steps: int = 1
+    """Actions of a chunk that are executed before the next is predicted."""
+    temporal_ensemble: float | None = None
+    """Predict at every step instead and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01."""
+    camera_names: tuple[str, ...] = ("image",)
+    """Cameras the policy sees, in the order of the images' camera axis."""
+    image_size: tuple[int, int] = (224, 224)
+    """Height and width of the images the encoder sees, in pixels."""
+    image_encoder: str = "resnet34.tv_in1k"
+    """Any timm model, or small_cnn, which trains from scratch on a CPU."""
+    pooling: Literal["avg", "spatial_softmax"] = "avg"
+    """How a feature map becomes a vector: its average, or the expected image position of each channel."""
+    num_keypoints: int | None = None
+    """With spatial_softmax, channels of a learned projection before it; None takes the map's own."""
+    feature_layer: int = -2
+    """With spatial_softmax, which feature map of a timm encoder; -1 is the last and coarsest."""
+    freeze_image_encoder: bool = True
+    """Keep the encoder's weights and batch-norm statistics, which lets its features be cached."""
+    use_proprioception: bool = False
+    """Whether the policy sees the robot's state beside the image."""
+    denoiser: Literal["mlp", "mlp_layernorm", "unet1d"] = "mlp"
+    """Network that predicts the noise: the reference's MLP, its LayerNorm and GELU variant, or a 1-D U-Net."""
+    hidden_dim: int = 256
+    """Width of the MLP's hidden layers."""
+    num_mlp_layers: int = 4
+    """Number of the MLP's hidden layers."""
+    dropout: float = 0.1
+    """Dropout of the MLP's hidden layers."""
+    time_embed_dim: int = 64
+    """Width of the timestep embedding."""
+    time_hidden_ratio: int = 2
+    """With an MLP, how many times as wide its hidden layer is."""
+    activation: Literal["relu", "mish"] = "relu"
+    """Of the reference MLP's hidden layers."""
+    down_dims: tuple[int, ...] = (64, 128, 256)
+    """Channels of the U-Net's levels."""
+    fps: float = 10.0
+    """Actions a second, for whoever executes them."""
+    state_names: tuple[str, ...] | None = None
+    """What each number of the state is; None where nobody has said."""
+    state_units: tuple[str, ...] | None = None
+    """The unit of each number of the state: degrees, radians, metres, 0..100, none or unknown."""
+    action_names: tuple[str, ...] | None = None
+    """What each number of an action is; None where nobody has said."""
+    action_units: tuple[str, ...] | None = None
+    """The unit of each number of an action, as for the state."""
+
+    def __post_init__(self):
+        if not 1 <= self.n_action_steps <= self.horizon:
+            raise UserError(f"n_action_steps is 1 to horizon ({self.horizon}); got {self.n_action_steps}")
+        if self.freeze_image_encoder and self.num_keypoints is not None:
+            raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
+        if self.denoiser not in ("mlp", "mlp_layernorm", "unet1d"):
+            raise UserError(f"denoiser is mlp, mlp_layernorm or unet1d; got {self.denoiser!r}")
+
+
+def takes_fields_of(
+    config_class: Callable[Fields, Config],
+) -> Callable[[Callable[[Model, Config], None]], Callable[Concatenate[Model, Fields], None]]:
+    """Decorates a constructor that is written for a config, so that it is called with the config's fields.
+
+    Its signature lists them: that is where diffusers reads which values of a saved config it may pass.
+    """
+
+    def decorate(init: Callable[[Model, Config], None]) -> Callable[Concatenate[Model, Fields], None]:
+        @functools.wraps(init)
+        def init_with_fields(self: Model, *args: Fields.args, **kwargs: Fields.kwargs) -> None:
+            init(self, config_class(*args, **kwargs))
+
+        fields: Any = init_with_fields
+        fields.__signature__ = inspect.signature(config_class.__init__)  # type: ignore[misc]
+        return init_with_fields
+
+    return decorate
