@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 
 
 @dataclass
@@ -222,9 +223,8 @@ def as_flags(values: dict[str, Any]) -> list[str]:
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Writes the options as YAML that `--config` reads back."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(plain_options(config), sort_keys=False), encoding="utf-8")
-    partial.replace(path)
+    with file_written_beside(path) as file:
+        file.write_text(yaml.safe_dump(plain_options(config), sort_keys=False), encoding="utf-8")
 
 
 def changed_options(config: TrainConfig, path: Path) -> list[str]:
