@@ -126,8 +126,15 @@ def resample(
         )
     if source == "recorded" and meta.action_source != "recorded":
         raise UserError(f"the dataset of {meta.source} has no recorded actions: use action_source state")
-    names = meta.action_names if source == "recorded" else meta.state_names
-    wanted = replace(meta, frame_skip=frame_skip, action_offset=action_offset, action_source=source, action_names=names)
+    action = meta.action if source == "recorded" else meta.state
+    wanted = replace(
+        meta,
+        frame_skip=frame_skip,
+        action_offset=action_offset,
+        action_source=source,
+        action_names=list(action.names),
+        action_units=list(action.units),
+    )
     if wanted == meta:
         return dataset, meta
 
@@ -135,7 +142,7 @@ def resample(
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     kept, states = [], []
-    actions = np.zeros((len(columns["action"]), len(names)), dtype=np.float32)
+    actions = np.zeros((len(columns["action"]), len(action)), dtype=np.float32)
     positions = np.zeros(len(actions), dtype=np.int64)
     for start, end in zip(starts, [*starts[1:], len(actions)], strict=True):
         rows = start + kept_frames(end - start, every)

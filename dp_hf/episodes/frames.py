@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
 from dp_hf.cameras import ONLY_CAMERA
+from dp_hf.episodes.format import STATE_DIM
 from dp_hf.episodes.problems import Problem, shorten
 
 _MAX_ANGLE = 360.0

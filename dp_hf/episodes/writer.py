@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
 from dp_hf.cameras import ONLY_CAMERA
-from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATES_FILE
+from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
 
 CameraImage = Image.Image | np.ndarray

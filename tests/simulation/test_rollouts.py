@@ -42,7 +42,7 @@ def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
 
 def test_samples_of_a_pipeline_follow_from_the_seed(make_pipeline, tmp_path):
     make_pipeline(horizon=4, use_proprioception=True).save_pretrained(tmp_path)
-    policies = [pipeline_policy(None, seed, str(tmp_path)) for seed in (1, 1, 2)]
+    policies = [pipeline_policy(make_environment(cameras=()), seed, str(tmp_path)) for seed in (1, 1, 2)]
     image, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7, np.float32)
     one, same, other = (policy(image, state) for policy in policies)
     np.testing.assert_array_equal(one, same)

@@ -36,6 +36,7 @@ class ReplayedImages:
         if recording.why_unusable is not None:
             raise UserError(f"{episode}: {recording.why_unusable}")
         self.robot = robot
+        self.quantities = robot.quantities
         self.command_rate = robot.command_rate
         self.finished: str | None = None
         times = recording.timestamps

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dp_hf.arms.mycobot_280 import GRIPPER_CLOSED, GRIPPER_JOINT, JOINT_NAMES
+from dp_hf.arms.mycobot_280 import ROS_JOINTS
 from dp_hf.cameras import camera_columns
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.episodes.writer import EpisodeWriter
@@ -16,7 +16,7 @@ from dp_hf.errors import UserError
 from dp_hf.interop.rosbag.alignment import Alignment, Gap, align
 from dp_hf.interop.rosbag.reader import IMAGE_TYPES, JOINTS_TYPE, BagContents, BagReader, Stamps, find_bags
 
-OPEN_TO_CLOSED = Gripper("high", (GRIPPER_CLOSED, 0.0))
+OPEN_TO_CLOSED = Gripper("high", (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def import_bags(
     tolerance: float = 0.05,
     image_topics: Sequence[str] = (),
     joint_topic: str | None = None,
-    gripper_joint: str = GRIPPER_JOINT,
+    gripper_joint: str = ROS_JOINTS.names[-1],
     gripper: Gripper = OPEN_TO_CLOSED,
     strict: bool = False,
     progress: bool = True,
@@ -99,7 +99,7 @@ def import_bags(
                 images = reader.choose(image_topics, "camera images", *IMAGE_TYPES)
                 joints = reader.choose([joint_topic] if joint_topic else [], "joint states", JOINTS_TYPE)[0]
                 contents = reader.read(images, joints)
-                names = (*JOINT_NAMES, gripper_joint)
+                names = ROS_JOINTS.with_gripper_joint(gripper_joint).names
                 alignment, clock = _align(bag, contents, names, fps, tolerance)
                 reports.append(
                     _write(reader, contents, alignment, clock, names, gripper, Path(output_dir), fps, strict)
