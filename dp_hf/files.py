@@ -27,6 +27,11 @@ def user_path(path: str | os.PathLike) -> Path:
         raise UserError(f"{path}: ~ stands for no folder here ({error}): write the whole path") from error
 
 
+def user_place(place: str) -> str:
+    """As `user_path`, for what may be a repository's id too, which stays as it is."""
+    return str(user_path(place)) if place.startswith("~") else place
+
+
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     """The folder of all caches: `cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
     return user_path(cache_dir or os.environ.get("DP_HF_CACHE") or "~/.cache/dp_hf")

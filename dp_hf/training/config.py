@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, user_path, user_place
 from dp_hf.models.policy_config import PolicyConfig, PolicyOptions
 
 
@@ -114,7 +114,7 @@ class LoadingOptions:
     cached_augmentations: int = 8
     """With a frozen encoder and image augmentation, cached variants of every frame; 0 augments anew instead."""
     cache_dir: Path | None = None
-    """Folder of these caches; default $DP_HF_CACHE or ~/.cache/dp_hf."""
+    """Folder of these caches and of converted episodes; default $DP_HF_CACHE or ~/.cache/dp_hf."""
     num_workers: int = 0
     """Processes that decode images where they are not cached."""
 
@@ -200,6 +200,9 @@ class TrainConfig:
     hardware: HardwareOptions = field(default_factory=HardwareOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
+
+    def __post_init__(self):
+        self.data_dir, self.output_dir = user_place(self.data_dir), user_path(self.output_dir)
 
     @classmethod
     def from_options(cls, **options: Any) -> "TrainConfig":

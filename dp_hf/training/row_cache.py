@@ -1,7 +1,6 @@
 """Arrays on disk with a row for every frame, built once, shared by processes, and named by all that went into them."""
 
 import hashlib
-import inspect
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
-from dp_hf.models import image_processor
+from dp_hf.models.image_processor import PREPROCESSING_VERSION
 
 
 class CachedRows:
@@ -88,8 +87,8 @@ def _encoded(dataset: datasets.Dataset, name: str) -> Iterator[dict]:
 
 
 def digest_preprocessing(image_size: tuple[int, int]) -> str:
-    """Of the size and of the source of the resizing itself: a changed function makes a new cache."""
-    return digest_of(*image_size, inspect.getsource(image_processor))
+    """Of the size, and of the version of the resizing."""
+    return digest_of(*image_size, PREPROCESSING_VERSION)
 
 
 def digest_module(module: torch.nn.Module) -> str:
