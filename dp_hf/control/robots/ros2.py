@@ -90,7 +90,8 @@ class Ros2Robot:
         """One point, due in one command period; a zero time stamp starts it on arrival."""
         msg = self._messages
         due = msg.Duration(0, round(1e9 / self.command_rate))
-        point = msg.JointTrajectoryPoint(positions, [], [], [], due)
+        none = np.zeros(0)
+        point = msg.JointTrajectoryPoint(positions, none, none, none, due)
         return msg.JointTrajectory(msg.Header(msg.Time(), ""), list(names), [point])
 
     def on_record_topic(self, callback: Callable[[bool], None]) -> None:
