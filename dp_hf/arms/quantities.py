@@ -22,7 +22,8 @@ class Quantities:
         units: of `UNITS`: "none" for a number without a unit, "unknown" where nobody has said.
 
     Raises:
-        UserError: not as many units as names, a name that is given twice, or a unit that is none of these.
+        UserError: not as many units as names, a name that is given twice or does not print, or a unit that is none of
+            these.
     """
 
     names: tuple[str, ...]
@@ -33,6 +34,8 @@ class Quantities:
         object.__setattr__(self, "units", tuple(self.units))
         if len(self.names) != len(self.units):
             raise UserError(f"{len(self.names)} names ({', '.join(self.names)}) have {len(self.units)} units")
+        if unprintable := [name for name in self.names if not name.strip() or not name.isprintable()]:
+            raise UserError(f"{unprintable[0]!r} is no name")
         if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise UserError(f"two numbers are named {twice[0]!r}")
         if unknown := [unit for unit in self.units if unit not in UNITS]:
@@ -56,6 +59,17 @@ class Quantities:
                 runs.append(([name], unit))
         return ", ".join(f"{', '.join(names)} ({_in_words(unit)})" for names, unit in runs)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Each number's name with its unit, such as "elbow (radians)"."""
+        return tuple(f"{name} ({_in_words(unit)})" for name, unit in zip(self.names, self.units, strict=True))
+
+    @property
+    def grippers(self) -> list[int]:
+        """Positions of the grippers: of the numbers that are named so, else of those from 0 to 100."""
+        named = [index for index, name in enumerate(self.names) if "gripper" in name.lower()]
+        return named or [index for index, unit in enumerate(self.units) if unit == "0..100"]
+
     def with_units(self, units: Sequence[str]) -> "Quantities":
         """The same names in these units; one unit stands for all."""
         return Quantities(self.names, tuple(units) * len(self) if len(units) == 1 else tuple(units))
@@ -68,6 +82,22 @@ class Quantities:
             if (name, unit) != (its_name, its_unit):
                 return f"has {its_name} ({_in_words(its_unit)}) where {name} ({_in_words(unit)}) is expected"
         return None
+
+
+def amount(value: float, unit: str) -> str:
+    """A difference or an error in words, such as "1.25 degrees" or "3.50 points"; the number alone without a unit."""
+    words = {"0..100": "points", "none": "", "unknown": ""}
+    return f"{value:.{decimals(unit)}f} {words.get(unit, unit)}".rstrip()
+
+
+def decimals(unit: str) -> int:
+    """How many decimals of a number are worth printing."""
+    return 2 if unit in ("degrees", "0..100") else 4
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, but one that stands for several numbers gets their positions: "gripper[6]", "gripper[7]"."""
+    return tuple(f"{name}[{index}]" if names.count(name) > 1 else name for index, name in enumerate(names))
 
 
 def _in_words(unit: str) -> str:

@@ -15,9 +15,6 @@ from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 if TYPE_CHECKING:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
-# Layouts that neither demonstrations nor `dp-hf evaluate` use: the choice of best/ must not learn the test.
-FIRST_ROLLOUT_SEED = 2**31
-
 
 def main(argv: list[str] | None = None) -> int:
     return run(parse_and_train, sys.argv[1:] if argv is None else argv)
@@ -32,7 +29,7 @@ def parse_and_train(argv: Sequence[str]) -> None:
     validation = config.validation
     rollout = partial(try_in_simulator, validation.rollout_episodes) if validation.rollout_interval else None
     try:
-        output_dir = train(config, rollout)
+        output_dir = train(config, rollout, require_simulated_arm if rollout else None)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             "the GPU is out of memory: halve --batch_size and double --gradient_accumulation_steps, which trains the "
@@ -58,20 +55,29 @@ def config_file(argv: Sequence[str]) -> Path | None:
     return None
 
 
+def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:
+    """Refuses a policy that the simulator could not try."""
+    from dp_hf.arms.matching import require_same
+    from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
+
+    name = "--rollout_interval: the policy"
+    require_same(pipeline.policy.config, SIMULATED_MYCOBOT_280.quantities, name, "the simulated arm")
+
+
 def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
     """Success rate and the rates of the earlier stages, over the same layouts every time."""
     import torch
 
     from dp_hf.pipelines.action_chunking import ActionChunker
     from dp_hf.simulation.evaluation import summarize
-    from dp_hf.simulation.rollouts import run_rollouts
+    from dp_hf.simulation.layouts import TRAINING_ROLLOUTS, layout_seeds
+    from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
 
     def make_policy(env, seed: int) -> ActionChunker:
         return ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed))
 
-    cameras = pipeline.policy.config.camera_names
-    environment = {"cameras": list(cameras) if len(cameras) > 1 else ["front"]}
-    seeds = range(FIRST_ROLLOUT_SEED, FIRST_ROLLOUT_SEED + num_episodes)
+    environment = {"cameras": environment_cameras(pipeline.policy.config.camera_names)}
+    seeds = layout_seeds(TRAINING_ROLLOUTS, 0, num_episodes)
     results = run_rollouts(make_policy, seeds, environment, description="rollouts")
     rates = summarize(results).rates
     return {"success_rate": rates["stacked"].rate} | {stage: rate.rate for stage, rate in rates.items()}

@@ -43,12 +43,10 @@ class ConversionReport:
             f"  images   {', '.join(meta.camera_names)} ({sizes})",
             f"  actions  {meta.action_meaning}",
             "",
-            f"  {'':<32}{'min':>10}{'max':>10}{'mean':>10}{'std':>10}",
         ]
-        for column, statistics in meta.statistics.items():
-            for index, name in enumerate(meta.names(column)):
-                values = "".join(f"{statistics[key][index]:10.2f}" for key in ("min", "max", "mean", "std"))
-                lines.append(f"  {column + ' ' + name:<32}{values}")
+        table = [("", "min", "max", "mean", "std"), *meta.statistics_table()]
+        width = max(len(label) for label, *_ in table)
+        lines += [f"  {label:<{width}}" + "".join(f"{cell:>10}" for cell in cells) for label, *cells in table]
         for problems, what in ((self.skipped, "episodes skipped"), (self.left_out, "frames left out")):
             if problems:
                 lines += ["", f"{len(problems)} {what}:"]

@@ -13,7 +13,6 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock
-from huggingface_hub import snapshot_download
 
 from dp_hf import __version__
 from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
@@ -22,6 +21,7 @@ from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
+from dp_hf.hub.repository import download_snapshot
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
 
@@ -51,7 +51,8 @@ def load_dataset_folder(
         UserError: there is no such folder or repository, or it is not a dataset of this format.
     """
     if is_hub_id(path):
-        folder = _download(str(path), revision, with_rows=not streaming)
+        patterns = [META_FILE] if streaming else [META_FILE, _SHARDS]
+        folder = download_snapshot(str(path), "dataset", revision, patterns)
     else:
         folder = Path(path)
         if not folder.is_dir():
@@ -125,8 +126,15 @@ def resample(
         )
     if source == "recorded" and meta.action_source != "recorded":
         raise UserError(f"the dataset of {meta.source} has no recorded actions: use action_source state")
-    names = meta.action_names if source == "recorded" else meta.state_names
-    wanted = replace(meta, frame_skip=frame_skip, action_offset=action_offset, action_source=source, action_names=names)
+    action = meta.action if source == "recorded" else meta.state
+    wanted = replace(
+        meta,
+        frame_skip=frame_skip,
+        action_offset=action_offset,
+        action_source=source,
+        action_names=list(action.names),
+        action_units=list(action.units),
+    )
     if wanted == meta:
         return dataset, meta
 
@@ -134,7 +142,7 @@ def resample(
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     kept, states = [], []
-    actions = np.zeros((len(columns["action"]), len(names)), dtype=np.float32)
+    actions = np.zeros((len(columns["action"]), len(action)), dtype=np.float32)
     positions = np.zeros(len(actions), dtype=np.int64)
     for start, end in zip(starts, [*starts[1:], len(actions)], strict=True):
         rows = start + kept_frames(end - start, every)
@@ -162,15 +170,6 @@ def resample(
 def is_hub_id(path: str | os.PathLike) -> bool:
     """Whether `path` can only be a repository id: `user/name`, and no such folder."""
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", str(path))) and not Path(path).exists()
-
-
-def _download(repo_id: str, revision: str | None, with_rows: bool) -> Path:
-    patterns = [META_FILE, *([_SHARDS] if with_rows else [])]
-    try:
-        return Path(snapshot_download(repo_id, repo_type="dataset", revision=revision, allow_patterns=patterns))
-    except (OSError, ValueError) as error:  # the Hub client's own errors derive from these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"there is no folder {repo_id}, and no such dataset on the Hub: {reason}") from error
 
 
 def _load_shards(folder: Path, streaming: bool) -> Any:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from dp_hf.arms import mycobot_280
 from dp_hf.episodes.metadata import DatasetMeta
 
 CARD_FILE = "README.md"
@@ -18,14 +19,12 @@ Episodes: {num_episodes}; rows: {num_frames}; rows a second: {fps:g}. Made with 
 |---|---|---|
 {image_rows}
 | `state` | {state_dim} x float32 | {state} |
-| `action` | {action_dim} x float32 | {action}, in the same units |
+| `action` | {action_dim} x float32 | {action} |
 | `episode_index` | int64 | position in `episodes` of `meta.json`; split by this, never by frame |
 | `frame_index` | int64 | position in the episode |
 | `timestamp` | float32 | seconds from the start of the episode |
 
-Joints: {joints}.{conversion}
-
-```python
+{notes}```python
 from dp_hf.episodes.dataset import load_dataset_folder
 
 dataset, meta = load_dataset_folder("THIS_REPOSITORY")
@@ -48,16 +47,16 @@ def write_dataset_card(folder: Path, meta: DatasetMeta) -> None:
         tags=["robotics", "imitation-learning", "dp_hf"],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
     )
-    conversion = ""
+    notes = []
+    if meta.state == mycobot_280.QUANTITIES:
+        notes.append("The gripper is closed at 0 and open at 100.")
     if meta.angle_unit_of_source == "radians":
-        conversion += " The recording was in radians."
+        notes.append("The recording was in radians.")
     if meta.frame_skip > 1:
-        conversion += f" One of every {meta.frame_skip} recorded frames was kept."
-    state = "joint angles in degrees, then the gripper: 0 closed, 100 open"
-    if meta.angle_unit_of_source not in ("degrees", "radians"):
-        state = f"{', '.join(meta.state_names)}, in the units of the source"
+        notes.append(f"One of every {meta.frame_skip} recorded frames was kept.")
+    same = meta.action == meta.state
     text = _TEXT.format(
-        state=state,
+        state=meta.state,
         state_dim=len(meta.state_names),
         action_dim=len(meta.action_names),
         title=meta.source or "Demonstrations",
@@ -65,15 +64,8 @@ def write_dataset_card(folder: Path, meta: DatasetMeta) -> None:
         num_frames=meta.num_frames,
         fps=meta.fps,
         image_rows="\n".join(f"| `{name}` | image | RGB, as recorded |" for name in meta.camera_names),
-        action=meta.action_meaning,
-        joints=", ".join(f"`{name}`" for name in meta.joint_names),
-        conversion=conversion,
-        statistics="\n".join(
-            f"| {column} {name} | "
-            + " | ".join(f"{values[key][index]:.2f}" for key in ("min", "max", "mean", "std"))
-            + " |"
-            for column, values in meta.statistics.items()
-            for index, name in enumerate(meta.names(column))
-        ),
+        action=f"{meta.action_meaning}{', in the same units' if same else f': {meta.action}'}",
+        notes=f"{' '.join(notes)}\n\n" if notes else "",
+        statistics="\n".join(f"| {' | '.join(cells)} |" for cells in meta.statistics_table()),
     )
     DatasetCard(f"---\n{data}\n---\n\n{text}").save(folder / CARD_FILE)

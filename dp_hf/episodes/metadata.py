@@ -2,13 +2,15 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES, STATE_NAMES
+from dp_hf.arms import mycobot_280
+from dp_hf.arms.quantities import Quantities, decimals, told_apart
 from dp_hf.errors import UserError
 
 META_FILE = "meta.json"
@@ -28,11 +30,11 @@ class DatasetMeta:
         action_source: "recorded" (the commands given) or "state" (the state `action_offset` rows later).
         action_offset: rows between a state and the state that is its action; 0 for the state itself.
         frame_skip: every how many recorded frames a row was taken.
-        angle_unit_of_source: what the recording was in, "degrees" or "radians": the columns are in degrees, and 0..100
-            for the gripper. Anything else: the columns have kept the units of the source.
+        angle_unit_of_source: "degrees" or "radians" for a recorded folder whose angles were converted from it, else "as
+            recorded".
         source: name of the recorded folder.
-        joint_names: of the angles.
-        state_names, action_names: of all that a state and an action hold.
+        state_names, action_names: what each number of a state and of an action is, all different.
+        state_units, action_units: the unit of each, as in `dp_hf.arms.quantities.UNITS`.
     """
 
     fps: float
@@ -45,9 +47,20 @@ class DatasetMeta:
     frame_skip: int = 1
     angle_unit_of_source: str = "degrees"
     source: str = ""
-    joint_names: list[str] = field(default_factory=lambda: list(JOINT_NAMES))
-    state_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
-    action_names: list[str] = field(default_factory=lambda: list(STATE_NAMES))
+    state_names: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.names))
+    state_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
+    action_names: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.names))
+    action_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
+
+    @property
+    def state(self) -> Quantities:
+        """The numbers of a state."""
+        return Quantities(tuple(self.state_names), tuple(self.state_units))
+
+    @property
+    def action(self) -> Quantities:
+        """The numbers of an action."""
+        return Quantities(tuple(self.action_names), tuple(self.action_units))
 
     @property
     def action_meaning(self) -> str:
@@ -58,13 +71,19 @@ class DatasetMeta:
             return "the next row's state" if self.action_offset else "the row's own state"
         return f"the state {self.action_offset} rows later"
 
-    def names(self, column: str) -> list[str]:
-        """What `state` or `action` holds."""
-        return self.state_names if column == "state" else self.action_names
+    def statistics_table(self) -> Iterator[tuple[str, ...]]:
+        """A row for each number of a state and of an action: what it is, minimum, maximum, mean, standard deviation."""
+        for column, quantities in (("state", self.state), ("action", self.action)):
+            for index, (label, unit) in enumerate(zip(quantities.labels, quantities.units, strict=True)):
+                values = (self.statistics[column][key][index] for key in ("min", "max", "mean", "std"))
+                yield f"{column} {label}", *(f"{value:.{decimals(unit)}f}" for value in values)
 
     def save(self, folder: Path) -> None:
         """Writes `folder/meta.json`."""
-        text = json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, indent=2)
+        # The format has the field `joint_names`, and readers of it refuse a file without.
+        units = zip(self.state_names, self.state_units, strict=True)
+        joints = [name for name, unit in units if unit in ("degrees", "radians")]
+        text = json.dumps({"format_version": FORMAT_VERSION, "joint_names": joints, **asdict(self)}, indent=2)
         (folder / META_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -81,6 +100,8 @@ class DatasetMeta:
             raise UserError(f"{file} cannot be read ({error}): convert the recording again") from error
         if not isinstance(values, dict) or values.pop("format_version", None) != FORMAT_VERSION:
             raise UserError(f"{file} is not of format version {FORMAT_VERSION}: convert the recording again")
+        if "state_units" not in values and "action_units" not in values:
+            _describe(values)
         for entry in fields(cls):
             if entry.name not in values or not _CHECKS[entry.name](values[entry.name]):
                 found = repr(values.get(entry.name, "missing"))[:80]
@@ -89,13 +110,33 @@ class DatasetMeta:
             names = values[f"{column}_names"]
             if any(len(row) != len(names) for row in statistics.values()):
                 raise UserError(f"{file}: statistics of {column} are not for {names}; convert the recording again")
-        return cls(**{entry.name: values[entry.name] for entry in fields(cls)})
+        meta = cls(**{entry.name: values[entry.name] for entry in fields(cls)})
+        for column in ("state", "action"):
+            try:
+                getattr(meta, column)
+            except UserError as error:
+                raise UserError(
+                    f"{file}: {column}_names and {column}_units: {error}; convert the recording again"
+                ) from error
+        return meta
 
 
 def column_statistics(rows: np.ndarray) -> dict[str, list[float]]:
     """Minimum, maximum, mean and standard deviation of every column of (rows, dim)."""
     rows = rows.astype(np.float64)
     return {name: getattr(rows, name)(axis=0).tolist() for name in ("min", "max", "mean", "std")}
+
+
+def _describe(values: dict[str, Any]) -> None:
+    """Completes a file without units: a converted recording has the myCobot's, and what others are is unknown."""
+    mycobot = mycobot_280.QUANTITIES
+    for column in ("state", "action"):
+        names: Any = values.get(f"{column}_names")
+        if _are_names(names):
+            converted = values.get("angle_unit_of_source") in ("degrees", "radians")
+            is_mycobot = converted and tuple(names) == mycobot.names
+            values[f"{column}_names"] = list(told_apart(names))
+            values[f"{column}_units"] = list(mycobot.units) if is_mycobot else ["unknown"] * len(names)
 
 
 def _is_count(value: Any) -> bool:
@@ -132,7 +173,8 @@ _CHECKS = {
     "frame_skip": lambda value: _is_count(value) and value > 0,
     "angle_unit_of_source": lambda value: isinstance(value, str),
     "source": lambda value: isinstance(value, str),
-    "joint_names": _are_names,
     "state_names": _are_names,
+    "state_units": _are_names,
     "action_names": _are_names,
+    "action_units": _are_names,
 }

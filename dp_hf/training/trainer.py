@@ -33,11 +33,16 @@ CONFIG_FILE = "train_config.yaml"
 PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint")
 
 
-def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
+def train(
+    config: TrainConfig,
+    rollout: Rollout | None = None,
+    check: Callable[[DiffusionPolicyPipeline], None] | None = None,
+) -> Path:
     """Trains a policy.
 
     Args:
         rollout: tries the policy in closed loop every `rollout_interval` epochs.
+        check: called with the untrained pipeline; what it raises ends the run before it begins.
 
     Returns:
         `config.output_dir`, which holds the pipelines `best/` and `final/`, `checkpoint-*`, `train_config.yaml`,
@@ -50,6 +55,8 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
     checkpoint = check_folders(config)
     accelerator = make_accelerator(config)
     run = set_up(config, accelerator)
+    if check is not None:
+        check(run.pipeline)
     # From here on every process draws its own noise.
     set_seed(config.seed, device_specific=True)
     progress = Progress(run.num_windows, accelerator.num_processes)

@@ -3,7 +3,7 @@
 import pytest
 
 from dp_hf.arms.mycobot_280 import QUANTITIES
-from dp_hf.arms.quantities import Quantities
+from dp_hf.arms.quantities import Quantities, amount, told_apart
 from dp_hf.errors import UserError
 
 ELBOW = Quantities(("shoulder", "elbow", "gripper"), ("radians", "radians", "0..100"))
@@ -18,7 +18,12 @@ def test_they_read_as_a_sentence_part():
 
 @pytest.mark.parametrize(
     ("names", "units"),
-    [(("a", "b"), ("degrees",)), (("a", "a"), ("degrees", "degrees")), (("a",), ("furlongs",))],
+    [
+        (("a", "b"), ("degrees",)),
+        (("a", "a"), ("degrees", "degrees")),
+        (("a",), ("furlongs",)),
+        (("\x1b[2J",), ("none",)),
+    ],
 )
 def test_what_means_nothing_is_refused(names, units):
     with pytest.raises(UserError):
@@ -37,3 +42,24 @@ def test_a_difference_names_what_differs():
     assert ELBOW.difference(QUANTITIES).startswith("has 7 numbers (link1_to_link2")
     turned = ELBOW.with_units(["degrees", "radians", "0..100"])
     assert ELBOW.difference(turned) == "has shoulder (degrees) where shoulder (radians) is expected"
+
+
+def test_the_grippers_are_those_named_so_or_those_from_0_to_100():
+    assert ELBOW.grippers == [2]
+    assert QUANTITIES.grippers == [6]
+    assert Quantities(("left_GRIPPER", "wrist", "right gripper"), ("metres", "0..100", "metres")).grippers == [0, 2]
+    assert Quantities(("wrist", "hand"), ("degrees", "0..100")).grippers == [1]
+    assert Quantities.unnamed(3).grippers == []
+
+
+def test_numbers_are_printed_in_their_unit():
+    assert ELBOW.labels == ("shoulder (radians)", "elbow (radians)", "gripper (0..100)")
+    assert amount(1.254, "degrees") == "1.25 degrees"
+    assert amount(3.5, "0..100") == "3.50 points"
+    assert amount(0.01234, "radians") == "0.0123 radians"
+    assert amount(0.5, "unknown") == amount(0.5, "none") == "0.5000"
+
+
+def test_names_that_stand_for_several_numbers_get_their_positions():
+    assert told_apart(["x", "gripper", "gripper"]) == ("x", "gripper[1]", "gripper[2]")
+    assert told_apart(["x", "y"]) == ("x", "y")

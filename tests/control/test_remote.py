@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ import msgpack
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.client import RemotePolicy
@@ -27,7 +28,7 @@ from dp_hf.control.remote.messages import pack, unpack
 from dp_hf.control.remote.server import PolicyServer
 from dp_hf.errors import UserError
 
-SETTINGS = PolicySettings(10.0, 2, 4, None, 8, ["image"], [24, 42], True)
+SETTINGS = PolicySettings(10.0, 2, 4, None, 8, ["image"], [24, 42], True, state_dim=7, action_dim=7)
 
 
 def echo(image, state):
@@ -113,7 +114,7 @@ def test_a_controller_drives_with_it(serve):
     robot = FakeRobot(clock)
     remote = RemotePolicy(url(server))
     controller = Controller(
-        robot, remote, SafetyLimits(), n_obs_steps=2, clock=clock, executor=FakeExecutor(clock, latency=0.03)
+        robot, remote, MYCOBOT_280.limits, n_obs_steps=2, clock=clock, executor=FakeExecutor(clock, latency=0.03)
     )
     controller.run(duration=1)
     assert controller.report.chunks >= 9
@@ -236,3 +237,39 @@ def test_a_late_answer_is_not_taken_for_the_next(serve):
     time.sleep(0.5)
     assert remote(frames, state=np.full((1, 2, 7), 2.0)).actions[0, 0, 0] == 2
     remote.close()
+
+
+def test_shutdown_answers_the_request_under_way_and_disconnects_every_client(serve, caplog):
+    asked = threading.Event()
+
+    def slow(image, state):
+        asked.set()
+        time.sleep(0.5)
+        return echo(image, state)
+
+    server = serve(slow)
+    frames, states = [[np.zeros((24, 42, 3), np.uint8)] * 2], np.ones((1, 2, 7))
+    idle, busy = RemotePolicy(url(server)), RemotePolicy(url(server))
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(busy, frames, state=states)
+        assert asked.wait(5)
+        server.shutdown()
+        assert answer.result(5).actions[0, 0, 0] == 1
+    for remote in (idle, busy):
+        with pytest.raises(ConnectionError):
+            remote(frames, state=states)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_clients_that_vanished_do_not_hold_up_the_end(serve, monkeypatch):
+    server = serve()
+    clients = [connect(url(server), proxy=None) for _ in range(3)]
+    for client in clients:
+        client.recv(5)
+        # A computer without power acknowledges nothing, nor does it close its end.
+        monkeypatch.setattr(client.protocol, "receive_data", lambda data: None)
+    start = time.monotonic()
+    server.shutdown()
+    assert time.monotonic() - start < 3
+    for client in clients:
+        client.close()

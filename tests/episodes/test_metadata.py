@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, QUANTITIES
 from dp_hf.episodes.metadata import DatasetMeta, column_statistics
 from dp_hf.errors import UserError
 
@@ -38,6 +39,11 @@ def test_statistics():
         ("statistics", {"state": 1, "action": 2}),
         ("action_source", "guess"),
         ("frame_skip", 0),
+        ("state_units", ["degrees"] * 6),
+        ("state_units", ["degrees"] * 6 + ["furlongs"]),
+        ("action_units", "degrees"),
+        ("state_names", ["a"] * 7),
+        ("action_names", ["a\n", *"bcdefg"]),
         ("format_version", 99),
     ],
 )
@@ -47,6 +53,28 @@ def test_a_wrong_field_is_named(tmp_path, key, value):
     (tmp_path / "meta.json").write_text(json.dumps(values | {key: value}))
     with pytest.raises(UserError, match=key.replace("_", ".")):
         DatasetMeta.load(tmp_path)
+
+
+def test_units_that_are_absent_are_the_mycobots_or_unknown(tmp_path):
+    """As files were written before names had units."""
+
+    def load(**changes):
+        META.save(tmp_path)
+        values = json.loads((tmp_path / "meta.json").read_text()) | changes
+        del values["state_units"], values["action_units"]
+        (tmp_path / "meta.json").write_text(json.dumps(values))
+        return DatasetMeta.load(tmp_path)
+
+    assert load() == META
+    assert load(angle_unit_of_source="radians").state == QUANTITIES
+    assert load(angle_unit_of_source="as recorded").action == QUANTITIES.with_units(["unknown"])
+    imported = load(angle_unit_of_source="as recorded", state_names=[*"abcde", "hand", "hand"])
+    assert imported.state_names == [*"abcde", "hand[5]", "hand[6]"]
+
+
+def test_readers_of_the_format_find_the_names_of_the_joints(tmp_path):
+    META.save(tmp_path)
+    assert json.loads((tmp_path / "meta.json").read_text())["joint_names"] == list(JOINT_NAMES)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, "\xff"])

@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dp_hf.arms.mycobot_280 import QUANTITIES
+from dp_hf.arms.quantities import Quantities
+from dp_hf.cli.main import main
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.writer import EpisodeWriter
@@ -130,6 +133,17 @@ def test_reads_every_layout(tmp_path, version, kind, width):
     assert report.problems == []
 
 
+def test_training_on_another_arm_cannot_be_tried_in_the_simulator(tmp_path, capsys):
+    write_lerobot(tmp_path / "in", width=6)
+    import_lerobot(tmp_path / "in", tmp_path / "set")
+    flags = ["--image_encoder", "small_cnn", "--pretrained_backbone", "none", "--image_size", "32", "--cache", "none"]
+    arguments = ["train", "--data_dir", str(tmp_path / "set"), "--output_dir", str(tmp_path / "out"), *flags]
+    assert main([*arguments, "--rollout_interval", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "--rollout_interval: the policy is not for the simulated arm: its action has 6 numbers" in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("videos", [False, True])
 def test_there_and_back(tmp_path, record_episode, videos):
     for name in ("episode1", "episode2"):
@@ -148,6 +162,88 @@ def test_there_and_back(tmp_path, record_episode, videos):
         ]
     assert meta_back.statistics == meta.statistics
     assert (meta_back.fps, meta_back.state_names, meta_back.camera_names) == (meta.fps, meta.state_names, ["image"])
+    assert (meta_back.state, meta_back.action) == (QUANTITIES, QUANTITIES)
+
+
+def name(root, names, **more):
+    """Names for the elements of states and actions, as they are found in other people's sets."""
+    info = json.loads((root / "meta" / "info.json").read_text())
+    for column in ("observation.state", "action"):
+        info["features"][column] = info["features"][column] | {"names": names} | more
+    edit_info(root, features=info["features"])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["pan", "lift", "grip"], ["pan", "lift", "grip"]),
+        ([["pan", "lift", "grip"]], ["pan", "lift", "grip"]),
+        ({"motors": ["pan", "lift", "grip"]}, ["pan", "lift", "grip"]),
+        ({"motors": [["pan", "lift", "grip"]]}, ["pan", "lift", "grip"]),
+        ({"left": ["pan"], "right": ["pan", "lift"]}, ["left.pan", "right.pan", "right.lift"]),
+        ({"pan": 0, "grip": 2, "lift": 1}, ["pan", "lift", "grip"]),
+        ({"pan": None, "lift": None, "grip": None}, ["pan", "lift", "grip"]),
+        (["pan", "gripper", "gripper"], ["pan", "gripper[1]", "gripper[2]"]),
+        (None, ["[0]", "[1]", "[2]"]),
+        ([1, 2, 3], ["[0]", "[1]", "[2]"]),
+        ([], ["[0]", "[1]", "[2]"]),
+    ],
+)
+def test_names_are_found_wherever_they_stand(tmp_path, names, expected):
+    write_lerobot(tmp_path / "in", width=3)
+    name(tmp_path / "in", names)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.state_names == report.meta.action_names == expected
+    assert report.meta.state_units == report.meta.action_units == ["unknown"] * 3
+    assert "state them with --units" in str(report)
+    assert report.problems == []
+
+
+def test_names_of_another_number_are_told(tmp_path):
+    write_lerobot(tmp_path / "in", width=3)
+    name(tmp_path / "in", ["pan", "lift"])
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.state == Quantities.unnamed(3)
+    assert "2 names for the 3 numbers of observation.state" in report.problems[0]
+
+
+def test_names_that_do_not_print_are_refused(tmp_path):
+    write_lerobot(tmp_path / "in", width=3)
+    name(tmp_path / "in", ["pan", "lift", "\x1b[2J"])
+    with pytest.raises(UserError, match=r"info\.json: observation\.state: .* is no name"):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("units", "state", "action"),
+    [
+        (["radians"], ["radians"] * 3, ["radians"] * 3),
+        (["degrees", "metres", "0..100"], ["degrees", "metres", "0..100"], ["degrees", "metres", "0..100"]),
+        (["none"] * 3 + ["metres"] * 3, ["none"] * 3, ["metres"] * 3),
+    ],
+)
+def test_units_are_stated_at_the_import_and_kept(tmp_path, units, state, action):
+    write_lerobot(tmp_path / "in", width=3)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out", units=units)
+    assert (report.meta.state_units, report.meta.action_units) == (state, action)
+    assert "--units" not in str(report)
+    export_lerobot(*load_dataset_folder(tmp_path / "out"), tmp_path / "lerobot")
+    again = import_lerobot(tmp_path / "lerobot", tmp_path / "again")
+    assert (again.meta.state, again.meta.action) == (report.meta.state, report.meta.action)
+
+
+@pytest.mark.parametrize("units", [["radians"] * 2, ["furlongs"], ["radians"] * 7])
+def test_units_that_do_not_fit_are_refused(tmp_path, units):
+    write_lerobot(tmp_path / "in", width=3)
+    with pytest.raises(UserError, match="do not fit"):
+        import_lerobot(tmp_path / "in", tmp_path / "out", units=units)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_other_peoples_words_for_units_are_passed_over(tmp_path):
+    write_lerobot(tmp_path / "in", width=3)
+    name(tmp_path / "in", ["pan", "lift", "grip"], units="rad")
+    assert import_lerobot(tmp_path / "in", tmp_path / "out").meta.state_units == ["unknown"] * 3
 
 
 def test_writes_the_columns_that_others_write(tmp_path, record_episode, real_data):

@@ -174,8 +174,9 @@ class _Writer:
 
     def _features(self) -> dict[str, dict[str, Any]]:
         features: dict[str, dict[str, Any]] = {
-            column: {"dtype": "float32", "shape": [len(names)], "names": names}
-            for column, names in ((ACTION, self.meta.action_names), (STATE, self.meta.state_names))
+            # LeRobot has no units and passes over them; our import reads them.
+            column: {"dtype": "float32", "shape": [len(of)], "names": list(of.names), "units": list(of.units)}
+            for column, of in ((ACTION, self.meta.action), (STATE, self.meta.state))
         }
         for camera in self.cameras.values():
             width, height = self.sizes[camera]

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
+from dp_hf.arms.quantities import UNITS, Quantities, told_apart
+from dp_hf.cameras import camera_columns
 from dp_hf.episodes.actions import actions_from_states
 from dp_hf.episodes.conversion import refuse_to_replace
 from dp_hf.episodes.dataset_card import write_dataset_card
@@ -17,7 +19,7 @@ from dp_hf.episodes.metadata import DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside
-from dp_hf.interop.lerobot.layout import ACTION, STATE, LeRobotInfo, column_of, read_info
+from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo, column_of, read_info
 from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
 from dp_hf.interop.lerobot.video import ImageError, read_frames
 
@@ -50,13 +52,15 @@ class ImportReport:
         lines = [
             f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}, {meta.fps:g} a second",
             f"  images   {', '.join(f'{column} ({camera})' for camera, column in self.columns.items())}",
-            f"  state    {', '.join(meta.state_names)}",
-            f"  actions  {', '.join(meta.action_names)}: {meta.action_meaning}",
+            f"  state    {meta.state}",
+            f"  actions  {meta.action}: {meta.action_meaning}",
             f"  tasks    {'; '.join(self.tasks) or 'none named'}",
         ]
         if self.left_out:
             lines += ["", f"{len(self.left_out)} episodes left out:"]
             lines += [f"  {name}: {why}" for name, why in self.left_out]
+        if "unknown" in (*meta.state.units, *meta.action.units):
+            lines += ["", f"warning: LeRobot has no units; state them with --units: {', '.join(UNITS[:-1])}"]
         if self.problems:
             lines += ["", "wrong in the source:", *(f"  {problem}" for problem in self.problems)]
         return "\n".join(lines)
@@ -68,8 +72,9 @@ def import_lerobot(
     cameras: Sequence[str] | None = None,
     strict: bool = False,
     progress: bool = True,
+    units: Sequence[str] | None = None,
 ) -> ImportReport:
-    """Converts a LeRobot dataset, v3.0 or v2.x, with states and actions of any width, which keep their units.
+    """Converts a LeRobot dataset, v3.0 or v2.x, with states and actions of any width; no number is changed.
 
     Embedded images are copied byte for byte; frames of videos become JPEG files of quality 95.
 
@@ -79,9 +84,13 @@ def import_lerobot(
         cameras: columns (`observation.images.NAME`, or NAME) to convert; default all whose images are there.
         strict: an episode that cannot be used is an error, instead of being left out.
         progress: show a progress bar.
+        units: what the numbers are in (see `dp_hf.arms.quantities.UNITS`): one unit for all, one for each number of a
+            state and an action alike, or one for each of the state and then each of the action. Default what our own
+            export has written into the set, else unknown.
 
     Raises:
-        UserError: nothing usable, with a list of all that is wrong; an `output_dir` that holds other files.
+        UserError: nothing usable, with a list of all that is wrong; units that are none or not as many as numbers; an
+            `output_dir` that holds other files.
     """
     target = Path(output_dir)
     info = read_info(Path(lerobot_dir))
@@ -91,9 +100,10 @@ def import_lerobot(
     widths = {(e.state.shape[1], e.action.shape[1] if e.action is not None else None) for e in found.episodes}
     if len(widths) > 1:
         raise UserError(f"{info.root}: the data files differ in the widths of state and action: {sorted(widths)}")
+    state, action = _quantities(info, found, units)
     try:
         with folder_written_beside(target) as folder:
-            features = features_of([*rows.columns.values()], *rows.widths(found.episodes[0]))
+            features = features_of([*rows.columns.values()], len(state), len(action))
             with ParquetShards(folder / DATA_FOLDER, features) as shards:
                 for episode in tqdm(found.episodes, "Converting", unit="episode", delay=1, disable=not progress):
                     if episode.problem is None:
@@ -102,7 +112,8 @@ def import_lerobot(
                         raise UserError(f"{info.root}: {episode.name}: {episode.problem}; or convert without --strict")
             if not rows.names:
                 raise UserError(_nothing_usable(info, found))
-            meta = rows.describe(found.episodes[0])
+            recorded = found.episodes[0].action is not None
+            meta = rows.describe(state, action, "recorded" if recorded else "state")
             meta.save(folder)
             write_dataset_card(folder, meta)
     except OSError as error:
@@ -120,10 +131,6 @@ class _Rows:
     names: list[str] = field(default_factory=list)
     states: list[np.ndarray] = field(default_factory=list)
     actions: list[np.ndarray] = field(default_factory=list)
-
-    def widths(self, episode: LeRobotEpisode) -> tuple[int, int]:
-        state = episode.state if episode.action is None else episode.action
-        return episode.state.shape[1], state.shape[1]
 
     def write(self, episode: LeRobotEpisode, shards: ParquetShards) -> None:
         """Appends an episode's rows; sets its `problem` when its images are not all there."""
@@ -162,9 +169,7 @@ class _Rows:
         except ImageError as error:
             raise ImageError(f"video {file.relative_to(self.info.root)}: {error}") from error
 
-    def describe(self, episode: LeRobotEpisode) -> DatasetMeta:
-        state_width, action_width = self.widths(episode)
-        state_names = self.info.names(STATE, state_width)
+    def describe(self, state: Quantities, action: Quantities, action_source: str) -> DatasetMeta:
         return DatasetMeta(
             fps=self.info.fps,
             camera_names=[*self.columns.values()],
@@ -174,13 +179,45 @@ class _Rows:
                 "state": column_statistics(np.concatenate(self.states)),
                 "action": column_statistics(np.concatenate(self.actions)),
             },
-            action_source="state" if episode.action is None else "recorded",
+            action_source=action_source,
             angle_unit_of_source="as recorded",
             source=self.info.root.resolve().name,
-            joint_names=[name for name in state_names if "gripper" not in name.lower()],
-            state_names=state_names,
-            action_names=state_names if episode.action is None else self.info.names(ACTION, action_width),
+            state_names=list(state.names),
+            state_units=list(state.units),
+            action_names=list(action.names),
+            action_units=list(action.units),
         )
+
+
+def _quantities(info: LeRobotInfo, found: Findings, units: Sequence[str] | None) -> tuple[Quantities, Quantities]:
+    """What the numbers of a state and of an action are; says in `found.problems` what the names do not fit."""
+    episode = found.episodes[0]
+    state = _named(info, found, STATE, episode.state.shape[1])
+    action = state if episode.action is None else _named(info, found, ACTION, episode.action.shape[1])
+    if units is None:
+        return state, action
+    apart = len(units) == len(state) + len(action)
+    try:
+        return (
+            state.with_units(units[: len(state)] if apart else units),
+            action.with_units(units[len(state) :] if apart else units),
+        )
+    except UserError as error:
+        raise UserError(f"units {' '.join(units)} do not fit {info.root}: {error}") from error
+
+
+def _named(info: LeRobotInfo, found: Findings, column: str, width: int) -> Quantities:
+    names, units = info.names(column), info.units(column)
+    if names is not None and len(names) != width:
+        found.problems.append(
+            f"info.json has {len(names)} names for the {width} numbers of {column}: each is named by its position"
+        )
+        names = None
+    try:
+        quantities = Quantities.unnamed(width) if names is None else Quantities(told_apart(names), ("unknown",) * width)
+        return quantities if units is None else quantities.with_units(units)
+    except UserError as error:
+        raise UserError(f"{info.root / INFO_FILE}: {column}: {error}") from error
 
 
 def _embedded_images(episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
@@ -228,7 +265,7 @@ def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | 
             found.problems.append(problem)
     if not usable or (wanted and len(usable) < len(chosen)):
         raise UserError(_nothing_usable(info, found))
-    columns = {camera: column_of(camera, usable) for camera in usable}
+    columns = camera_columns({camera: column_of(camera) for camera in usable})
     if len(set(columns.values())) < len(columns) or set(columns.values()) & set(features_of(())):
         raise UserError(f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --cameras")
     return columns

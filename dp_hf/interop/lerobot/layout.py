@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dp_hf.arms.quantities import UNITS
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
 
@@ -65,16 +65,14 @@ class LeRobotInfo:
             if feature["dtype"] in ("image", "video") and not _is_depth(feature)
         }
 
-    def names(self, column: str, width: int) -> list[str]:
-        """The names of a vector's elements; made up where `info.json` has none."""
-        names = self.features.get(column, {}).get("names")
-        if isinstance(names, dict) and len(names) == 1:
-            names = next(iter(names.values()))
-        if isinstance(names, dict):
-            names = list(names)
-        if isinstance(names, list) and len(names) == width and all(isinstance(name, str) for name in names):
-            return names
-        return [f"{column.rpartition('.')[2]}_{index}" for index in range(width)]
+    def names(self, column: str) -> list[str] | None:
+        """What it calls a vector's elements; None where it has no names."""
+        return _flat_names(self.features.get(column, {}).get("names"))
+
+    def units(self, column: str) -> list[str] | None:
+        """The units of a vector's elements, where our own export has written them."""
+        units = self.features.get(column, {}).get("units")
+        return units if isinstance(units, list) and all(unit in UNITS for unit in units) else None
 
     def path(self, template: str, **values: int | str) -> Path:
         """A file's path by a template of `info.json`.
@@ -135,10 +133,8 @@ def read_info(root: Path) -> LeRobotInfo:
     )
 
 
-def column_of(camera: str, cameras: Sequence[str]) -> str:
-    """Our image column for a LeRobot camera: `image` for the only one, else its name without dots."""
-    if len(cameras) == 1:
-        return "image"
+def column_of(camera: str) -> str:
+    """Our image column for a LeRobot camera among several: its name without dots."""
     return re.sub(r"[^\w-]", "_", camera.removeprefix(IMAGE_PREFIX).removeprefix("observation."))
 
 
@@ -148,6 +144,22 @@ def _features(features: Any, file: Path) -> dict[str, dict[str, Any]]:
     ):
         raise UserError(f"{file}: features is {shorten(features)}, not a dtype and a shape for every column")
     return features
+
+
+def _flat_names(names: Any) -> list[str] | None:
+    """A list of names, which writers also put into a list, into lists by kind (of motor), or beside their positions."""
+    if isinstance(names, dict):
+        if names and all(_is_count(position) for position in names.values()):
+            names = sorted(names, key=names.__getitem__)
+        elif len(names) == 1:
+            names = next(iter(names.values()))
+        elif all(isinstance(part, list) for part in names.values()):
+            names = [f"{kind}.{name}" for kind, part in names.items() for name in part]
+        else:
+            names = list(names)
+    if isinstance(names, list) and len(names) == 1 and isinstance(names[0], list):
+        names = names[0]
+    return names if isinstance(names, list) and names and all(isinstance(name, str) for name in names) else None
 
 
 def _is_depth(feature: dict[str, Any]) -> bool:
