@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
@@ -122,9 +123,9 @@ class Planner:
         except OSError as error:
             self._reject(f"{type(error).__name__}: {error}")
             return None
-        names = self.limits.quantities.names
-        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(names):
-            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(names)})")
+        quantities = self.limits.quantities
+        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(quantities):
+            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(quantities)})")
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None
@@ -135,7 +136,8 @@ class Planner:
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
             worst = int(np.argmax(distance / self.limits.max_jump))
-            self._reject("begins too far from the arm", f"{names[worst]} by {distance[worst]:.3g}")
+            far = amount(distance[worst], quantities.units[worst])
+            self._reject("begins too far from the arm", f"{quantities.names[worst]} by {far}")
             return None
         self.trajectory = trajectory
         self.report.chunks += 1

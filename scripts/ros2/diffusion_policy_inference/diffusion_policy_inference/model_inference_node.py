@@ -19,6 +19,7 @@ from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.robot import DryRun
 from dp_hf.control.warm_up import warm_up
 from dp_hf.errors import UserError
+from dp_hf.files import user_place
 from dp_hf.pipelines.loading import load_pipeline
 
 
@@ -27,6 +28,7 @@ def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
 
     `checkpoint_path` is looked for in `model_dir` first; without it, `model_dir` is the pipeline.
     """
+    checkpoint_path, model_dir = user_place(checkpoint_path), user_place(model_dir)
     inside = Path(model_dir, checkpoint_path)
     found = str(inside) if model_dir and inside.exists() else checkpoint_path or model_dir
     if not found:
@@ -48,9 +50,9 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
     source = find_pipeline(checkpoint_path, model_dir)
     pipeline = load_pipeline(source)
     settings = PolicySettings.from_config(pipeline.policy.config)
+    require_same(settings, robot.quantities, source, "this node's arm")
     noise = torch.Generator().manual_seed(0)
     policy = partial(pipeline, num_inference_steps=num_inference_steps or None, generator=noise)
-    require_same(settings, robot.quantities, source, "this node's arm")
     node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
     if execute:
         robot.wait_for_controllers()
