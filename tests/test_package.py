@@ -16,7 +16,7 @@ IMPORTS = {
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub"},
-    "pipelines": {"models"},
+    "pipelines": {"models", "arms"},
     "training": {"pipelines", "models", "episodes", "hub"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
