@@ -134,7 +134,7 @@ class TrainConfig:
     color_jitter: float = 0.0
     """Augmentation: change brightness, contrast and saturation by up to this share, such as 0.2."""
     state_noise: float = 0.0
-    """Augmentation: standard deviation of noise on the state the policy sees, in degrees and gripper points."""
+    """Augmentation: standard deviation of noise on the state the policy sees, in the state's units."""
     cache: Literal["auto", "none"] = "auto"
     """Keep encoder features (or, where those change, resized images) on disk instead of decoding in every epoch."""
     cached_augmentations: int = 8

@@ -194,7 +194,9 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
     known = inspect.signature(DiffusionPolicyModel.__init__).parameters
     options = {field.name: getattr(config, field.name) for field in fields(config) if field.name in known}
     options |= {"camera_names": cameras, "image_size": config.height_and_width, "fps": meta.fps}
-    options |= {"state_dim": len(meta.state_names), "action_dim": len(meta.action_names)}
+    for kind, quantities in (("state", meta.state), ("action", meta.action)):
+        options |= {f"{kind}_dim": len(quantities)}
+        options |= {f"{kind}_names": quantities.names, f"{kind}_units": quantities.units}
     policy = DiffusionPolicyModel(**options)
     if config.pretrained_backbone != "none":
         policy.load_pretrained_backbone(config.pretrained_backbone)
