@@ -1,30 +1,110 @@
-"""Writing folders so that a reader sees the old one or the new one, never half of either."""
+"""Paths of the user, the root of the caches, and writing so that a reader sees the old or the new, never half."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from dp_hf.errors import UserError
+
+_LOCK = ".lock"
+_REPLACED = ".replaced"
+
+
+def user_path(path: str | os.PathLike) -> Path:
+    """`path` with a leading `~` or `~name` as the home folder.
+
+    Raises:
+        UserError: there is no such user, or no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: ~ stands for no folder here ({error}): write the whole path") from error
+
+
+def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
+    """The folder of all caches: `cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
+    return user_path(cache_dir or os.environ.get("DP_HF_CACHE") or "~/.cache/dp_hf")
 
 
 @contextmanager
-def folder_written_beside(target: Path) -> Iterator[Path]:
-    """Yields a new hidden folder beside `target` that takes its place when the context is left normally.
+def folder_written_beside(target: str | os.PathLike) -> Iterator[Path]:
+    """Yields a new folder that takes the place of the folder `target` when the context is left normally.
 
-    An exception removes the new folder and leaves `target` as it was. Parent folders are made.
+    An exception leaves `target` as it was, and nothing beside it. Parent folders are made.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:8]}")
-    old = new.with_name(new.name.replace(".new-", ".old-"))
-    new.mkdir()
-    try:
+    with _hidden_beside(target) as (new, target):
+        new.mkdir()
         yield new
         if target.exists():
-            target.rename(old)
+            target.rename(new.with_name(_REPLACED))
         new.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def file_written_beside(target: str | os.PathLike) -> Iterator[Path]:
+    """Yields the path to write a file to, of the same name, that takes the place of `target` when the context is left.
+
+    An exception leaves `target` as it was, and nothing beside it. Parent folders are made.
+    """
+    with _hidden_beside(target) as (new, target):
+        yield new
+        new.replace(target)
+
+
+def recover(folder: str | os.PathLike, name: str = "*") -> None:
+    """Clears up in `folder` after writers that were killed, of targets whose name matches the pattern `name`.
+
+    What they had begun is removed, and a folder that had stepped aside for it comes back. Targets that a living
+    process is writing are left alone.
+    """
+    for hidden in Path(folder).glob(f".{name}.new-*"):
+        try:
+            with FileLock(hidden / _LOCK, timeout=0):
+                _remove(hidden)
+        except (Timeout, OSError, NotImplementedError):  # it is being written, is not ours, or cannot be locked
+            continue
+
+
+@contextmanager
+def _hidden_beside(target: str | os.PathLike) -> Iterator[tuple[Path, Path]]:
+    """Yields a path in a new hidden folder beside `target`, and `target` as an absolute path.
+
+    The folder is locked while this process lives, which tells `recover` what was left behind by a killed one.
+    """
+    target = Path(os.path.abspath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    recover(target.parent, "".join(f"[{letter}]" if letter in "*?[" else letter for letter in target.name))
+    lock = _lock_new_folder(target)
+    hidden = Path(lock.lock_file).parent
+    try:
+        yield hidden / target.name, target
+    finally:
+        _remove(hidden)
+        lock.release()
+
+
+def _lock_new_folder(target: Path) -> BaseFileLock:
+    while True:
+        hidden = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:8]}")
+        hidden.mkdir()
+        lock = FileLock(hidden / _LOCK, timeout=0)
+        # Another writer of the same target may take the folder for a left one until it is locked.
+        with suppress(Timeout, FileNotFoundError):
+            lock.acquire()
+            if (hidden / _LOCK).exists():
+                return lock
+            lock.release()
+
+
+def _remove(hidden: Path) -> None:
+    target = hidden.with_name(hidden.name[1:].rpartition(".new-")[0])
+    stopped_between_renames = (hidden / target.name).exists() and (hidden / _REPLACED).exists()
+    if stopped_between_renames and not target.exists():
+        (hidden / _REPLACED).rename(target)
+    shutil.rmtree(hidden, ignore_errors=True)

@@ -1,6 +1,12 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from dp_hf.files import folder_written_beside
+from dp_hf.errors import UserError
+from dp_hf.files import cache_root, file_written_beside, folder_written_beside, recover, user_path
 
 
 def test_a_new_folder_takes_the_place_of_the_old(tmp_path):
@@ -26,3 +32,125 @@ def test_an_error_leaves_the_old_one_alone(tmp_path):
         write()
     assert [path.name for path in tmp_path.rglob("*")] == ["target", "file"]
     assert (tmp_path / "target" / "file").read_text() == "first"
+
+
+def test_a_new_file_takes_the_place_of_the_old_with_the_usual_permissions(tmp_path):
+    target = tmp_path / "new" / "curves.png"
+    for content in ("first", "second"):
+        with file_written_beside(target) as path:
+            assert path.name == target.name
+            path.write_text(content)
+            assert not target.exists() or target.read_text() == "first"
+        assert target.read_text() == content
+    (tmp_path / "plain").touch()
+    assert target.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+    def write():
+        with file_written_beside(target) as path:
+            path.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert target.read_text() == "second"
+    assert list(target.parent.iterdir()) == [target]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dp_hf.files import file_written_beside, folder_written_beside
+
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+target, moment = Path(sys.argv[1]), sys.argv[2]
+rename = Path.rename
+
+def killed_after_rename(path, new):
+    rename(path, new)
+    kill()
+
+if moment == "between the renames":
+    Path.rename = killed_after_rename
+is_file = target.suffix == ".txt"
+with (file_written_beside if is_file else folder_written_beside)(target) as path:
+    (path if is_file else path / "file").write_text("second")
+    if moment == "while writing":
+        kill()
+    if moment == "alive":
+        print("writing", flush=True)
+        sys.stdin.read()
+"""
+
+
+def run_killed(target, moment):
+    command = [sys.executable, "-c", KILLED, str(target), moment]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("name", ["folder", "file.txt", "[odd]*?.folder"])
+def test_what_a_killed_writer_left_goes_with_the_next_use(tmp_path, name):
+    target = tmp_path / name
+    assert run_killed(target, "while writing").wait() == -signal.SIGKILL
+    left = list(tmp_path.iterdir())
+    assert len(left) == 1
+    assert left != [target]
+    with (file_written_beside if target.suffix == ".txt" else folder_written_beside)(target) as path:
+        path.write_text("third") if target.suffix == ".txt" else (path / "file").write_text("third")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_there_after_a_kill_between_its_two_renames(tmp_path):
+    with folder_written_beside(tmp_path / "target") as folder:
+        (folder / "file").write_text("first")
+    assert run_killed(tmp_path / "target", "between the renames").wait() == -signal.SIGKILL
+    assert not (tmp_path / "target").exists()
+    recover(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+    assert (tmp_path / "target" / "file").read_text() == "first"
+
+
+def test_an_error_between_the_renames_puts_the_old_one_back(tmp_path):
+    with folder_written_beside(tmp_path / "target") as folder:
+        (folder / "file").write_text("first")
+
+    def write():
+        with folder_written_beside(tmp_path / "target") as folder:
+            (folder / "file").write_text("second")
+            rename = Path.rename
+
+            def interrupted_after_rename(path, new):
+                context.undo()
+                rename(path, new)
+                raise KeyboardInterrupt
+
+            context.setattr(Path, "rename", interrupted_after_rename)
+
+    with pytest.MonkeyPatch.context() as context, pytest.raises(KeyboardInterrupt):
+        write()
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+    assert (tmp_path / "target" / "file").read_text() == "first"
+
+
+def test_what_a_living_writer_writes_is_left_alone(tmp_path):
+    writer = run_killed(tmp_path / "target", "alive")
+    assert writer.stdout.readline() == "writing\n"
+    recover(tmp_path)
+    with folder_written_beside(tmp_path / "target") as folder:
+        (folder / "file").write_text("third")
+    writer.communicate()
+    assert writer.returncode == 0
+    assert (tmp_path / "target" / "file").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+
+
+def test_tilde_is_the_home_folder_and_the_cache_moves(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DP_HF_CACHE", raising=False)
+    assert user_path("~/run") == tmp_path / "run"
+    assert user_path("a/~/b") == Path("a/~/b")
+    with pytest.raises(UserError, match="~no-such-user"):
+        user_path("~no-such-user/run")
+    assert cache_root() == tmp_path / ".cache" / "dp_hf"
+    monkeypatch.setenv("DP_HF_CACHE", "~/elsewhere")
+    assert cache_root() == tmp_path / "elsewhere"
+    assert cache_root("~/here") == tmp_path / "here"

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 
@@ -236,3 +237,39 @@ def test_a_late_answer_is_not_taken_for_the_next(serve):
     time.sleep(0.5)
     assert remote(frames, state=np.full((1, 2, 7), 2.0)).actions[0, 0, 0] == 2
     remote.close()
+
+
+def test_shutdown_answers_the_request_under_way_and_disconnects_every_client(serve, caplog):
+    asked = threading.Event()
+
+    def slow(image, state):
+        asked.set()
+        time.sleep(0.5)
+        return echo(image, state)
+
+    server = serve(slow)
+    frames, states = [[np.zeros((24, 42, 3), np.uint8)] * 2], np.ones((1, 2, 7))
+    idle, busy = RemotePolicy(url(server)), RemotePolicy(url(server))
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(busy, frames, state=states)
+        assert asked.wait(5)
+        server.shutdown()
+        assert answer.result(5).actions[0, 0, 0] == 1
+    for remote in (idle, busy):
+        with pytest.raises(ConnectionError):
+            remote(frames, state=states)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_clients_that_vanished_do_not_hold_up_the_end(serve, monkeypatch):
+    server = serve()
+    clients = [connect(url(server), proxy=None) for _ in range(3)]
+    for client in clients:
+        client.recv(5)
+        # A computer without power acknowledges nothing, nor does it close its end.
+        monkeypatch.setattr(client.protocol, "receive_data", lambda data: None)
+    start = time.monotonic()
+    server.shutdown()
+    assert time.monotonic() - start < 3
+    for client in clients:
+        client.close()

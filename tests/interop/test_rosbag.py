@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -211,6 +211,8 @@ def test_nearest_is_nearest(times, at):
 
 
 @given(TIMES, TIMES, st.sampled_from([0.05, 0.3, 1.0]))
+@example([0.0], [0.1], 0.05)
+@example([0.0], [0.1], 0.3)
 def test_every_tick_is_a_frame_or_in_a_gap(leading, other, tolerance):
     leading, other = np.array(leading), np.array(other)
     alignment = align({"image": leading, "joint": other}, 10.0, tolerance)
@@ -220,3 +222,8 @@ def test_every_tick_is_a_frame_or_in_a_gap(leading, other, tolerance):
     assert (np.diff(alignment.times) >= 0).all()
     assert (np.abs(other[alignment.chosen["joint"]] - alignment.times) <= tolerance + 1e-9).all()
     assert len(set(alignment.chosen["image"].tolist())) == len(alignment.times)
+
+
+def test_a_stream_of_broken_messages_shares_no_time():
+    alignment = align({"image": np.array([-np.inf]), "joint": np.array([1.0, 2.0])}, 10.0, 0.05)
+    assert (len(alignment.times), alignment.gaps) == (0, [])

@@ -4,10 +4,12 @@ import hmac
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import numpy as np
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
@@ -54,6 +56,8 @@ class PolicyServer:
         self._greeting = pack({"protocol_version": PROTOCOL_VERSION, "settings": asdict(settings)})
         self._token = token
         self._turn = threading.Lock()
+        self._stopping = threading.Event()
+        self._clients: dict[ServerConnection, threading.Lock] = {}  # a lock is held while its client is answered
         try:
             self._server: Server = serve(
                 self._serve_client,
@@ -63,6 +67,8 @@ class PolicyServer:
                 origins=[None],
                 compression=None,
                 max_size=MAX_MESSAGE_BYTES,
+                # A client that vanishes while it connects or is dismissed holds up the end for as long.
+                open_timeout=5,
                 close_timeout=1,
             )
         except OSError as error:
@@ -74,8 +80,18 @@ class PolicyServer:
         self._server.serve_forever()
 
     def shutdown(self) -> None:
-        """Stops serving; callable from any thread."""
+        """Answers the requests under way, then disconnects all clients and stops; callable from any thread."""
+        self._stopping.set()
+        # Not left to websockets, which closes no connection before its version 17, and then waits for no answer.
+        with ThreadPoolExecutor() as threads:
+            for connection, answering in list(self._clients.items()):
+                threads.submit(self._dismiss, connection, answering)
         self._server.shutdown()
+
+    @staticmethod
+    def _dismiss(connection: ServerConnection, answering: threading.Lock) -> None:
+        with answering:
+            connection.close(CloseCode.GOING_AWAY)
 
     def _authenticate(self, connection: ServerConnection, request: Request) -> Response | None:
         given = request.headers.get("Authorization", "").encode()
@@ -85,13 +101,19 @@ class PolicyServer:
         return connection.respond(401, "wrong or missing token\n")
 
     def _serve_client(self, connection: ServerConnection) -> None:
-        logger.info("%s: connected", connection.remote_address)
+        address = connection.remote_address  # a closed connection has none
+        logger.info("%s: connected", address)
+        answering = self._clients[connection] = threading.Lock()
         try:
             connection.send(self._greeting)
-            for message in connection:
-                connection.send(self._answer(message))
+            while not self._stopping.is_set():
+                message = connection.recv()
+                with answering:
+                    connection.send(self._answer(message))
         except ConnectionClosed as error:
-            logger.info("%s: %s", connection.remote_address, error)
+            logger.info("%s: %s", address, error)
+        finally:
+            del self._clients[connection]
 
     def _answer(self, message: bytes | str) -> bytes:
         try:

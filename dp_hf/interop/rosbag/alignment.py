@@ -49,7 +49,8 @@ def align(streams: Mapping[str, np.ndarray], fps: float, tolerance: float) -> Al
     leading = next(iter(streams))
     start = max(times.min() for times in streams.values())
     end = min(times.max() for times in streams.values())
-    ticks = start + np.arange(max(0, int((end - start) * fps + 1e-6) + 1)) / fps
+    # No tick where the end is before the start, be it by little, or at -inf: a stream of broken messages.
+    ticks = start + np.arange(max(0.0, (end - start) * fps + 1e-6)) / fps
     chosen = {leading: nearest(streams[leading], ticks)}
     times = streams[leading][chosen[leading]]
     reasons = np.full(len(ticks), "", dtype=object)
