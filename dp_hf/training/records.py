@@ -134,8 +134,10 @@ def draw_curves(folder: Path) -> None:
     of_arm = [unit for index, unit in enumerate(actions.units) if index not in actions.grippers]
     for axes, kind, units in ((joint_axes, "by_joint", actions.units), (phase_axes, "by_phase", of_arm)):
         axes.set(title=f"validation error {kind.replace('_', ' ')} ({amounts_of(units)})", xlabel="update")
-        for name in last[kind]:
-            axes.plot(steps, [row["validation"][kind][name] for row in validations], ".-", label=name, linewidth=0.8)
+        for index, name in enumerate(last[kind]):
+            errors = [row["validation"][kind][name] for row in validations]
+            # There are ten colours.
+            axes.plot(steps, errors, (".-", ".--", ".:")[index // 10 % 3], label=name, linewidth=0.8)
         if axes.lines:
             axes.set_ylim(bottom=0)
             axes.legend(fontsize=6)
