@@ -100,8 +100,8 @@ class WindowDataset(torch.utils.data.Dataset):
     """Map-style dataset of windows whose `__getitems__` gathers a whole batch; use it with `collate_fn=as_is`.
 
     A batch: `images` (B, n_obs_steps, n_cameras, 3, H, W) uint8 or `image_features` (B, n_obs_steps, variants, F);
-    `state` (B, n_obs_steps, state_dim) and `action` (B, horizon, action_dim) in the robot's units; `is_pad` (B, horizon)
-    bool.
+    `state` (B, n_obs_steps, state_dim) and `action` (B, horizon, action_dim) in the robot's units; `is_pad`
+    (B, horizon) bool.
     """
 
     def __init__(self, trajectories: Trajectories, windows: Windows, observations: Observations):
