@@ -1,10 +1,11 @@
-"""Between ROS messages and ours: radians and degrees, the gripper's joint and 0..100, image encodings."""
+"""Between ROS messages and ours: joints in radians and an arm's own numbers, image encodings."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import GRIPPER_CLOSED, GRIPPER_JOINT, JOINT_NAMES
+from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 
 # Channels in memory, and how to index red, green and blue.
@@ -33,29 +34,67 @@ def image_from_message(height: int, width: int, encoding: str, step: int, data) 
     return np.ascontiguousarray(rows.reshape(height, width, channels)[..., rgb])
 
 
-def state_from_joints(
-    names: Sequence[str],
-    positions: Sequence[float],
-    joint_names: Sequence[str] = JOINT_NAMES,
-    gripper_joint: str = GRIPPER_JOINT,
-) -> np.ndarray:
-    """The state (7,) of a `sensor_msgs/JointState`'s fields.
+@dataclass(frozen=True)
+class RosJoints:
+    """An arm's joints as ROS has them: one for each of its n numbers, angles in radians.
+
+    Args:
+        quantities: the arm's numbers. Degrees are radians in ROS, 0..100 is the way of the gripper's joint from closed
+            to open; other units are the same there.
+        names: of the joints, in the order of the numbers.
+        gripper_closed, gripper_open: radians of the gripper's joint at 0 and at 100.
 
     Raises:
-        UserError: one of the seven joints is missing, named.
+        UserError: not a joint for each number, or a gripper that does not move.
     """
-    radians = dict(zip(names, positions, strict=False))
-    if missing := [name for name in (*joint_names, gripper_joint) if name not in radians]:
-        raise UserError(f"joint states lack {', '.join(missing)}; they have {', '.join(names)}")
-    joints = np.degrees([radians[name] for name in joint_names])
-    return np.append(joints, gripper_from_radians(radians[gripper_joint]))
 
+    quantities: Quantities
+    names: tuple[str, ...]
+    gripper_closed: float = 0.0
+    gripper_open: float = 0.0
 
-def gripper_from_radians(angle: float) -> float:
-    """0 (closed) to 100 (open)."""
-    return 100 * (1 - angle / GRIPPER_CLOSED)
+    def __post_init__(self):
+        if len(self.names) != len(self.quantities):
+            raise UserError(f"ROS has {len(self.names)} joints ({', '.join(self.names)}) for {self.quantities}")
+        if "0..100" in self.quantities.units and self.gripper_closed == self.gripper_open:
+            raise UserError(f"the gripper's joint is at {self.gripper_open:g} radians when closed and when open")
 
+    def with_gripper_joint(self, name: str) -> "RosJoints":
+        """The same, where another joint is the gripper's."""
+        names = zip(self.names, self.quantities.units, strict=True)
+        return replace(self, names=tuple(name if unit == "0..100" else own for own, unit in names))
 
-def gripper_to_radians(value: float) -> float:
-    """From 0..100 to -0.5 (closed) .. 0.0 (open)."""
-    return GRIPPER_CLOSED * (1 - value / 100)
+    def state(self, names: Sequence[str], positions: Sequence[float]) -> np.ndarray:
+        """The arm's state (n,) of a `sensor_msgs/JointState`'s fields.
+
+        Raises:
+            UserError: one of the joints is missing, named.
+        """
+        found = dict(zip(names, positions, strict=False))
+        if missing := [name for name in self.names if name not in found]:
+            raise UserError(f"joint states lack {', '.join(missing)}; they have {', '.join(names)}")
+        state = np.array([found[name] for name in self.names], dtype=np.float64)
+        for i, unit in enumerate(self.quantities.units):
+            if unit == "degrees":
+                state[i] = np.degrees(state[i])
+            elif unit == "0..100":
+                state[i] = self.gripper_from_radians(state[i])
+        return state
+
+    def positions(self, command: np.ndarray) -> np.ndarray:
+        """Where the joints are to go, (n,), for a command (n,) in the arm's units."""
+        positions = np.array(command, dtype=np.float64)
+        for i, unit in enumerate(self.quantities.units):
+            if unit == "degrees":
+                positions[i] = np.radians(positions[i])
+            elif unit == "0..100":
+                positions[i] = self.gripper_to_radians(positions[i])
+        return positions
+
+    def gripper_from_radians(self, angle: float) -> float:
+        """0 (closed) to 100 (open)."""
+        return 100 * (1 - (angle - self.gripper_open) / (self.gripper_closed - self.gripper_open))
+
+    def gripper_to_radians(self, value: float) -> float:
+        """From 0 (closed) to 100 (open)."""
+        return self.gripper_open + (self.gripper_closed - self.gripper_open) * (1 - value / 100)

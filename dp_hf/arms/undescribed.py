@@ -4,7 +4,7 @@ import functools
 import sys
 from typing import Any, Literal
 
-from dp_hf.arms import mycobot_280
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 
@@ -24,30 +24,18 @@ def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
     width = getattr(config, f"{kind}_dim")
     names, units = getattr(config, f"{kind}_names", None), getattr(config, f"{kind}_units", None)
     if names is None:
-        if width != mycobot_280.STATE_DIM:
+        if width != len(MYCOBOT_280.quantities):
             return Quantities.unnamed(width)
         _say_once(getattr(config, "_name_or_path", None) or "a policy")
-        return mycobot_280.QUANTITIES
+        return MYCOBOT_280.quantities
     quantities = Quantities(tuple(names), tuple(units or ["unknown"] * len(names)))
     if len(quantities) != width:
         raise UserError(f"{kind}_names are {len(quantities)} ({quantities}), but {kind}_dim is {width}")
     return quantities
 
 
-def require_same(config: Any, kind: Literal["state", "action"], found: Quantities, whose: str) -> None:
-    """Refuses data whose numbers are not those of a policy.
-
-    A policy of which nothing but a width is known takes any names and units.
-
-    Raises:
-        UserError: says what `whose` state or action has in place of what the policy has.
-    """
-    expected = quantities_of(config, kind)
-    if expected != Quantities.unnamed(len(found)) and (difference := expected.difference(found)):
-        raise UserError(f"{whose} does not fit this policy: its {kind} {difference}")
-
-
 @functools.cache
 def _say_once(source: str) -> None:
-    line = f"{source} has no names for its seven numbers: they count as the myCobot 280's, {mycobot_280.QUANTITIES}"
+    numbers = MYCOBOT_280.quantities
+    line = f"{source} has no names for its seven numbers: they count as the myCobot 280's, {numbers}"
     print(line, file=sys.stderr)

@@ -160,16 +160,13 @@ def _refuse_others(arguments: ConvertEpisodes, known: set[str], what: str) -> No
 
 
 def _push(dataset: Path, repo_id: str, private: bool | None) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
     from dp_hf.errors import UserError
-    from dp_hf.hub.push import push_folder
+    from dp_hf.hub.repository import upload_folder
 
     try:
-        print(f"pushed to {push_folder(dataset, repo_id, 'dataset', private=private)}")
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = f"{dataset} is complete, but was not uploaded to {repo_id}: {error}"
-        raise UserError(f"{reason}; log in with `hf auth login`, then `dp-hf push-to-hub`") from error
+        print(f"pushed to {upload_folder(dataset, repo_id, 'dataset', private=private)}")
+    except UserError as error:
+        raise UserError(f"{dataset} is complete, but was {error}") from error
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.errors import UserError
@@ -70,14 +71,15 @@ def evaluate(arguments: Evaluate) -> int:
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
-    from dp_hf.simulation.rollouts import EVALUATION_SEED, run_rollouts
+    from dp_hf.simulation.layouts import EVALUATION, layout_seeds
+    from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
 
-    make_policy, cameras = _policy(arguments, pipeline)
-    first_seed = EVALUATION_SEED + arguments.seed
+    seeds = layout_seeds(EVALUATION, arguments.seed, arguments.episodes)
+    make_policy, camera_names = _policy(arguments, pipeline)
     results = run_rollouts(
         make_policy,
-        range(first_seed, first_seed + arguments.episodes),
-        arguments.environment(arguments.cameras or cameras),
+        seeds,
+        arguments.environment(arguments.cameras or environment_cameras(camera_names)),
         arguments.num_workers,
         arguments.video,
         "evaluating",
@@ -93,11 +95,11 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
 
 
 def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
-    """What acts, and the cameras that it sees."""
+    """What acts, and the names of the cameras that it sees."""
     if pipeline == EXPERT:
         from dp_hf.simulation.expert import expert_policy
 
-        return expert_policy, ("front",)
+        return expert_policy, (ONLY_CAMERA,)
     from dp_hf.simulation.policies import load_pipeline, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
@@ -111,7 +113,7 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
-    return make_policy, names if len(names) > 1 else ("front",)
+    return make_policy, names
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:

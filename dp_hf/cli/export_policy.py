@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dp_hf.arms.matching import require_data_of
 from dp_hf.arms.quantities import amounts_of
-from dp_hf.arms.undescribed import quantities_of, require_same
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     dataset, meta = open_data(data_dir, report=lambda summary: print(summary, file=sys.stderr))
     if missing := [name for name in config.camera_names if name not in meta.camera_names]:
         raise UserError(f"{data_dir} has no camera {', '.join(missing)}, which the policy sees")
-    require_same(config, "state", meta.state, data_dir)
+    require_data_of(config, "state", meta.state, data_dir)
     episodes = np.asarray(dataset["episode_index"])
     chosen = []
     for row in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):

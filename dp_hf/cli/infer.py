@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dp_hf.arms.matching import require_data_of
 from dp_hf.arms.quantities import Quantities, amounts_of, decimals
-from dp_hf.arms.undescribed import quantities_of, require_same
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
 
@@ -97,9 +98,9 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
     frame_skip = max(1, round(meta.fps / config.fps)) * meta.frame_skip
     dataset, meta = resample(dataset, meta, frame_skip, arguments.action_offset)
     quantities = quantities_of(config, "action")
-    require_same(config, "action", meta.action, str(episode))
+    require_data_of(config, "action", meta.action, str(episode))
     if config.use_proprioception:
-        require_same(config, "state", meta.state, str(episode))
+        require_data_of(config, "state", meta.state, str(episode))
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
     chunks = predict_rows(pipeline, dataset, columns, arguments)
 

@@ -65,7 +65,7 @@ def warm_up(policy: Any, settings: Any) -> float:
     black = np.zeros((*settings.image_size, 3), np.uint8)
     names = settings.camera_names
     frame = black if len(names) == 1 else dict.fromkeys(names, black)
-    state = np.zeros((1, settings.n_obs_steps, 7))
+    state = np.zeros((1, settings.n_obs_steps, settings.state_dim))
     seconds = []
     for _ in range(3):
         start = time.perf_counter()

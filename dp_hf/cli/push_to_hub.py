@@ -36,10 +36,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def push(arguments: PushArguments) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
     from dp_hf.errors import UserError
-    from dp_hf.hub.push import push_folder, repo_type_of
+    from dp_hf.hub.repository import repo_type_of, upload_folder
 
     kind = repo_type_of(arguments.path)
     options: dict[str, Any] = {
@@ -48,22 +46,19 @@ def push(arguments: PushArguments) -> None:
         "token": arguments.token,
         "commit_message": arguments.commit_message,
     }
-    try:
-        if kind == "dataset":
-            if arguments.bundle_code:
-                raise UserError(f"{arguments.path} is a dataset: --bundle_code is for pipelines")
-            url = push_folder(arguments.path, arguments.repo_id, kind, **options)
-        else:
-            from dp_hf.interop.bundled_code import add_code
-            from dp_hf.pipelines.model_card import add_rollouts
-            from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+    if kind == "dataset":
+        if arguments.bundle_code:
+            raise UserError(f"{arguments.path} is a dataset: --bundle_code is for pipelines")
+        url = upload_folder(arguments.path, arguments.repo_id, kind, **options)
+    else:
+        from dp_hf.interop.bundled_code import add_code
+        from dp_hf.pipelines.model_card import add_rollouts
+        from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
-            pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.path)
-            if arguments.results is not None:
-                results = json.loads(arguments.results.read_text(encoding="utf-8"))
-                pipeline.model_card = add_rollouts(pipeline.card(), results)
-            prepare = add_code if arguments.bundle_code else None
-            url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
-    except HfHubHTTPError as error:
-        raise UserError(f"the Hub refused {arguments.repo_id}: {error}") from error
+        pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.path)
+        if arguments.results is not None:
+            results = json.loads(arguments.results.read_text(encoding="utf-8"))
+            pipeline.model_card = add_rollouts(pipeline.card(), results)
+        prepare = add_code if arguments.bundle_code else None
+        url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
     print(f"pushed {kind} {arguments.path} to {url}")

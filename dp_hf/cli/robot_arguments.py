@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dp_hf.arms.arm import Arm
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import SIMULATED
+from dp_hf.arms.mycobot_280 import MYCOBOT_280, SIMULATED_MYCOBOT_280
 from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.robot import Robot
 from dp_hf.control.robots.mycobot import MyCobotConfig, MyCobotRobot
@@ -16,7 +17,7 @@ class RobotArguments:
     """How a robot is reached, and what it may do."""
 
     limits: Path | None = None
-    """YAML file of safety limits, such as those in configs/control; default a myCobot 280's, or the simulated arm's"""
+    """YAML file of safety limits in place of the arm's own, such as those in configs/control"""
     mycobot: MyCobotConfig = field(default_factory=MyCobotConfig)
     """with --robot mycobot"""
     camera: CameraConfig = field(default_factory=CameraConfig)
@@ -24,16 +25,19 @@ class RobotArguments:
     ros2: Ros2Config = field(default_factory=Ros2Config)
     """with --robot ros2"""
 
+    def arm(self, robot: str) -> Arm:
+        """What the robot called `robot` is."""
+        return SIMULATED_MYCOBOT_280 if robot == "sim" else MYCOBOT_280
+
     def safety_limits(self, robot: str) -> SafetyLimits:
-        """The file's, or the built-in ones of `robot`."""
-        if self.limits is not None:
-            return SafetyLimits.from_yaml(self.limits)
-        return SafetyLimits(**SIMULATED) if robot == "sim" else SafetyLimits()
+        """The arm's, or the file's in their place."""
+        limits = self.arm(robot).limits
+        return limits if self.limits is None else limits.updated_from(self.limits)
 
     def connect(self, robot: str, relaxed: bool = False) -> Robot:
         """The real robot called `robot`; `relaxed` switches its motors off where that can be done from here."""
         if robot == "ros2":
-            return Ros2Robot(self.ros2)
+            return Ros2Robot(self.ros2, self.arm(robot))
         camera = OpenCvCamera(self.camera)
         try:
             return MyCobotRobot(self.mycobot, camera, relaxed)

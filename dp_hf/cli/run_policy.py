@@ -64,12 +64,18 @@ def run_policy(arguments: RunPolicy) -> int:
         raise UserError("give either --execute or --dry_run")
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
+    from dp_hf.arms.matching import require_same
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.operator import Keyboard, on_signals
+    from dp_hf.control.recorder import require_recordable
 
+    arm = arguments.arm(arguments.robot).quantities
+    if arguments.record is not None:
+        require_recordable(arm)
     limits = arguments.safety_limits(arguments.robot)
     policy, settings = _load_policy(arguments)
+    require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
     rate = arguments.rate or settings.fps
     with contextlib.ExitStack() as stack:
@@ -121,12 +127,12 @@ def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Ro
 
 def simulated_robot(settings: "PolicySettings", layout_seed: int) -> "SimulatedRobot":
     """The simulated arm, with the cameras that the policy sees."""
+    from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
     from dp_hf.control.robots.simulated import SimulatedRobot
-    from dp_hf.simulation.rollouts import make_environment
+    from dp_hf.simulation.rollouts import environment_cameras, make_environment
 
-    names = tuple(settings.camera_names)
-    cameras = names if len(names) > 1 else ("front",)
-    return SimulatedRobot(lambda: make_environment(cameras=cameras), layout_seed)
+    cameras = environment_cameras(settings.camera_names)
+    return SimulatedRobot(lambda: make_environment(cameras=cameras), SIMULATED_MYCOBOT_280.quantities, layout_seed)
 
 
 def _obey(key: str | None, controller: "Controller") -> None:

@@ -6,15 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tyro
+
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 
 if TYPE_CHECKING:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-
-# Layouts that neither demonstrations nor `dp-hf evaluate` use: the choice of best/ must not learn the test.
-FIRST_ROLLOUT_SEED = 2**31
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,9 +26,10 @@ def parse_and_train(argv: Sequence[str]) -> None:
 
     from dp_hf.training.trainer import train
 
-    rollout = partial(try_in_simulator, config.rollout_episodes) if config.rollout_interval else None
+    validation = config.validation
+    rollout = partial(try_in_simulator, validation.rollout_episodes) if validation.rollout_interval else None
     try:
-        output_dir = train(config, rollout)
+        output_dir = train(config, rollout, require_simulated_arm if rollout else None)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             "the GPU is out of memory: halve --batch_size and double --gradient_accumulation_steps, which trains the "
@@ -41,8 +41,9 @@ def parse_and_train(argv: Sequence[str]) -> None:
 def parse_config(argv: Sequence[str]) -> TrainConfig:
     """The options: defaults, then those of the file that `--config` names, then flags."""
     file = config_file(argv)
-    default = parse(TrainConfig, as_flags(read_config_file(file)), str(file)) if file else None
-    return parse(TrainConfig, argv, "dp-hf train", default)
+    options = tyro.conf.OmitArgPrefixes[TrainConfig]
+    default = parse(options, as_flags(read_config_file(file)), str(file)) if file else None
+    return parse(options, argv, "dp-hf train", default)
 
 
 def config_file(argv: Sequence[str]) -> Path | None:
@@ -54,20 +55,29 @@ def config_file(argv: Sequence[str]) -> Path | None:
     return None
 
 
+def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:
+    """Refuses a policy that the simulator could not try."""
+    from dp_hf.arms.matching import require_same
+    from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
+
+    name = "--rollout_interval: the policy"
+    require_same(pipeline.policy.config, SIMULATED_MYCOBOT_280.quantities, name, "the simulated arm")
+
+
 def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
     """Success rate and the rates of the earlier stages, over the same layouts every time."""
     import torch
 
     from dp_hf.pipelines.action_chunking import ActionChunker
     from dp_hf.simulation.evaluation import summarize
-    from dp_hf.simulation.rollouts import run_rollouts
+    from dp_hf.simulation.layouts import TRAINING_ROLLOUTS, layout_seeds
+    from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
 
     def make_policy(env, seed: int) -> ActionChunker:
         return ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed))
 
-    cameras = pipeline.policy.config.camera_names
-    environment = {"cameras": list(cameras) if len(cameras) > 1 else ["front"]}
-    seeds = range(FIRST_ROLLOUT_SEED, FIRST_ROLLOUT_SEED + num_episodes)
+    environment = {"cameras": environment_cameras(pipeline.policy.config.camera_names)}
+    seeds = layout_seeds(TRAINING_ROLLOUTS, 0, num_episodes)
     results = run_rollouts(make_policy, seeds, environment, description="rollouts")
     rates = summarize(results).rates
     return {"success_rate": rates["stacked"].rate} | {stage: rate.rate for stage, rate in rates.items()}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import STATE_NAMES
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
@@ -26,7 +25,7 @@ START_TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Tick:
-    """One turn of the loop, for observers: what was measured, the command (7,) sent, and why the arm is held."""
+    """One turn of the loop, for observers: what was measured, the command (n,) sent, and why the arm is held."""
 
     time: float
     image: Stamped[Frame] | None
@@ -45,7 +44,7 @@ class Controller:
     Args:
         robot: the arm.
         policy: see `planner.Policy`; it runs in a thread of its own.
-        limits: what the arm may do.
+        limits: what the arm may do, number by number of `robot.quantities`.
         rate: actions per second of the policy's chunks.
         n_obs_steps: observations that the policy sees at once, `1 / rate` s apart.
         n_action_steps: actions from one inference to the next.
@@ -60,7 +59,7 @@ class Controller:
         emergency: why the arm was stopped, until `reset`.
 
     Raises:
-        UserError: the robot takes fewer commands than `rate`.
+        UserError: the robot takes fewer commands than `rate`, or the limits are another arm's.
     """
 
     def __init__(
@@ -79,6 +78,8 @@ class Controller:
     ):
         if not 0 < rate <= robot.command_rate:
             raise UserError(f"rate must be above 0 and at most the robot's {robot.command_rate:g} Hz, got {rate}")
+        if difference := robot.quantities.difference(limits.quantities):
+            raise UserError(f"the limits are of another arm, which {difference}")
         self.robot = robot
         self.limits = limits
         self.period = 1 / robot.command_rate
@@ -154,11 +155,14 @@ class Controller:
         limits, measured = self.limits, state.value
         nearest = np.clip(measured, limits.lowest, limits.highest)
         wanted = nearest if limits.start_pose is None else limits.start_pose
-        for name, value, target in zip(STATE_NAMES, measured, wanted, strict=True):
-            if abs(value - target) > limits.start_tolerance:
+        for name, value, target, tolerance in zip(
+            limits.quantities.names, measured, wanted, limits.start_tolerance, strict=True
+        ):
+            if abs(value - target) > tolerance:
                 raise UserError(
-                    f"cannot start: {name} is at {value:.1f}, more than {limits.start_tolerance:g} from {target:.1f}; "
-                    "move the arm there, or change start_pose or start_tolerance in the limits file"
+                    f"cannot start: {name} is at {round(float(value), 3)}, more than {tolerance:g} from "
+                    f"{round(float(target), 3)}; move the arm there, or change start_pose or start_tolerance in the "
+                    "limits file"
                 )
         self._sent_at = now
         return MotionLimiter(limits, nearest, self.period)
@@ -197,9 +201,10 @@ class Controller:
     def _away_from_command(self, limiter: MotionLimiter, measured: np.ndarray) -> str | None:
         """Why no command may be sent: the arm has been pushed, or switched off, and would leap back to its command."""
         distance = np.abs(limiter.position - measured)
-        worst = int(np.argmax(distance - self.limits.max_jump))
-        if distance[worst] > self.limits.max_jump[worst] + self.limits.start_tolerance:
-            return f"{STATE_NAMES[worst]} is {distance[worst]:.0f} away from its command"
+        allowed = self.limits.max_jump + self.limits.start_tolerance
+        if (distance > allowed).any():
+            worst = int(np.argmax(distance / allowed))
+            return f"{self.limits.quantities.names[worst]} is {distance[worst]:.3g} away from its command"
         return None
 
     def _update_hold(self, alarm: str | None) -> None:

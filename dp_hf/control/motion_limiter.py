@@ -14,12 +14,12 @@ class MotionLimiter:
 
     Args:
         limits: the arm's limits.
-        position: (7,) where the arm is; it starts at rest.
+        position: (n,) where the arm is; it starts at rest.
         period: seconds between commands.
 
     Attributes:
-        position: (7,) float64, the last command.
-        velocity: (7,) its velocity, per second.
+        position: (n,) float64, the last command.
+        velocity: (n,) its velocity, per second.
     """
 
     def __init__(self, limits: SafetyLimits, position: np.ndarray, period: float):
@@ -32,12 +32,12 @@ class MotionLimiter:
         """The next command on the way to a moving point.
 
         Args:
-            wish: (7,) where the command should be now.
-            wish_velocity: (7,) how fast `wish` moved since the last tick.
-            low, high: (7,) the range that the motion should stop within, if it still can.
+            wish: (n,) where the command should be now.
+            wish_velocity: (n,) how fast `wish` moved since the last tick.
+            low, high: (n,) the range that the motion should stop within, if it still can.
 
         Returns:
-            (7,) the command.
+            (n,) the command.
         """
         behind = wish - wish_velocity * self.period - self.position
         velocity = wish_velocity + self._arriving_velocity(behind)

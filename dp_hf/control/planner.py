@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import STATE_DIM, STATE_NAMES
 from dp_hf.control.clock import Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
@@ -19,7 +18,7 @@ from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
 logger = logging.getLogger(__name__)
 
 Policy = Callable[..., Any]
-"""`policy([frames], state=states (1, n_obs_steps, 7)).actions` -> (1, horizon, 7): a pipeline, or a `RemotePolicy`."""
+"""`policy([frames], state=states (1, n_obs_steps, n)).actions` -> (1, horizon, n): a pipeline, or a `RemotePolicy`."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,9 @@ class Planner:
         except OSError as error:
             self._reject(f"{type(error).__name__}: {error}")
             return None
-        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != STATE_DIM:
-            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {STATE_DIM})")
+        names = self.limits.quantities.names
+        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(names):
+            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(names)})")
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None
@@ -141,7 +141,7 @@ class Planner:
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
             worst = int(np.argmax(distance / self.limits.max_jump))
-            self._reject("begins too far from the arm", f"{STATE_NAMES[worst]} by {distance[worst]:.0f}")
+            self._reject("begins too far from the arm", f"{names[worst]} by {distance[worst]:.3g}")
             return None
         self.trajectory = trajectory
         self.report.chunks += 1

@@ -1,7 +1,7 @@
 """What a controller must know of a policy, wherever it runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -17,15 +17,23 @@ class PolicySettings:
     camera_names: Sequence[str]
     image_size: Sequence[int]
     use_proprioception: bool
+    state_dim: int
+    action_dim: int
+    state_names: Sequence[str] | None = None
+    state_units: Sequence[str] | None = None
+    action_names: Sequence[str] | None = None
+    action_units: Sequence[str] | None = None
 
     def __post_init__(self):
-        for name in ("camera_names", "image_size"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
 
     @classmethod
     def from_config(cls, config: Any) -> "PolicySettings":
-        """From any object with these attributes."""
-        return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
+        """From any object with these attributes; those that have a default may be absent."""
+        names = [field.name for field in fields(cls) if hasattr(config, field.name)]
+        return cls(**{name: getattr(config, name) for name in names})
 
     def execution(self, n_action_steps: int | None = None) -> tuple[int, float | None]:
         """Actions from one inference to the next, and `temporal_ensemble`; `n_action_steps` wins over the policy's."""

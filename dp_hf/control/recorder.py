@@ -11,10 +11,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.quantities import Quantities
 from dp_hf.control.clock import Clock, MonotonicClock
 from dp_hf.control.robot import Frame, Robot, Stamped
 from dp_hf.control.watchdog import Watchdog
+from dp_hf.episodes import format
 from dp_hf.episodes.writer import EpisodeWriter
+from dp_hf.errors import UserError
 
 POLL_PERIOD = 0.01
 MAX_QUEUED_FRAMES = 20
@@ -39,6 +42,16 @@ class Orders:
         if key in KEYS:
             self.give(KEYS[key])
         return None if self._given.empty() else self._given.get()
+
+
+def require_recordable(quantities: Quantities) -> None:
+    """Refuses an arm whose numbers an episode's frames cannot hold.
+
+    Raises:
+        UserError: they are not six angles in degrees and a gripper, 0..100, by the myCobot's names.
+    """
+    if difference := format.QUANTITIES.difference(quantities):
+        raise UserError(f"episode folders hold the numbers of a myCobot 280; this arm {difference}")
 
 
 class FrameRecorder:
@@ -82,7 +95,7 @@ class FrameRecorder:
         state: Stamped[np.ndarray] | None,
         action: np.ndarray | None = None,
     ) -> None:
-        """Takes the latest measurements, more often than frames are due, and the command (7,) if there is one.
+        """Takes the latest measurements, more often than frames are due, and the command (n,) if there is one.
 
         Raises:
             OSError: an earlier frame could not be written.
@@ -157,7 +170,11 @@ def record_episodes(
         limits: how old measurements may be.
         on_episode: called after each.
         clock: in place of the computer's.
+
+    Raises:
+        UserError: the robot's numbers are not those of an episode.
     """
+    require_recordable(robot.quantities)
     clock = clock or MonotonicClock()
     order: Order | None = None
     while order != "quit":

@@ -6,6 +6,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from dp_hf.arms.quantities import Quantities
+
 logger = logging.getLogger(__name__)
 
 
@@ -24,16 +26,16 @@ class Stamped(Generic[Value]):
 
 
 class Robot(Protocol):
-    """An arm with a gripper and a camera. States and commands: six angles in degrees, gripper 0..100 (100 = open).
-
-    The methods return at once: a robot gathers its measurements in threads of its own.
+    """An arm with cameras. The methods return at once: a robot gathers its measurements in threads of its own.
 
     Attributes:
+        quantities: what the n numbers of a state and of a command are, with their units.
         command_rate: commands per second that the arm takes.
         fault: why the arm must not be driven on, or None; the controller makes an emergency stop of it.
         finished: why there is nothing more to do, or None; the controller ends the run.
     """
 
+    quantities: Quantities
     command_rate: float
 
     @property
@@ -43,13 +45,13 @@ class Robot(Protocol):
     def finished(self) -> str | None: ...
 
     def read_state(self) -> Stamped[np.ndarray] | None:
-        """The latest joint state (7,), or None when there has been none."""
+        """The latest joint state (n,), or None when there has been none."""
 
     def read_image(self) -> Stamped[Frame] | None:
         """The latest camera frame, or None when there has been none."""
 
     def send_command(self, command: np.ndarray) -> None:
-        """Sends the arm to `command` (7,), to be reached in one command period."""
+        """Sends the arm to `command` (n,), to be reached in one command period."""
 
     def hold(self) -> None:
         """Leaves the arm where it was last commanded to; called at the end of a run."""
@@ -63,6 +65,7 @@ class DryRun:
 
     def __init__(self, robot: Robot):
         self.robot = robot
+        self.quantities = robot.quantities
         self.command_rate = robot.command_rate
         self.num_commands = 0
 

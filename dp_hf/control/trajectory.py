@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Positions (n, 7), n >= 2, due at increasing `times` (n,), joined by straight lines.
+    """Positions (T, n), T >= 2, due at increasing `times` (T,), joined by straight lines.
 
     It stands still before the first and after the last.
     """
@@ -17,7 +17,7 @@ class Trajectory:
     positions: np.ndarray
 
     def at(self, time: float) -> np.ndarray:
-        """The position (7,) at `time`."""
+        """The position (n,) at `time`."""
         index = int(np.searchsorted(self.times, time, side="right"))
         if index == 0:
             return self.positions[0]
@@ -28,7 +28,7 @@ class Trajectory:
         return (1 - weight) * self.positions[index - 1] + weight * self.positions[index]
 
     def range_from(self, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """The lowest and highest values, (7,) each, still to come from `time` on.
+        """The lowest and highest values, (n,) each, still to come from `time` on.
 
         A quarter of a step beyond the end counts, so that the motion need not stop before the next chunk comes.
         """
@@ -38,7 +38,7 @@ class Trajectory:
 
 
 def ensemble(chunks: Sequence[Trajectory], temporal_ensemble: float) -> np.ndarray:
-    """The mean of what chunks, oldest first, hold for the times of the newest, (len(newest.times), 7).
+    """The mean of what chunks, oldest first, hold for the times of the newest, (len(newest.times), n).
 
     Temporal ensembling (Zhao et al. 2023, arXiv:2304.13705): chunk i weighs exp(-temporal_ensemble * i), and nothing
     past its end.
@@ -60,10 +60,10 @@ def hand_over(
     skipped, the next one too when it is less than half a step away; when none is left, the last is due in one step.
 
     Args:
-        chunk: (horizon, 7) actions.
+        chunk: (horizon, n) actions.
         observed_at: when the observation behind the chunk was made.
         step: seconds between actions.
-        position: (7,) the last command.
+        position: (n,) the last command.
         sent_at: when it was sent.
         now: the time of the next command.
     """

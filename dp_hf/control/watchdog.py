@@ -3,6 +3,7 @@
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
+from dp_hf.cameras import by_camera
 from dp_hf.control.robot import Frame, Stamped
 
 
@@ -32,7 +33,7 @@ class Watchdog:
 
     def _frozen_for(self, image: Stamped[Frame]) -> float:
         """For how long the picture of one camera, that which froze first, has been the same."""
-        pictures = image.value if isinstance(image.value, dict) else {"image": image.value}
+        pictures = by_camera(image.value)
         for camera, picture in pictures.items():
             changed = self._changed.get(camera)
             if changed is None or (picture is not changed.value and not np.array_equal(picture, changed.value)):

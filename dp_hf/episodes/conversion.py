@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
+from dp_hf.cameras import camera_columns
 from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
@@ -243,9 +244,8 @@ def _use_commands(episodes: Sequence[Episode], action_source: ActionSource) -> b
 
 
 def _image_columns(camera_names: Sequence[str]) -> dict[str, str]:
-    """Camera -> column name: `image` for the only camera."""
-    if len(camera_names) == 1:
-        return {camera_names[0]: "image"}
-    if taken := OWN_COLUMNS & set(camera_names):
+    """Camera -> column name."""
+    columns = camera_columns({camera: camera for camera in camera_names})
+    if taken := OWN_COLUMNS & set(columns.values()):
         raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --cameras")
-    return {camera: camera for camera in camera_names}
+    return columns

@@ -13,7 +13,6 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock
-from huggingface_hub import snapshot_download
 
 from dp_hf import __version__
 from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
@@ -22,6 +21,7 @@ from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
+from dp_hf.hub.repository import download_snapshot
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
 
@@ -51,7 +51,8 @@ def load_dataset_folder(
         UserError: there is no such folder or repository, or it is not a dataset of this format.
     """
     if is_hub_id(path):
-        folder = _download(str(path), revision, with_rows=not streaming)
+        patterns = [META_FILE] if streaming else [META_FILE, _SHARDS]
+        folder = download_snapshot(str(path), "dataset", revision, patterns)
     else:
         folder = Path(path)
         if not folder.is_dir():
@@ -169,15 +170,6 @@ def resample(
 def is_hub_id(path: str | os.PathLike) -> bool:
     """Whether `path` can only be a repository id: `user/name`, and no such folder."""
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", str(path))) and not Path(path).exists()
-
-
-def _download(repo_id: str, revision: str | None, with_rows: bool) -> Path:
-    patterns = [META_FILE, *([_SHARDS] if with_rows else [])]
-    try:
-        return Path(snapshot_download(repo_id, repo_type="dataset", revision=revision, allow_patterns=patterns))
-    except (OSError, ValueError) as error:  # the Hub client's own errors derive from these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"there is no folder {repo_id}, and no such dataset on the Hub: {reason}") from error
 
 
 def _load_shards(folder: Path, streaming: bool) -> Any:

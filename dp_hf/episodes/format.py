@@ -13,6 +13,12 @@ cameras as `"images": {camera: path}` in place of `image`; optional `timestamp` 
 command given at this frame: six angles and the gripper, in the units of `angles` and `gripper_value`).
 """
 
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
+
+# Of a frame's angles and gripper_value in one, and of its action.
+QUANTITIES = MYCOBOT_280.quantities
+STATE_DIM = len(QUANTITIES)
+
 STATES_FILE = "states.json"
 STATES_FILES = (STATES_FILE, "state.json")
 FRAME_FOLDER = "frame_dir"

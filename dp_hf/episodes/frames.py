@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
+from dp_hf.cameras import ONLY_CAMERA
+from dp_hf.episodes.format import STATE_DIM
 from dp_hf.episodes.problems import Problem, shorten
 
 _MAX_ANGLE = 360.0
@@ -124,7 +125,7 @@ def _images(row: dict, folder: Path, cameras: Sequence[str] | None, report: Repo
     """The frame's image files by camera; reports those that are not there or not inside the folder."""
     images = row.get("images")
     if images is None:
-        images = {"image": row["image"]} if row.get("image") is not None else {}
+        images = {ONLY_CAMERA: row[ONLY_CAMERA]} if row.get(ONLY_CAMERA) is not None else {}
     if not isinstance(images, dict):
         report("malformed frame", f"images is {shorten(images)}, not a path for every camera")
         return {}

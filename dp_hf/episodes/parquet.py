@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
+from dp_hf.episodes.format import STATE_DIM
 
 DATA_FOLDER = "data"
 MAX_SHARD_BYTES = 500_000_000

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
+from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
-from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES
+from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import Problem, shorten
@@ -132,7 +132,7 @@ def _note_listed_images(row: Any, index: int, listed: dict[str, list[int]]) -> N
     if not isinstance(row, dict):
         return
     images = row.get("images")
-    for value in (row.get("image"), *(images.values() if isinstance(images, dict) else ())):
+    for value in (row.get(ONLY_CAMERA), *(images.values() if isinstance(images, dict) else ())):
         if isinstance(value, str) and value:
             listed.setdefault(os.path.normpath(value), []).append(index)
 

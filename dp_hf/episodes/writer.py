@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dp_hf.arms.mycobot_280 import STATE_DIM
-from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATES_FILE
+from dp_hf.cameras import ONLY_CAMERA
+from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
 
 CameraImage = Image.Image | np.ndarray
@@ -92,7 +92,7 @@ class EpisodeWriter:
         if isinstance(images, Mapping):
             frame["images"] = {camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()}
         else:
-            frame["image"] = self._save_image(images, FRAME_FOLDER)
+            frame[ONLY_CAMERA] = self._save_image(images, FRAME_FOLDER)
         if action is not None:
             frame["action"] = _seven_numbers("action", action)
         if timestamp is not None:

@@ -5,16 +5,15 @@ from typing import Literal
 
 import timm
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
-from huggingface_hub.utils import get_session
+from huggingface_hub import try_to_load_from_cache
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from dp_hf.errors import UserError
+from dp_hf.hub.repository import require_hub
 
 SMALL_CNN = "small_cnn"
 SMALL_CNN_CHANNELS = 64
-HUB_TIMEOUT = 3.0  # seconds
 
 
 class ImageEncoder(nn.Module):
@@ -106,15 +105,10 @@ def _published_weights(name: str) -> str | None:
         cached = try_to_load_from_cache(config.hf_hub_id, filename) if config.hf_hub_id else None
         if isinstance(cached, str):
             return cached
-    try:
-        if constants.is_offline_mode():
-            raise ConnectionError("HF_HUB_OFFLINE is set")
-        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
-    except Exception as error:  # the HTTP library behind the Hub client differs between versions
-        raise UserError(
-            f"the weights of {name!r} are not in the local cache and the Hub is out of reach ({error}). Connect once, "
-            "give a file with --pretrained_backbone FILE, or train without with --pretrained_backbone none"
-        ) from error
+    require_hub(
+        f"the weights of {name!r} are not in the local cache",
+        "give a file with --pretrained_backbone FILE, or train without with --pretrained_backbone none",
+    )
     return None
 
 

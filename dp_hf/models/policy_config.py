@@ -14,19 +14,12 @@ Model = TypeVar("Model")
 
 
 @dataclass
-class PolicyConfig:
-    """The policy: image encoder, denoiser, and the shapes and meaning of what goes in and comes out.
+class PolicyOptions:
+    """What one chooses of a policy: image encoder, denoiser, how much it sees and predicts.
 
     The defaults are the reference: one image, one action, a frozen ResNet34 and an MLP.
-
-    Raises:
-        UserError: an option that is none, or options that exclude each other.
     """
 
-    state_dim: int = 7
-    """Width of the robot's own state."""
-    action_dim: int = 7
-    """Width of an action."""
     horizon: int = 1
     """Actions predicted at once."""
     n_obs_steps: int = 1
@@ -35,10 +28,8 @@ class PolicyConfig:
     """Actions of a chunk that are executed before the next is predicted."""
     temporal_ensemble: float | None = None
     """Predict at every step instead and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01."""
-    camera_names: tuple[str, ...] = ("image",)
-    """Cameras the policy sees, in the order of the images' camera axis."""
-    image_size: tuple[int, int] = (224, 224)
-    """Height and width of the images the encoder sees, in pixels."""
+    image_size: tuple[int, ...] = (224, 224)
+    """Height and width of the images the encoder sees, in pixels; one number is both."""
     image_encoder: str = "resnet34.tv_in1k"
     """Any timm model, or small_cnn, which trains from scratch on a CPU."""
     pooling: Literal["avg", "spatial_softmax"] = "avg"
@@ -62,11 +53,41 @@ class PolicyConfig:
     time_embed_dim: int = 64
     """Width of the timestep embedding."""
     time_hidden_ratio: int = 2
-    """With an MLP, how many times as wide its hidden layer is."""
+    """With an MLP, how many times as wide the timestep embedding's hidden layer is."""
     activation: Literal["relu", "mish"] = "relu"
     """Of the reference MLP's hidden layers."""
     down_dims: tuple[int, ...] = (64, 128, 256)
     """Channels of the U-Net's levels."""
+
+    def __post_init__(self):
+        if len(self.image_size) not in (1, 2) or min(self.image_size) < 1:
+            raise UserError(f"image_size is one number or height and width; got {list(self.image_size)}")
+        if len(self.image_size) == 1:
+            self.image_size = (*self.image_size, *self.image_size)
+        if self.n_obs_steps < 1:
+            raise UserError(f"n_obs_steps is at least 1; got {self.n_obs_steps}")
+        if not 1 <= self.n_action_steps <= self.horizon:
+            raise UserError(f"n_action_steps is 1 to horizon ({self.horizon}); got {self.n_action_steps}")
+        if self.freeze_image_encoder and self.num_keypoints is not None:
+            raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
+        if self.denoiser not in ("mlp", "mlp_layernorm", "unet1d"):
+            raise UserError(f"denoiser is mlp, mlp_layernorm or unet1d; got {self.denoiser!r}")
+
+
+@dataclass
+class PolicyConfig(PolicyOptions):
+    """The policy: what one chooses, and what the data say of the numbers and images that go in and come out.
+
+    Raises:
+        UserError: an option that is none, or options that exclude each other.
+    """
+
+    state_dim: int = 7
+    """Width of the robot's own state."""
+    action_dim: int = 7
+    """Width of an action."""
+    camera_names: tuple[str, ...] = ("image",)
+    """Cameras the policy sees, in the order of the images' camera axis."""
     fps: float = 10.0
     """Actions a second, for whoever executes them."""
     state_names: tuple[str, ...] | None = None
@@ -77,14 +98,6 @@ class PolicyConfig:
     """What each number of an action is; None where nobody has said."""
     action_units: tuple[str, ...] | None = None
     """The unit of each number of an action, as for the state."""
-
-    def __post_init__(self):
-        if not 1 <= self.n_action_steps <= self.horizon:
-            raise UserError(f"n_action_steps is 1 to horizon ({self.horizon}); got {self.n_action_steps}")
-        if self.freeze_image_encoder and self.num_keypoints is not None:
-            raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
-        if self.denoiser not in ("mlp", "mlp_layernorm", "unet1d"):
-            raise UserError(f"denoiser is mlp, mlp_layernorm or unet1d; got {self.denoiser!r}")
 
 
 def takes_fields_of(

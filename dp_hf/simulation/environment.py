@@ -8,7 +8,8 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, SIMULATED_MYCOBOT_280
+from dp_hf.cameras import camera_columns
 from dp_hf.errors import UserError
 from dp_hf.simulation.layouts import Range, sample_layout
 from dp_hf.simulation.rendering import CameraRenderer
@@ -51,6 +52,7 @@ class CubeStackingEnv(gymnasium.Env):
         render_mode: "rgb_array" lets `render()` return the first camera's image.
     """
 
+    arm = SIMULATED_MYCOBOT_280
     action_space: gymnasium.spaces.Box
     metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012
 
@@ -103,7 +105,7 @@ class CubeStackingEnv(gymnasium.Env):
     @property
     def image_keys(self) -> tuple[str, ...]:
         """The observation's keys that hold images, in the order of `cameras`."""
-        return ("image",) if len(self.cameras) == 1 else self.cameras
+        return tuple(camera_columns({camera: camera for camera in self.cameras}).values())
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)

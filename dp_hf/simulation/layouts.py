@@ -1,10 +1,33 @@
-"""Where the cubes lie."""
+"""Where the cubes lie, and which layouts are for what."""
 
 import numpy as np
 
 from dp_hf.errors import UserError
 
 Range = tuple[float, float]
+
+# The simulator's seeds, one a layout. No policy is measured on a layout that it was shown, nor on one by which it was
+# chosen during training.
+DEMONSTRATIONS = range(2**20)
+EVALUATION = range(2**30, 2**31)
+TRAINING_ROLLOUTS = range(2**31, 2**32)
+
+
+def layout_seeds(purpose: range, first: int, count: int | None = None) -> range:
+    """The simulator's seeds of `count` layouts from the `first` of `purpose` on, or of all the rest.
+
+    Args:
+        purpose: `DEMONSTRATIONS`, `EVALUATION` or `TRAINING_ROLLOUTS`.
+        first: counted from 0 within it, as `--seed` does.
+
+    Raises:
+        UserError: `purpose` has no such layouts.
+    """
+    end = first + (1 if count is None else count)
+    if not 0 <= first <= end <= len(purpose):
+        remedy = "give a smaller --seed, or fewer layouts" if first >= 0 else "give a --seed of at least 0"
+        raise UserError(f"layouts {first} to {end - 1}: they are numbered 0 to {len(purpose) - 1} here: {remedy}")
+    return purpose[first : None if count is None else end]
 
 
 def sample_layout(

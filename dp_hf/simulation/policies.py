@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from dp_hf.arms.matching import require_same
 from dp_hf.pipelines.action_chunking import ActionChunker
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
@@ -24,9 +25,14 @@ def pipeline_policy(
     """The pipeline in a folder or Hub repository; its samples follow from the seed. Arguments as in `ActionChunker`.
 
     `bf16_encoder` is `DiffusionPolicyPipeline.optimize_for_inference`.
+
+    Raises:
+        UserError: the policy is not for the environment's arm.
     """
+    loaded = load_pipeline(pipeline, bf16_encoder, device)
+    require_same(loaded.policy.config, env.get_wrapper_attr("arm").quantities, pipeline, "the simulated arm")
     return TimedChunker(
-        load_pipeline(pipeline, bf16_encoder, device),
+        loaded,
         n_action_steps=n_action_steps,
         temporal_ensemble=temporal_ensemble,
         num_inference_steps=num_inference_steps,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
+from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
 from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.rollouts import make_environment, rollout
 
-MAX_SEED = 2**20  # demonstrations take the seeds below, evaluation those from EVALUATION_SEED = 2**30
 MAX_FAILURES = 10  # more than successes
 ORIGIN_FILE = "simulation.json"
 
@@ -95,13 +95,14 @@ def record_demonstrations(
         UserError: the folder holds episodes of another kind, the seeds ran out, or the expert keeps failing.
     """
     settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
+    possible = layout_seeds(DEMONSTRATIONS, first_seed)
     used, num_done = _find_recorded(Path(data_dir), settings)
     setup = partial(_Recorder, Path(data_dir), settings)
     num_recorded = num_failed = 0
     while (num_missing := num_episodes - num_done - num_recorded) > 0:
-        seeds = list(islice((seed for seed in count(first_seed) if seed not in used), num_missing))
-        if seeds[-1] >= MAX_SEED:
-            raise UserError(f"seeds of demonstrations end at {MAX_SEED - 1}: give a smaller --seed")
+        seeds = list(islice((seed for seed in possible if seed not in used), num_missing))
+        if len(seeds) < num_missing:
+            raise UserError(f"{num_missing} layouts are wanted, {len(seeds)} are left: give a smaller --seed")
         used.update(seeds)
         for stacked in map_in_processes(setup, seeds, num_workers, "recording"):
             num_recorded += stacked

@@ -1,6 +1,6 @@
 """Closed-loop rollouts: one episode, or many over processes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -9,12 +9,10 @@ import gymnasium
 import numpy as np
 from PIL import Image
 
+from dp_hf.cameras import ONLY_CAMERA, as_frame, by_camera
 from dp_hf.simulation.environment import STAGES
 from dp_hf.simulation.headless import ENVIRONMENT_ID
 from dp_hf.simulation.parallel import map_in_processes
-
-# Demonstrations are recorded on the layouts of smaller seeds, so no policy is measured on one that it was shown.
-EVALUATION_SEED = 2**30
 
 
 class Policy(Protocol):
@@ -51,6 +49,11 @@ class RolloutResult:
     @property
     def stacked(self) -> bool:
         return self.stages["stacked"]
+
+
+def environment_cameras(camera_names: Sequence[str]) -> tuple[str, ...]:
+    """The scene's cameras whose images go by `camera_names`: a policy's only camera, `image`, is the one in front."""
+    return ("front",) if tuple(camera_names) == (ONLY_CAMERA,) else tuple(camera_names)
 
 
 def make_environment(**options: Any) -> gymnasium.Env:
@@ -92,7 +95,7 @@ def rollout(
 def split_observation(observation: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray]:
     """Image(s) as policies take them, and the state (7,)."""
     images = {key: value for key, value in observation.items() if key != "state"}
-    return images.get("image", images or None), observation["state"]
+    return as_frame(images) if images else None, observation["state"]
 
 
 def run_rollouts(
@@ -134,7 +137,7 @@ class _Rollouts:
         frames: list[np.ndarray] = []
 
         def keep_frame(image, state, action):
-            first = next(iter(image.values())) if isinstance(image, Mapping) else image
+            first = next(iter(by_camera(image).values()))
             frames.append(np.asarray(Image.fromarray(first).reduce(2)))
 
         policy = self.make_policy(self.env, seed)

@@ -14,21 +14,21 @@ SAMPLERS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler, "dpm_solver": DPMSolve
 def make_noise_scheduler(config: TrainConfig) -> DDPMScheduler:
     """The noise process of training; `fixed_small` is the posterior variance of the paper."""
     return DDPMScheduler(
-        num_train_timesteps=config.diffusion_timesteps,
-        beta_start=config.beta_start,
-        beta_end=config.beta_end,
-        beta_schedule=config.beta_schedule,
-        prediction_type=config.prediction_type,
+        num_train_timesteps=config.diffusion.diffusion_timesteps,
+        beta_start=config.diffusion.beta_start,
+        beta_end=config.diffusion.beta_end,
+        beta_schedule=config.diffusion.beta_schedule,
+        prediction_type=config.diffusion.prediction_type,
         variance_type="fixed_small",
         timestep_spacing="trailing",
         # Only min-max normalised actions are known to lie in [-1, 1].
-        clip_sample=config.normalization == "min_max",
+        clip_sample=config.data.normalization == "min_max",
     )
 
 
 def make_sampler(config: TrainConfig) -> SchedulerMixin:
     """The scheduler that the pipeline samples with."""
-    return SAMPLERS[config.noise_scheduler].from_config(make_noise_scheduler(config).config)
+    return SAMPLERS[config.diffusion.noise_scheduler].from_config(make_noise_scheduler(config).config)
 
 
 def diffusion_loss(
@@ -48,25 +48,25 @@ def diffusion_loss(
     seen = observe(policy, batch, config)
     if policy.config.use_proprioception:
         state = batch["state"]
-        if config.state_noise > 0:
-            state = state + config.state_noise * torch.randn_like(state)
+        if config.augmentation.state_noise > 0:
+            state = state + config.augmentation.state_noise * torch.randn_like(state)
         seen["state"] = normalizer.normalize(state, "state")
 
-    samples = config.noise_samples_per_image
+    samples = config.optimization.noise_samples_per_image
     actions = normalizer.normalize(batch["action"], "action").repeat_interleave(samples, dim=0)
     noise = torch.randn_like(actions)
-    timesteps = torch.randint(0, config.diffusion_timesteps, (len(actions),), device=actions.device)
+    timesteps = torch.randint(0, config.diffusion.diffusion_timesteps, (len(actions),), device=actions.device)
     noisy_actions = noise_scheduler.add_noise(actions, noise, timesteps)
     prediction = model(noisy_actions, timesteps, **seen, return_dict=False)[0].float()
-    if config.prediction_type == "epsilon":
+    if config.diffusion.prediction_type == "epsilon":
         target = noise
-    elif config.prediction_type == "sample":
+    elif config.diffusion.prediction_type == "sample":
         target = actions
     else:
         target = noise_scheduler.get_velocity(actions, noise, timesteps)
 
     error = (prediction - target).square().mean(dim=-1)
-    if config.loss_on_padding or config.horizon == 1:
+    if config.optimization.loss_on_padding or config.policy.horizon == 1:
         return error.mean()
     learned = ~batch["is_pad"].repeat_interleave(samples, dim=0)
     return (error * learned).sum() / learned.sum()
@@ -84,7 +84,7 @@ def observe(
         # Variant 0 is the image as it is; the frames of a window take theirs independently.
         chosen = torch.randint(1, variants, features.shape[:2], device=features.device)
         return {"image_features": features.take_along_dim(chosen[..., None, None], dim=2).squeeze(2)}
-    images = augment_images(batch["images"], config.random_shift, config.color_jitter)
+    images = augment_images(batch["images"], config.augmentation.random_shift, config.augmentation.color_jitter)
     if policy.config.freeze_image_encoder:
         # In float32 whatever the precision of training, as cached features are.
         return {"image_features": policy.encode_images(images)}

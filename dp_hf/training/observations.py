@@ -60,21 +60,21 @@ def open_observations(
     """
     cameras, image_size = tuple(policy.config.camera_names), tuple(policy.config.image_size)
     live = LiveImages(dataset, cameras, image_size)
-    if config.cache == "none":
+    if config.loading.cache == "none":
         return live
-    folder = cache_folder(config.cache_dir)
+    folder = cache_folder(config.loading.cache_dir)
     key = digest_of(digest_images(dataset, cameras), digest_preprocessing(image_size))
     frozen = policy.config.freeze_image_encoder
-    if not frozen or (config.augments_images and config.cached_augmentations == 0):
+    if not frozen or (config.augmentation.changes_images and config.loading.cached_augmentations == 0):
         shape = (len(dataset), len(cameras), 3, *image_size)
         batches = (images.numpy() for images in _all_images(live))
         path = build_once(folder / "images" / f"{key}.npy", batches, shape, "uint8", "Caching images")
         return CachedRows("images", path)
 
-    variants = config.cached_augmentations if config.augments_images else 0
+    variants = config.loading.cached_augmentations if config.augmentation.changes_images else 0
     key = digest_of(key, digest_module(policy.encoder), device.type)
     if variants:
-        key = digest_of(key, variants, config.random_shift, config.color_jitter)
+        key = digest_of(key, variants, config.augmentation.random_shift, config.augmentation.color_jitter)
     shape = (len(dataset), 1 + variants, policy.encoder.feature_dim * len(cameras))
     batches = _encode_variants(live, policy, config, variants, device)
     path = build_once(folder / "features" / f"{key}.npy", batches, shape, "float32", "Encoding images")
@@ -99,12 +99,13 @@ def _encode_variants(
     live: LiveImages, policy: DiffusionPolicyModel, config: TrainConfig, variants: int, device: torch.device
 ) -> Iterator[np.ndarray]:
     """Batches of features (B, 1 + variants, F): of the image as it is, then of augmented ones."""
+    changes = config.augmentation
     policy.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         for images in _all_images(live):
             images = images.to(device).unsqueeze(1)
             seen = [images]
-            seen += [augment_images(images, config.random_shift, config.color_jitter) for _ in range(variants)]
+            seen += [augment_images(images, changes.random_shift, changes.color_jitter) for _ in range(variants)]
             features = torch.cat([policy.encode_images(variant) for variant in seen], dim=1)
             yield features.float().cpu().numpy()

@@ -1,9 +1,8 @@
 """What a run is made of, built from its configuration."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,8 +20,9 @@ from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.models.policy_config import PolicyConfig
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-from dp_hf.training.config import TrainConfig
+from dp_hf.training.config import DataOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.observations import open_observations
 from dp_hf.training.streaming import stream_dataset
@@ -76,45 +76,48 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     set_seed(config.seed)
     with accelerator.main_process_first():
         data_dir: str | Path = config.data_dir
-        if config.streaming:
-            data_dir = stream_dataset(config.data_dir, config.height_and_width, config.cache_dir)
+        if config.data.streaming:
+            height, width = config.policy.image_size
+            data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir)
         dataset, meta = open_data(
             data_dir,
-            frame_skip=config.frame_skip,
-            action_offset=config.action_offset,
-            action_source=config.action_source,
+            frame_skip=config.data.frame_skip,
+            action_offset=config.data.action_offset,
+            action_source=config.data.action_source,
             report=accelerator.print,
         )
     trajectories = Trajectories.from_dataset(dataset)
-    learned, held_out = split_episodes(trajectories.episode_index, config.validation_fraction, config.seed)
+    learned, held_out = split_episodes(trajectories.episode_index, config.validation.validation_fraction, config.seed)
     policy = make_policy(config, meta)
     rows = torch.isin(trajectories.episode_index, torch.tensor(learned))
-    normalizer = Normalizer.from_data(trajectories.state[rows], trajectories.action[rows], config.normalization)
-    pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.num_inference_steps)
+    normalizer = Normalizer.from_data(trajectories.state[rows], trajectories.action[rows], config.data.normalization)
+    pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.diffusion.num_inference_steps)
     pipeline.to(accelerator.device)
 
     observations = open_observations(dataset, policy, config, accelerator.device)
     training, validation = (
-        make_windows(trajectories.episode_index, episodes, config.n_obs_steps, config.horizon)
+        make_windows(trajectories.episode_index, episodes, config.policy.n_obs_steps, config.policy.horizon)
         for episodes in (learned, held_out or learned)
     )
+    validation = validation.evenly_spaced(config.validation.validation_windows)
     loader = DataLoader(
         WindowDataset(trajectories, training, observations),
-        batch_size=config.batch_size,
+        batch_size=config.optimization.batch_size,
         shuffle=True,
         collate_fn=as_is,
-        num_workers=config.num_workers,
-        persistent_workers=config.num_workers > 0,
+        num_workers=config.loading.num_workers,
+        persistent_workers=config.loading.num_workers > 0,
         pin_memory=accelerator.device.type == "cuda",
         # One of its own, so that starting an epoch draws nothing from the generator of the noise.
         generator=torch.Generator(),
     )
+    options = config.optimization
     parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
     model, optimizer, loader = accelerator.prepare(policy, optimizer, loader)
-    num_steps = -(-len(loader) // config.gradient_accumulation_steps) * config.num_epochs
+    num_steps = -(-len(loader) // options.gradient_accumulation_steps) * options.num_epochs
     lr_scheduler = get_scheduler(
-        config.lr_scheduler, optimizer, num_warmup_steps=config.lr_warmup_steps, num_training_steps=num_steps
+        options.lr_scheduler, optimizer, num_warmup_steps=options.lr_warmup_steps, num_training_steps=num_steps
     )
     return Run(
         config=config,
@@ -128,9 +131,9 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         parameters=parameters,
         optimizer=optimizer,
         lr_scheduler=accelerator.prepare(lr_scheduler),
-        ema=EMAModel(parameters, decay=config.ema_decay, foreach=True) if config.ema_decay > 0 else None,
+        ema=EMAModel(parameters, decay=options.ema_decay, foreach=True) if options.ema_decay > 0 else None,
         loader=loader,
-        validation_data=WindowDataset(trajectories, validation.evenly_spaced(config.validation_windows), observations),
+        validation_data=WindowDataset(trajectories, validation, observations),
         num_windows=len(training),
         num_steps=num_steps,
     )
@@ -138,10 +141,10 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
 
 @contextmanager
 def cpu_threads(config: TrainConfig, data: WindowDataset) -> Iterator[None]:
-    """Within the context torch uses `config.num_threads`; see its documentation."""
+    """Within the context torch uses `num_threads`; see its documentation."""
     before = torch.get_num_threads()
-    is_small = data.observations.name == "image_features" and config.denoiser != "unet1d"
-    torch.set_num_threads(config.num_threads or (1 if is_small else before))
+    is_small = data.observations.name == "image_features" and config.policy.denoiser != "unet1d"
+    torch.set_num_threads(config.hardware.num_threads or (1 if is_small else before))
     try:
         yield
     finally:
@@ -155,16 +158,17 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         UserError: another number of processes runs than was asked for, the precision needs a GPU, or the tracker is
             not installed.
     """
-    if config.tracker != "none" and not find_spec(config.tracker):
-        raise UserError(f"--tracker {config.tracker}: install it with `pip install {config.tracker}`")
-    precision = config.mixed_precision
-    if config.use_amp:
+    hardware, tracker = config.hardware, config.saving.tracker
+    if tracker != "none" and not find_spec(tracker):
+        raise UserError(f"--tracker {tracker}: install it with `pip install {tracker}`")
+    precision = hardware.mixed_precision
+    if hardware.use_amp:
         precision = "fp16" if torch.cuda.is_available() else "bf16"
     try:
         accelerator = Accelerator(
             mixed_precision=precision,
-            gradient_accumulation_steps=config.gradient_accumulation_steps,
-            log_with=None if config.tracker == "none" else config.tracker,
+            gradient_accumulation_steps=config.optimization.gradient_accumulation_steps,
+            log_with=None if tracker == "none" else tracker,
             project_dir=str(config.output_dir),
             # The scheduler counts updates, however many processes there are.
             step_scheduler_with_optimizer=False,
@@ -174,30 +178,36 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    if config.num_processes not in (None, accelerator.num_processes):
+    if hardware.num_processes not in (None, accelerator.num_processes):
         raise UserError(
-            f"{config.num_processes} processes were asked for, {accelerator.num_processes} run. `accelerate launch "
+            f"{hardware.num_processes} processes were asked for, {accelerator.num_processes} run. `accelerate launch "
             "--cpu --num_processes N` starts only one; use --config_file configs/accelerate/cpu_2_processes.yaml"
         )
     return accelerator
 
 
 def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
-    """The network, its encoder with the weights that `config.pretrained_backbone` names."""
-    cameras = config.camera_names or tuple(meta.camera_names)
+    """The network, its encoder with the weights that `pretrained_backbone` names."""
+    cameras = config.data.camera_names or tuple(meta.camera_names)
     if missing := set(cameras) - set(meta.camera_names):
         raise UserError(
             f"the dataset has no camera {', '.join(sorted(missing))}; it has {', '.join(meta.camera_names)}"
         )
-    if config.state_dim not in (TrainConfig.state_dim, len(meta.state_names)):
-        raise UserError(f"--state_dim {config.state_dim}: the dataset's states have {len(meta.state_names)} values")
-    known = inspect.signature(DiffusionPolicyModel.__init__).parameters
-    options = {field.name: getattr(config, field.name) for field in fields(config) if field.name in known}
-    options |= {"camera_names": cameras, "image_size": config.height_and_width, "fps": meta.fps}
-    for kind, quantities in (("state", meta.state), ("action", meta.action)):
-        options |= {f"{kind}_dim": len(quantities)}
-        options |= {f"{kind}_names": quantities.names, f"{kind}_units": quantities.units}
-    policy = DiffusionPolicyModel(**options)
-    if config.pretrained_backbone != "none":
-        policy.load_pretrained_backbone(config.pretrained_backbone)
+    width, said = len(meta.state_names), config.data.state_dim
+    if said not in (DataOptions.state_dim, width):
+        raise UserError(f"--state_dim {said}: the dataset's states have {width} values")
+    policy_config = PolicyConfig(
+        **vars(config.policy),
+        camera_names=cameras,
+        fps=meta.fps,
+        state_dim=width,
+        state_names=meta.state.names,
+        state_units=meta.state.units,
+        action_dim=len(meta.action_names),
+        action_names=meta.action.names,
+        action_units=meta.action.units,
+    )
+    policy = DiffusionPolicyModel(**vars(policy_config))
+    if config.optimization.pretrained_backbone != "none":
+        policy.load_pretrained_backbone(config.optimization.pretrained_backbone)
     return policy

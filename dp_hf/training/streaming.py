@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from huggingface_hub import HfApi
 from PIL import Image
 from tqdm import tqdm
 
@@ -15,6 +14,7 @@ from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside
+from dp_hf.hub.repository import latest_commit
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.training.row_cache import cache_folder, digest_of, digest_preprocessing
 
@@ -35,11 +35,7 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
     """
     if not is_hub_id(repo_id):
         raise UserError(f"--streaming reads a dataset on the Hub, USER/NAME; {repo_id or '--data_dir'} is none")
-    try:
-        commit = HfApi().dataset_info(repo_id).sha
-    except (OSError, ValueError) as error:  # the Hub client's own errors derive from these
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{repo_id}: not to be had from the Hub: {reason}") from error
+    commit = latest_commit(repo_id, "dataset")
     name = f"{repo_id.replace('/', '--')}-{digest_of(commit, digest_preprocessing(image_size))}"
     folder = cache_folder(cache_dir) / "streamed" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +45,7 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
     return folder
 
 
-def _keep_resized(repo_id: str, commit: str | None, image_size: tuple[int, int], target: Path) -> None:
+def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target: Path) -> None:
     stream, meta = load_dataset_folder(repo_id, streaming=True, revision=commit)
     rows, count = iter(stream), 0
     with folder_written_beside(target) as folder, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:

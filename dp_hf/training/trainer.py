@@ -33,11 +33,16 @@ CONFIG_FILE = "train_config.yaml"
 PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint")
 
 
-def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
+def train(
+    config: TrainConfig,
+    rollout: Rollout | None = None,
+    check: Callable[[DiffusionPolicyPipeline], None] | None = None,
+) -> Path:
     """Trains a policy.
 
     Args:
-        rollout: tries the policy in closed loop every `config.rollout_interval` epochs.
+        rollout: tries the policy in closed loop every `rollout_interval` epochs.
+        check: called with the untrained pipeline; what it raises ends the run before it begins.
 
     Returns:
         `config.output_dir`, which holds the pipelines `best/` and `final/`, `checkpoint-*`, `train_config.yaml`,
@@ -50,6 +55,8 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
     checkpoint = check_folders(config)
     accelerator = make_accelerator(config)
     run = set_up(config, accelerator)
+    if check is not None:
+        check(run.pipeline)
     # From here on every process draws its own noise.
     set_seed(config.seed, device_specific=True)
     progress = Progress(run.num_windows, accelerator.num_processes)
@@ -58,17 +65,17 @@ def train(config: TrainConfig, rollout: Rollout | None = None) -> Path:
     records = start_records(run, progress, checkpoint)
 
     with cpu_threads(config, run.validation_data), Interruption(accelerator) as interruption, records.bar:
-        while progress.epoch < config.num_epochs:
+        while progress.epoch < config.optimization.num_epochs:
             train_epoch(run, progress, records, interruption)
             progress.epoch += 1
             progress.batch = 0
-            is_last = progress.epoch == config.num_epochs
+            is_last = progress.epoch == config.optimization.num_epochs
             if is_last:
                 records.write_loss(run.lr_scheduler.get_last_lr()[0])
-            tries = rollout is not None and (is_last or is_due(config.rollout_interval, progress.epoch))
-            if tries or is_last or is_due(config.validation_interval, progress.epoch):
+            tries = rollout is not None and (is_last or is_due(config.validation.rollout_interval, progress.epoch))
+            if tries or is_last or is_due(config.validation.validation_interval, progress.epoch):
                 evaluate(run, progress, records, rollout if tries else None)
-            if is_last or is_due(config.save_interval, progress.epoch):
+            if is_last or is_due(config.saving.save_interval, progress.epoch):
                 save(run, progress, records)
 
     if accelerator.is_main_process:
@@ -109,8 +116,8 @@ def train_epoch(run: Run, progress: Progress, records: Records, interruption: In
                 run.model, run.pipeline.policy, run.noise_scheduler, run.pipeline.normalizer, batch, config
             )
             accelerator.backward(loss)
-            if config.clip_grad_norm > 0 and accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(run.parameters, config.clip_grad_norm)
+            if config.optimization.clip_grad_norm > 0 and accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(run.parameters, config.optimization.clip_grad_norm)
             run.optimizer.step()
             run.optimizer.zero_grad()
         progress.batch += 1
@@ -124,7 +131,7 @@ def train_epoch(run: Run, progress: Progress, records: Records, interruption: In
         progress.step += 1
         records.update(run.lr_scheduler.get_last_lr()[0])
         stop = interruption.is_wanted(progress.step)
-        if stop or is_due(config.save_steps, progress.step):
+        if stop or is_due(config.saving.save_steps, progress.step):
             save(run, progress, records)
         if stop:
             raise KeyboardInterrupt
@@ -146,7 +153,7 @@ def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | 
                 values["rollout"] = rollout(run.pipeline)
                 score.insert(0, values["rollout"]["success_rate"])
             records.write(values)
-            chooses = rollout is not None or config.rollout_interval == 0
+            chooses = rollout is not None or config.validation.rollout_interval == 0
             if chooses and (progress.best is None or score > progress.best):
                 progress.best = score
                 save_pipeline(run, progress, config.output_dir / "best", values["validation"])
@@ -156,7 +163,9 @@ def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | 
 
 def save(run: Run, progress: Progress, records: Records) -> None:
     records.reduced_loss()
-    save_checkpoint(run.accelerator, run.config.output_dir, progress, run.ema, run.config.checkpoints_total_limit)
+    save_checkpoint(
+        run.accelerator, run.config.output_dir, progress, run.ema, run.config.saving.checkpoints_total_limit
+    )
 
 
 def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[str, Any] | None = None) -> None:
@@ -198,6 +207,6 @@ def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Reco
         )
         if not run.held_out:
             print("no episode is held out: validation measures the training episodes")
-    if config.tracker != "none":
+    if config.saving.tracker != "none":
         accelerator.init_trackers("dp_hf", config={name: str(value) for name, value in plain_options(config).items()})
-    return Records(accelerator, config.output_dir, progress, run.num_steps, config.log_interval)
+    return Records(accelerator, config.output_dir, progress, run.num_steps, config.saving.log_interval)

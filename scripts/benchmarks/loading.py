@@ -95,7 +95,9 @@ def benchmark(arguments: LoadingArguments) -> None:
         def ours(cache: str, frozen: bool) -> Callable[[], None]:
             options = {"image_encoder": "resnet18.tv_in1k", "image_size": size, "freeze_image_encoder": frozen}
             policy = DiffusionPolicyModel(n_obs_steps=arguments.n_obs_steps, horizon=arguments.horizon, **options)
-            observations = open_observations(dataset, policy, TrainConfig(cache=cache), torch.device("cpu"))
+            observations = open_observations(
+                dataset, policy, TrainConfig.from_options(cache=cache), torch.device("cpu")
+            )
             return epoch(WindowDataset(trajectories, windows, observations), arguments, collate_fn=as_is)
 
         reference = "PNGs decoded a sample at a time (the reference)"

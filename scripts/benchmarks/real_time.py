@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from dp_hf.arms.mycobot_280 import SIMULATED
+from dp_hf.arms.matching import require_same
+from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
 from dp_hf.cli.run_policy import simulated_robot
@@ -35,22 +36,23 @@ def main() -> int:
 def drive(arguments: RealTime) -> None:
     import torch
 
-    from dp_hf.arms.limits import SafetyLimits
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.simulation.evaluation import wilson
-    from dp_hf.simulation.rollouts import EVALUATION_SEED
+    from dp_hf.simulation.layouts import EVALUATION, layout_seeds
 
     # The simulator renders beside the policy.
     torch.set_num_threads(1)
     policy, settings = arguments.load_pipeline(arguments.pipeline)
+    arm = SIMULATED_MYCOBOT_280
+    require_same(settings, arm.quantities, arguments.pipeline, "the simulated arm")
     warm_up(policy, settings)
-    limits, execution = SafetyLimits(**SIMULATED), settings.execution(arguments.n_action_steps)
+    execution = settings.execution(arguments.n_action_steps)
     stacked, reports = 0, []
-    for seed in tqdm(range(EVALUATION_SEED, EVALUATION_SEED + arguments.episodes), "episodes"):
+    for seed in tqdm(layout_seeds(EVALUATION, 0, arguments.episodes), "episodes"):
         robot = simulated_robot(settings, seed)
         try:
-            controller = Controller(robot, policy, limits, settings.fps, settings.n_obs_steps, *execution)
+            controller = Controller(robot, policy, arm.limits, settings.fps, settings.n_obs_steps, *execution)
             with punctual_interpreter():
                 reports.append(controller.run(arguments.duration))
         finally:

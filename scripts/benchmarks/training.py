@@ -100,7 +100,7 @@ def benchmark(arguments: TrainingArguments) -> None:
 
 def epochs(root: Path, data_dir: Path, count: int, **options) -> tuple[Callable[[], None], int]:
     """A function that trains `count` epochs of a run, and the frames it sees in them."""
-    config = TrainConfig(
+    config = TrainConfig.from_options(
         data_dir=str(data_dir),
         output_dir=root / "output",
         frame_skip=1,
@@ -114,7 +114,7 @@ def epochs(root: Path, data_dir: Path, count: int, **options) -> tuple[Callable[
     with redirect_stdout(sys.stderr):
         parts = set_up(config, accelerator)
     progress = Progress(parts.num_windows, accelerator.num_processes)
-    records = Records(accelerator, config.output_dir, progress, parts.num_steps, config.log_interval)
+    records = Records(accelerator, config.output_dir, progress, parts.num_steps, config.saving.log_interval)
     records.bar.leave = False
     records.bar.close()
     interruption = Interruption(accelerator)

@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder / "datasets_cache"))
         data_dir, output_dir = str(folder / "dataset"), folder / "run"
-        train(TrainConfig(data_dir=data_dir, output_dir=output_dir, cache_dir=folder / "cache", **SMALL))
+        train(TrainConfig.from_options(data_dir=data_dir, output_dir=output_dir, cache_dir=folder / "cache", **SMALL))
     Image.fromarray(picture(0, 0)).save(folder / "frame.png")
     return folder
 

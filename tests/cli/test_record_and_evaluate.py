@@ -55,8 +55,16 @@ def test_a_saved_pipeline(tmp_path, make_pipeline):
         (evaluate, [], "either --pipeline"),
         (evaluate, ["--pipeline", "expert", "--replay", "data"], "either --pipeline"),
         (evaluate, ["--pipeline", "expert", "--cameras", "top"], "front, side, wrist"),
+        (
+            evaluate,
+            ["--pipeline", "expert", "--seed", "-5"],
+            "0 to 1073741823 here: give a --seed of at least 0",
+        ),
+        (evaluate, ["--pipeline", "expert", "--seed", str(2**30 - 5)], "smaller --seed"),
         (evaluate, ["--replay", "no_such_folder"], "no_such_folder"),
         (record, ["--output_dir", "data", "--seed", "1048576"], "smaller --seed"),
+        (record, ["--output_dir", "data", "--seed", "1048570"], "200 layouts are wanted, 6 are left"),
+        (record, ["--output_dir", "data", "--seed", "-1"], "at least 0"),
     ],
 )
 def test_wrong_input_is_one_line(command, arguments, message, capsys, tmp_path, monkeypatch):

@@ -68,6 +68,8 @@ def test_help_is_quick_and_shows_defaults():
     assert result.returncode == 0
     assert "--learning_rate" in result.stdout
     assert "(default: 0.0001)" in result.stdout
+    for group in ("data", "policy", "diffusion", "optimization", "augmentation", "loading", "hardware", "validation"):
+        assert f"{group} options" in result.stdout
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert not imported & {"torch", "diffusers", "datasets", "timm"}
 

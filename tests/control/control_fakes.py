@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.robot import Stamped
 
 HOME = np.array([0, 0, 0, 0, 0, 0, 50], dtype=np.float64)
@@ -53,6 +54,7 @@ class FakeExecutor:
 class FakeRobot:
     """An arm that is where it is told to be, with a camera of noise; either can be made to stop reporting."""
 
+    quantities = MYCOBOT_280.quantities
     fault: str | None = None
     finished: str | None = None
 

@@ -12,8 +12,7 @@ import time
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES
-from dp_hf.arms.ros import gripper_from_radians, gripper_to_radians
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, ROS_JOINTS
 from dp_hf.control.robots.dds import Dds
 from dp_hf.control.robots.ros2 import Ros2Config
 from dp_hf.control.robots.ros2_messages import Bool, Header, Image, JointState, JointTrajectory, Time
@@ -39,7 +38,7 @@ def on_arm(message):
 
 
 def on_gripper(message):
-    state[6] = gripper_from_radians(message.points[0].positions[0])
+    state[6] = ROS_JOINTS.gripper_from_radians(message.points[0].positions[0])
     commands["gripper"].append([time.monotonic(), state[6]])
 
 
@@ -55,8 +54,8 @@ def publish():
     while running:
         header = Header(Time(int(time.time()), 0), "camera")
         if mode["joints"] == "live":
-            positions = [*np.radians(state[:6]), gripper_to_radians(state[6])]
-            joints(JointState(header, [*JOINT_NAMES, config.gripper_joint], positions, [], []))
+            positions = [*np.radians(state[:6]), ROS_JOINTS.gripper_to_radians(state[6])]
+            joints(JointState(header, [*JOINT_NAMES, "gripper_controller"], positions, [], []))
         if tick % 3 == 0 and mode["camera"] != "off":
             picture = pictures[tick // 3 % len(pictures) if mode["camera"] == "live" else 0]
             camera(Image(header, height, width, "bgr8", 0, 3 * width, picture))

@@ -1,14 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
 
-LIMITS = SafetyLimits()
+LIMITS = MYCOBOT_280.limits
 
 
 def make(function, latency=0.03, robot=None, limits=LIMITS, **kwargs) -> Controller:
@@ -339,7 +341,7 @@ def test_after_a_stall_of_the_computer_it_neither_catches_up_nor_jumps():
 
 
 def test_it_starts_only_where_it_may():
-    limits = SafetyLimits(start_pose=HOME + [30, 0, 0, 0, 0, 0, 0])
+    limits = replace(LIMITS, start_pose=HOME + [30, 0, 0, 0, 0, 0, 0])
     with pytest.raises(UserError, match=r"link1_to_link2 is at 0\.0, more than 10 from 30\.0"):
         make(towards(TARGET), limits=limits).run(duration=1)
     robot = FakeRobot(FakeClock(), state=[0, 0, 161, 0, 0, 0, 50])

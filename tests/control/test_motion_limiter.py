@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.motion_limiter import MotionLimiter
 
-LIMITS = SafetyLimits()
+LIMITS = MYCOBOT_280.limits
 PERIOD = 0.02
 anything = st.one_of(st.floats(-200, 200), st.floats(), st.sampled_from([np.nan, np.inf, -np.inf, 1e9, -1e9]))
 wishes = st.tuples(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from control_fakes import HOME, as_policy
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.controller import Controller
@@ -55,7 +55,7 @@ def test_the_firmware_sees_legal_frames_only_and_the_arm_arrives(firmware):
     def function(image, state):
         return np.tile(next(wild, target), (4, 1))
 
-    limits = SafetyLimits()
+    limits = MYCOBOT_280.limits
     report = Controller(robot, as_policy(function), limits).run(duration=2)
     robot.close()
     assert robot._camera.closed

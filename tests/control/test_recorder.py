@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from control_fakes import HOME, FakeClock, FakeRobot
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.recorder import FrameRecorder, record_episodes
 from dp_hf.control.robot import Stamped
 from dp_hf.episodes.find import find_failure
@@ -58,7 +58,7 @@ def record(tmp_path, orders, robot=None, fps=10.0):
 
     robot.clock.on_sleep = lambda moment: time.sleep(0.0003)  # the disk is a real one
     episodes = []
-    record_episodes(robot, tmp_path, fps, next_order, SafetyLimits(), episodes.append, robot.clock)
+    record_episodes(robot, tmp_path, fps, next_order, MYCOBOT_280.limits, episodes.append, robot.clock)
     return episodes
 
 

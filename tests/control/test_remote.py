@@ -20,7 +20,7 @@ import msgpack
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.client import RemotePolicy
@@ -28,7 +28,7 @@ from dp_hf.control.remote.messages import pack, unpack
 from dp_hf.control.remote.server import PolicyServer
 from dp_hf.errors import UserError
 
-SETTINGS = PolicySettings(10.0, 2, 4, None, 8, ["image"], [24, 42], True)
+SETTINGS = PolicySettings(10.0, 2, 4, None, 8, ["image"], [24, 42], True, state_dim=7, action_dim=7)
 
 
 def echo(image, state):
@@ -114,7 +114,7 @@ def test_a_controller_drives_with_it(serve):
     robot = FakeRobot(clock)
     remote = RemotePolicy(url(server))
     controller = Controller(
-        robot, remote, SafetyLimits(), n_obs_steps=2, clock=clock, executor=FakeExecutor(clock, latency=0.03)
+        robot, remote, MYCOBOT_280.limits, n_obs_steps=2, clock=clock, executor=FakeExecutor(clock, latency=0.03)
     )
     controller.run(duration=1)
     assert controller.report.chunks >= 9

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,18 +9,12 @@ from control_fakes import HOME, as_policy, assert_legal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import JOINT_NAMES
-from dp_hf.arms.ros import (
-    gripper_from_radians,
-    gripper_to_radians,
-    image_from_message,
-    state_from_joints,
-)
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
+from dp_hf.arms.ros import image_from_message
 from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
 
-LIMITS = SafetyLimits(max_image_age=0.2, max_state_age=0.2, max_frozen_age=0.2)
+LIMITS = replace(MYCOBOT_280.limits, max_image_age=0.2, max_state_age=0.2, max_frozen_age=0.2)
 
 
 @pytest.fixture
@@ -135,11 +130,11 @@ def test_an_image_with_too_few_bytes_is_an_error(height, width, step, data):
 @given(st.permutations(range(7)), st.lists(st.floats(-3, 3), min_size=7, max_size=7))
 def test_joints_are_found_by_name(order, positions):
     names = np.array([*JOINT_NAMES, "gripper_controller"])
-    state = state_from_joints(list(names[order]), np.array(positions)[order])
+    state = ROS_JOINTS.state(list(names[order]), np.array(positions)[order])
     np.testing.assert_allclose(np.radians(state[:6]), positions[:6], atol=1e-12)
-    assert gripper_to_radians(state[6]) == pytest.approx(positions[6], abs=1e-12)
+    assert ROS_JOINTS.gripper_to_radians(state[6]) == pytest.approx(positions[6], abs=1e-12)
 
 
 def test_the_gripper_is_open_at_0_and_closed_at_minus_one_half():
-    assert (gripper_from_radians(0.0), gripper_from_radians(-0.5)) == (100.0, 0.0)
-    assert (gripper_to_radians(100.0), gripper_to_radians(0.0)) == (0.0, -0.5)
+    assert (ROS_JOINTS.gripper_from_radians(0.0), ROS_JOINTS.gripper_from_radians(-0.5)) == (100.0, 0.0)
+    assert (ROS_JOINTS.gripper_to_radians(100.0), ROS_JOINTS.gripper_to_radians(0.0)) == (0.0, -0.5)

@@ -14,9 +14,7 @@ import pytest
 import ros_stub
 from control_fakes import HOME, assert_legal
 
-from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import JOINT_NAMES
-from dp_hf.arms.ros import gripper_from_radians, gripper_to_radians
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
 
@@ -58,8 +56,8 @@ class Arm(threading.Thread):
             if goals := self.world.goals.get(ARM_ACTION):
                 self.state[:6] = np.degrees(goals[-1].goal.trajectory.points[0].positions)
             if goals := self.world.goals.get(GRIPPER):
-                self.state[6] = gripper_from_radians(goals[-1].goal.command.position)
-            positions = [*np.radians(self.state[:6]), gripper_to_radians(self.state[6])]
+                self.state[6] = ROS_JOINTS.gripper_from_radians(goals[-1].goal.command.position)
+            positions = [*np.radians(self.state[:6]), ROS_JOINTS.gripper_to_radians(self.state[6])]
             image = random.integers(0, 255, (24, 42, 3), dtype=np.uint8)
             self.world.publish("/joint_states", name=names, position=positions)
             self.world.publish(
@@ -119,7 +117,7 @@ def test_the_node_drives_by_topic_and_gripper_action(world, arm, pipeline):
     assert 50 <= len(sent) <= 150
     assert all(message.joint_names == list(JOINT_NAMES) for message in sent)
     commands = np.column_stack([np.degrees([message.points[0].positions for message in sent]), np.full(len(sent), 50)])
-    assert_legal(commands, SafetyLimits(), 0.02, times=[message.sent_at for message in sent])
+    assert_legal(commands, MYCOBOT_280.limits, 0.02, times=[message.sent_at for message in sent])
     assert np.abs(commands[-1] - HOME).max() > 0.1
     goals = [handle.goal.command for handle in world.goals[GRIPPER]]
     assert all(-0.5 <= goal.position <= 0 and goal.max_effort == 5.0 for goal in goals)

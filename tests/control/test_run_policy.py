@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from control_fakes import HOME, assert_legal
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.cli.record_demonstrations import main as record_demonstrations
 from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.episodes.find import find_episodes, find_failure
@@ -54,7 +54,7 @@ def test_on_ros2_it_drives_and_records(pipeline, wire, tmp_path, capsys):
     assert code == 0
     assert "misses" in capsys.readouterr().out
     assert 60 <= len(peer.commands) <= 130
-    assert_legal(peer.commands, SafetyLimits(), 0.02, times=peer.times)
+    assert_legal(peer.commands, MYCOBOT_280.limits, 0.02, times=peer.times)
     assert np.abs(peer.commands[-1] - HOME).max() > 0.1
     (episode,) = find_episodes(tmp_path / "runs")
     assert find_failure(episode) is None
@@ -90,12 +90,12 @@ def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
     commands, gaps = peer.commands, np.diff(peer.times)
     first_of_second_run = int(np.argmax(gaps)) + 1
     first = slice(None, first_of_second_run)
-    assert_legal(commands[first], SafetyLimits(), 0.02, times=peer.times[first])
+    assert_legal(commands[first], MYCOBOT_280.limits, 0.02, times=peer.times[first])
     second = commands[first_of_second_run:]
     assert len(second) > 50
     # From rest where the first run ended; at its own end nobody could brake.
     times = peer.times[first_of_second_run:]
-    assert_legal(second, SafetyLimits(), 0.02, start=commands[first_of_second_run - 1], times=times)
+    assert_legal(second, MYCOBOT_280.limits, 0.02, start=commands[first_of_second_run - 1], times=times)
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_ten_predictions_a_second_for_a_minute(pipeline, wire):
     report = done.stdout.splitlines()[-1]
     print(report)
     assert re.search(r" (599|600|601) chunks \([\d.]+ Hz, 0 misses, 0 starved\), 0 holds", report)
-    assert_legal(peer.commands, SafetyLimits(), 0.02, times=peer.times)
+    assert_legal(peer.commands, MYCOBOT_280.limits, 0.02, times=peer.times)
     assert 2900 <= len(peer.commands) <= 3050
 
 
@@ -181,7 +181,7 @@ def test_a_remote_policy_drives_like_a_local_one(pipeline, wire, capsys):
             patch.setenv("DP_HF_TOKEN", "secret")
             assert run_policy([*arguments, "--duration", "2"]) == 0
         assert np.abs(peer.commands[-1] - HOME).max() > 0.1
-        assert_legal(peer.commands, SafetyLimits(), 0.02, times=peer.times)
+        assert_legal(peer.commands, MYCOBOT_280.limits, 0.02, times=peer.times)
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=20)

@@ -1,10 +1,11 @@
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from control_fakes import HOME, as_policy
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
 from dp_hf.control.robots.simulated import SimulatedRobot
 
@@ -13,6 +14,7 @@ class Arm:
     """A gymnasium environment: at the end of a step the arm is where it was told to be; past 3 degrees all is done."""
 
     metadata = {"render_fps": 50}  # noqa: RUF012
+    action_space = SimpleNamespace(shape=(7,))
     fails = False
 
     def reset(self, seed=None, options=None):
@@ -36,11 +38,11 @@ class Arm:
 
 
 def test_it_lives_in_real_time_and_ends_the_run_when_its_task_is_done():
-    robot = SimulatedRobot(Arm, seed=7)
+    robot = SimulatedRobot(Arm, MYCOBOT_280.quantities, seed=7)
     assert robot.info == {"seed": 7}
     assert set(robot.read_image().value) == {"front", "side"}
     controller = Controller(
-        robot, as_policy(lambda image, state: np.tile(HOME + [4, 0, 0, 0, 0, 0, 0], (4, 1))), SafetyLimits()
+        robot, as_policy(lambda image, state: np.tile(HOME + [4, 0, 0, 0, 0, 0, 0], (4, 1))), MYCOBOT_280.limits
     )
     start = time.monotonic()
     controller.run(duration=10)
@@ -50,7 +52,7 @@ def test_it_lives_in_real_time_and_ends_the_run_when_its_task_is_done():
 
 
 def test_an_environment_that_fails_is_a_fault():
-    robot = SimulatedRobot(Arm)
+    robot = SimulatedRobot(Arm, MYCOBOT_280.quantities)
     Arm.fails = True
     try:
         give_up = time.monotonic() + 5
@@ -67,4 +69,4 @@ def test_an_environment_that_cannot_be_made_is_an_error():
         raise RuntimeError("no display")
 
     with pytest.raises(RuntimeError, match="no display"):
-        SimulatedRobot(make)
+        SimulatedRobot(make, MYCOBOT_280.quantities)

@@ -15,6 +15,7 @@ from lerobot_set import CAMERA, edit_info, name_numbers, picture, write_lerobot
 
 from dp_hf.arms.mycobot_280 import QUANTITIES
 from dp_hf.arms.quantities import Quantities
+from dp_hf.cli.main import main
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.writer import EpisodeWriter
@@ -46,6 +47,17 @@ def test_reads_every_layout(tmp_path, version, kind, width):
         difference = np.asarray(row["image"]).astype(int) - picture(row["episode_index"], row["frame_index"])
         assert np.abs(difference).max() <= (0 if kind == "image" else 8)
     assert report.problems == []
+
+
+def test_training_on_another_arm_cannot_be_tried_in_the_simulator(tmp_path, capsys):
+    write_lerobot(tmp_path / "in", width=6)
+    import_lerobot(tmp_path / "in", tmp_path / "set")
+    flags = ["--image_encoder", "small_cnn", "--pretrained_backbone", "none", "--image_size", "32", "--cache", "none"]
+    arguments = ["train", "--data_dir", str(tmp_path / "set"), "--output_dir", str(tmp_path / "out"), *flags]
+    assert main([*arguments, "--rollout_interval", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "--rollout_interval: the policy is not for the simulated arm: its action has 6 numbers" in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("videos", [False, True])

@@ -40,6 +40,14 @@ def test_observation_is_what_the_cameras_see_and_the_joints_are():
     assert not any(info[stage] for stage in STAGES)
 
 
+def test_the_described_arm_ends_where_the_scene_does():
+    """MuJoCo reads its joints' ranges from the scene, and control reads an arm's limits from its description."""
+    space, arm = CubeStackingEnv(cameras=()).action_space, CubeStackingEnv.arm
+    scene = np.array(arm.limits.positions["scene"])
+    np.testing.assert_allclose(space.low, scene[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(space.high, scene[:, 1], rtol=1e-6)
+
+
 def test_a_seed_gives_the_same_episode():
     options = {"camera_shift": 20.0, "camera_turn": 3.0, "light_jitter": 0.3}
     action = np.array(HOME, np.float32) + [5, -10, 0, 0, 0, 0, -50]

@@ -4,9 +4,11 @@ import numpy as np
 
 from dp_hf.simulation.evaluation import summarize
 from dp_hf.simulation.expert import expert_policy
+from dp_hf.simulation.layouts import EVALUATION
 from dp_hf.simulation.policies import TimedChunker, pipeline_policy
-from dp_hf.simulation.rollouts import EVALUATION_SEED, make_environment, rollout, run_rollouts
+from dp_hf.simulation.rollouts import environment_cameras, make_environment, rollout, run_rollouts
 
+EVALUATION_SEED = EVALUATION.start
 SMALL = {"cameras": ("front",), "image_size": (60, 106)}
 
 
@@ -40,7 +42,7 @@ def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
 
 def test_samples_of_a_pipeline_follow_from_the_seed(make_pipeline, tmp_path):
     make_pipeline(horizon=4, use_proprioception=True).save_pretrained(tmp_path)
-    policies = [pipeline_policy(None, seed, str(tmp_path)) for seed in (1, 1, 2)]
+    policies = [pipeline_policy(make_environment(cameras=()), seed, str(tmp_path)) for seed in (1, 1, 2)]
     image, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7, np.float32)
     one, same, other = (policy(image, state) for policy in policies)
     np.testing.assert_array_equal(one, same)
@@ -53,3 +55,9 @@ def test_several_cameras_reach_the_policy_by_name(make_pipeline):
     seen = []
     rollout(env, TimedChunker(pipeline, num_inference_steps=1), 0, on_step=lambda image, *_: seen.append(set(image)))
     assert seen[0] == {"front", "wrist"}
+
+
+def test_the_only_camera_of_a_policy_is_the_one_in_front():
+    assert environment_cameras(("image",)) == ("front",)
+    assert environment_cameras(("wrist",)) == ("wrist",)
+    assert environment_cameras(["front", "wrist"]) == ("front", "wrist")

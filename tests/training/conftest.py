@@ -54,7 +54,7 @@ def make_config(recording, tmp_path):
             "log_interval": 2,
             "validation_interval": 2,
         }
-        return TrainConfig(**small | options)
+        return TrainConfig.from_options(**small | options)
 
     return make
 

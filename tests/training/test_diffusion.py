@@ -24,7 +24,7 @@ def batch():
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
 @pytest.mark.parametrize("samples", [1, 3])
 def test_loss_follows_the_published_formula(prediction_type, samples, batch):
-    config = TrainConfig(
+    config = TrainConfig.from_options(
         **OPTIONS,
         horizon=4,
         use_proprioception=True,
@@ -63,7 +63,7 @@ def test_padding_counts_on_request(batch):
 
     policy = DiffusionPolicyModel(**OPTIONS, horizon=4)
     for loss_on_padding in (True, False):
-        config = TrainConfig(**OPTIONS, horizon=4, loss_on_padding=loss_on_padding)
+        config = TrainConfig.from_options(**OPTIONS, horizon=4, loss_on_padding=loss_on_padding)
         torch.manual_seed(1)
         args = policy, make_noise_scheduler(config), Normalizer("identity"), batch, config
         loss = diffusion_loss(predicts_nothing, *args)
@@ -74,7 +74,7 @@ def test_padding_counts_on_request(batch):
 
 
 def test_state_noise_is_in_degrees(batch):
-    config = TrainConfig(**OPTIONS, horizon=4, use_proprioception=True, state_noise=5.0)
+    config = TrainConfig.from_options(**OPTIONS, horizon=4, use_proprioception=True, state_noise=5.0)
     policy = DiffusionPolicyModel(**OPTIONS, horizon=4, use_proprioception=True)
     normalizer = Normalizer("identity")
     seen = []
@@ -90,16 +90,18 @@ def test_state_noise_is_in_degrees(batch):
 
 def test_training_takes_augmented_variants_only(batch):
     features = torch.arange(4.0).view(1, 1, 4, 1).expand(300, 2, 4, 5)
-    config = TrainConfig(**OPTIONS)
+    config = TrainConfig.from_options(**OPTIONS)
     seen = observe(DiffusionPolicyModel(**OPTIONS), {"image_features": features}, config)["image_features"]
     assert seen.shape == (300, 2, 5)
     assert set(seen.unique().tolist()) == {1.0, 2.0, 3.0}
 
 
 def test_samplers_share_the_noise_process():
-    config = TrainConfig(beta_schedule="squaredcos_cap_v2", prediction_type="sample", diffusion_timesteps=100)
+    config = TrainConfig.from_options(
+        beta_schedule="squaredcos_cap_v2", prediction_type="sample", diffusion_timesteps=100
+    )
     for name, kind in (("ddim", DDIMScheduler), ("dpm_solver", DPMSolverMultistepScheduler)):
-        config.noise_scheduler = name
+        config.diffusion.noise_scheduler = name
         sampler = make_sampler(config)
         assert isinstance(sampler, kind)
         torch.testing.assert_close(sampler.alphas_cumprod, make_noise_scheduler(config).alphas_cumprod)
@@ -107,5 +109,5 @@ def test_samplers_share_the_noise_process():
         sampler.set_timesteps(10)
         assert sampler.timesteps[0] == 99
     assert make_noise_scheduler(config).config.clip_sample
-    config.normalization = "mean_std"
+    config.data.normalization = "mean_std"
     assert not make_noise_scheduler(config).config.clip_sample

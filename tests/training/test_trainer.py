@@ -106,11 +106,11 @@ def test_several_cameras(make_config, tmp_path):
     config = make_config(data_dir=str(tmp_path / "two"), num_epochs=1)
     pipeline = DiffusionPolicyPipeline.from_pretrained(train(config) / "final")
     assert list(pipeline.policy.config.camera_names) == ["left", "right"]
-    config.output_dir, config.camera_names = tmp_path / "one", ("right",)
+    config.output_dir, config.data.camera_names = tmp_path / "one", ("right",)
     assert list(DiffusionPolicyPipeline.from_pretrained(train(config) / "final").policy.config.camera_names) == [
         "right"
     ]
-    config.output_dir, config.camera_names = tmp_path / "none", ("top",)
+    config.output_dir, config.data.camera_names = tmp_path / "none", ("top",)
     with pytest.raises(UserError, match="no camera top; it has left, right"):
         train(config)
 

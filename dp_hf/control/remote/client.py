@@ -15,7 +15,7 @@ from dp_hf.errors import UserError
 
 
 class RemoteOutput(NamedTuple):
-    """`actions` (1, horizon, 7) float32 in degrees and 0..100; `inference_time`, seconds that the policy took there."""
+    """`actions` (1, horizon, action_dim) float32; `inference_time`, seconds that the policy took there."""
 
     actions: np.ndarray
     inference_time: float
@@ -53,7 +53,7 @@ class RemotePolicy:
 
         Args:
             image: a list of one list of the last `n_obs_steps` frames, the latest last.
-            state: (1, n_obs_steps, 7), degrees and 0..100.
+            state: (1, n_obs_steps, state_dim), in the units of the settings.
 
         Raises:
             ConnectionError: the server is gone; the next call tries to reach it again.

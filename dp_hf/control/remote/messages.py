@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2  # settings say what the numbers are
 MAX_MESSAGE_BYTES = 64 * 2**20
 _DTYPES = ("uint8", "float32")
 

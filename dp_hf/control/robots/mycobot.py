@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.errors import UserError
 
@@ -50,6 +51,8 @@ class MyCobotRobot:
     Raises:
         UserError: pymycobot is not installed, or the port cannot be opened.
     """
+
+    quantities = MYCOBOT_280.quantities
 
     def __init__(self, config: MyCobotConfig, camera: Camera, relaxed: bool = False):
         try:
@@ -104,9 +107,10 @@ class MyCobotRobot:
         return self._camera.read()
 
     def send_command(self, command: np.ndarray) -> None:
+        *angles, gripper = command.tolist()
         # pymycobot cuts angles to hundredths of a degree towards zero, so that none leaves its limits.
-        self._arm.send_angles([float(angle) for angle in command[:6]], self._config.speed, _async=True)
-        gripper = round(float(command[6]))
+        self._arm.send_angles(angles, self._config.speed, _async=True)
+        gripper = round(gripper)
         if gripper != self._gripper_sent:
             # `set_gripper_value` would wait for an answer.
             self._arm._mesg(self._set_gripper, gripper, self._config.speed, has_reply=True, _async=True)
@@ -123,7 +127,7 @@ class MyCobotRobot:
 
 
 def _state(angles: object, gripper: object) -> np.ndarray | None:
-    """(7,), or None when the arm has not answered; pymycobot gives -1 then."""
+    """The state, or None when the arm has not answered; pymycobot gives -1 then."""
     if not isinstance(angles, list) or len(angles) != 6 or not isinstance(gripper, int) or gripper < 0:
         return None
     return np.array([*angles, min(gripper, 100)], dtype=np.float64)

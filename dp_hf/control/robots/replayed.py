@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dp_hf.cameras import as_frame
 from dp_hf.control.robot import Frame, Robot, Stamped
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.episodes.images import ImageFile
@@ -35,6 +36,7 @@ class ReplayedImages:
         if recording.why_unusable is not None:
             raise UserError(f"{episode}: {recording.why_unusable}")
         self.robot = robot
+        self.quantities = robot.quantities
         self.command_rate = robot.command_rate
         self.finished: str | None = None
         times = recording.timestamps
@@ -72,8 +74,8 @@ class ReplayedImages:
 
 
 def _decode(files: dict[str, ImageFile]) -> Frame:
-    frame = {}
+    pictures = {}
     for camera, file in files.items():
         with Image.open(io.BytesIO(file.data)) as image:
-            frame[camera] = np.asarray(image.convert("RGB"))
-    return frame["image"] if list(frame) == ["image"] else frame
+            pictures[camera] = np.asarray(image.convert("RGB"))
+    return as_frame(pictures)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import GRIPPER_JOINT, JOINT_NAMES
-from dp_hf.arms.ros import gripper_to_radians, image_from_message, state_from_joints
+from dp_hf.arms.arm import Arm
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms.ros import image_from_message
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.errors import UserError
 
@@ -31,8 +32,8 @@ class Ros2Config:
     """true stops the arm (std_msgs/Bool)"""
     record_topic: str = "/record_episode"
     """with record-demonstrations: true starts an episode, false finishes it (std_msgs/Bool)"""
-    gripper_joint: str = GRIPPER_JOINT
-    """name of the gripper's joint"""
+    gripper_joint: str | None = None
+    """name of the gripper's joint; default the arm's own"""
     command_rate: float = 50.0
     """commands per second (Hz)"""
 
@@ -40,20 +41,29 @@ class Ros2Config:
 class Ros2Robot:
     """A `Robot` on the network. Time stamps are times of arrival, whatever clock the messages were stamped with.
 
+    Args:
+        config: where the arm listens and speaks.
+        arm: which arm it is.
+
     Raises:
-        UserError: the `ros2` extra is not installed.
+        UserError: the `ros2` extra is not installed, or nothing is known of the arm's joints in ROS.
     """
 
-    def __init__(self, config: Ros2Config):
+    def __init__(self, config: Ros2Config, arm: Arm = MYCOBOT_280):
         try:
             from dp_hf.control.robots import ros2_messages
             from dp_hf.control.robots.dds import Dds
         except ImportError as error:
             raise UserError(f"ROS 2 needs Cyclone DDS: pip install 'dp_hf[ros2]' ({error})") from error
+        if arm.ros is None:
+            raise UserError(f"how ROS names the joints of {arm.name} is not known")
+        self.quantities = arm.quantities
         self.command_rate = config.command_rate
         self.fault: str | None = None
         self.finished: str | None = None
         self._config = config
+        self._arm = arm
+        self._joints = arm.ros.with_gripper_joint(config.gripper_joint) if config.gripper_joint else arm.ros
         self._messages = ros2_messages
         self._image: Stamped[Frame] | None = None
         self._state: Stamped[np.ndarray] | None = None
@@ -69,8 +79,7 @@ class Ros2Robot:
         self._image = Stamped(image, time.monotonic())
 
     def _on_joint_state(self, message: Any) -> None:
-        state = state_from_joints(message.name, message.position, gripper_joint=self._config.gripper_joint)
-        self._state = Stamped(state, time.monotonic())
+        self._state = Stamped(self._joints.state(message.name, message.position), time.monotonic())
 
     def _on_emergency_stop(self, message: Any) -> None:
         self.fault = f"{self._config.emergency_stop_topic} says so" if message.data else None
@@ -82,16 +91,18 @@ class Ros2Robot:
         return self._image
 
     def send_command(self, command: np.ndarray) -> None:
-        self._send_to_arm(self._trajectory(JOINT_NAMES, np.radians(command[:6])))
-        gripper = gripper_to_radians(float(command[6]))
-        self._send_to_gripper(self._trajectory([self._config.gripper_joint], np.array([gripper])))
+        positions = self._joints.positions(command)
+        self._send_to_arm(self._trajectory(self._arm.joints, positions))
+        if self._arm.gripper is not None:
+            self._send_to_gripper(self._trajectory([self._arm.gripper], positions))
 
-    def _trajectory(self, names: Any, positions: np.ndarray) -> Any:
-        """One point, due in one command period; a zero time stamp starts it on arrival."""
+    def _trajectory(self, numbers: list[int], positions: np.ndarray) -> Any:
+        """One point of these joints, due in one command period; a zero time stamp starts it on arrival."""
         msg = self._messages
         due = msg.Duration(0, round(1e9 / self.command_rate))
-        point = msg.JointTrajectoryPoint(positions, [], [], [], due)
-        return msg.JointTrajectory(msg.Header(msg.Time(), ""), list(names), [point])
+        point = msg.JointTrajectoryPoint(positions[numbers], [], [], [], due)
+        names = [self._joints.names[number] for number in numbers]
+        return msg.JointTrajectory(msg.Header(msg.Time(), ""), names, [point])
 
     def on_record_topic(self, callback: Callable[[bool], None]) -> None:
         """Calls `callback` with what is said on `record_topic`."""

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from dp_hf.arms.quantities import Quantities
+from dp_hf.cameras import as_frame
 from dp_hf.control.clock import Grid, MonotonicClock
 from dp_hf.control.robot import Frame, Stamped
+from dp_hf.errors import UserError
 
 
 class SimulatedRobot:
-    """A `Robot` around a gymnasium environment with observations `state` (7,) and images, and actions (7,).
+    """A `Robot` around a gymnasium environment with observations `state` (n,) and images, and actions (n,).
 
     Args:
         make_env: makes the environment; called in the thread that steps it, which rendering is bound to.
+        quantities: what the n numbers of its states and actions are.
         seed: of the environment's reset.
         command_rate: commands per second; the environment takes the latest at each of its steps.
 
@@ -25,10 +29,18 @@ class SimulatedRobot:
         info: the environment's latest.
 
     Raises:
+        UserError: the environment's states or actions are not n numbers.
         Exception: whatever making or resetting the environment raised.
     """
 
-    def __init__(self, make_env: Callable[[], Any], seed: int | None = None, command_rate: float = 50.0):
+    def __init__(
+        self,
+        make_env: Callable[[], Any],
+        quantities: Quantities,
+        seed: int | None = None,
+        command_rate: float = 50.0,
+    ):
+        self.quantities = quantities
         self.command_rate = command_rate
         self.fault: str | None = None
         self.finished: str | None = None
@@ -47,6 +59,8 @@ class SimulatedRobot:
         try:
             env = self._make_env()
             observation, self.info = env.reset(seed=self._seed)
+            self._require_width("states", np.shape(observation["state"]))
+            self._require_width("actions", env.action_space.shape)
             self._observe(observation)
             self._ready.set_result(None)
         except Exception as error:
@@ -58,6 +72,10 @@ class SimulatedRobot:
             self.fault = f"simulator: {error}"
         finally:
             env.close()
+
+    def _require_width(self, what: str, shape: tuple[int, ...] | None) -> None:
+        if shape != (len(self.quantities),):
+            raise UserError(f"the environment's {what} have the shape {shape}, not one number for {self.quantities}")
 
     def _step(self, env: Any) -> None:
         clock = MonotonicClock()
@@ -73,8 +91,7 @@ class SimulatedRobot:
 
     def _observe(self, observation: dict[str, np.ndarray]) -> None:
         images = {name: value for name, value in observation.items() if name != "state"}
-        frame = images["image"] if list(images) == ["image"] else images
-        now = time.monotonic()
+        frame, now = as_frame(images), time.monotonic()
         self._observation = Stamped(observation["state"].astype(np.float64), now), Stamped(frame, now)
 
     def read_state(self) -> Stamped[np.ndarray]:

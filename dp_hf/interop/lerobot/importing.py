@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.arms.quantities import UNITS, Quantities, told_apart
+from dp_hf.cameras import camera_columns
 from dp_hf.episodes.actions import actions_from_states
 from dp_hf.episodes.conversion import refuse_to_replace
 from dp_hf.episodes.dataset_card import write_dataset_card
@@ -264,7 +265,7 @@ def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | 
             found.problems.append(problem)
     if not usable or (wanted and len(usable) < len(chosen)):
         raise UserError(_nothing_usable(info, found))
-    columns = {camera: column_of(camera, usable) for camera in usable}
+    columns = camera_columns({camera: column_of(camera) for camera in usable})
     if len(set(columns.values())) < len(columns) or set(columns.values()) & set(features_of(())):
         raise UserError(f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --cameras")
     return columns

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,10 +133,8 @@ def read_info(root: Path) -> LeRobotInfo:
     )
 
 
-def column_of(camera: str, cameras: Sequence[str]) -> str:
-    """Our image column for a LeRobot camera: `image` for the only one, else its name without dots."""
-    if len(cameras) == 1:
-        return "image"
+def column_of(camera: str) -> str:
+    """Our image column for a LeRobot camera among several: its name without dots."""
     return re.sub(r"[^\w-]", "_", camera.removeprefix(IMAGE_PREFIX).removeprefix("observation."))
 
 

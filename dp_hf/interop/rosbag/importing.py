@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dp_hf.arms.mycobot_280 import GRIPPER_CLOSED, GRIPPER_JOINT, JOINT_NAMES
+from dp_hf.arms.mycobot_280 import ROS_JOINTS
+from dp_hf.cameras import camera_columns
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 from dp_hf.interop.rosbag.alignment import Alignment, Gap, align
 from dp_hf.interop.rosbag.reader import IMAGE_TYPES, JOINTS_TYPE, BagContents, BagReader, Stamps, find_bags
 
-OPEN_TO_CLOSED = Gripper("high", (GRIPPER_CLOSED, 0.0))
+OPEN_TO_CLOSED = Gripper("high", (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open))
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def import_bags(
     tolerance: float = 0.05,
     image_topics: Sequence[str] = (),
     joint_topic: str | None = None,
-    gripper_joint: str = GRIPPER_JOINT,
+    gripper_joint: str = ROS_JOINTS.names[-1],
     gripper: Gripper = OPEN_TO_CLOSED,
     strict: bool = False,
     progress: bool = True,
@@ -98,7 +99,7 @@ def import_bags(
                 images = reader.choose(image_topics, "camera images", *IMAGE_TYPES)
                 joints = reader.choose([joint_topic] if joint_topic else [], "joint states", JOINTS_TYPE)[0]
                 contents = reader.read(images, joints)
-                names = (*JOINT_NAMES, gripper_joint)
+                names = ROS_JOINTS.with_gripper_joint(gripper_joint).names
                 alignment, clock = _align(bag, contents, names, fps, tolerance)
                 reports.append(
                     _write(reader, contents, alignment, clock, names, gripper, Path(output_dir), fps, strict)
@@ -198,8 +199,6 @@ def _frames(
 
 def _camera_names(topics: Sequence[str]) -> dict[str, str]:
     """A name for each topic: `image` for the only one, else the first part of the topic, or all where they agree."""
-    if len(topics) == 1:
-        return {topics[0]: "image"}
     parts = {topic: re.sub(r"[^\w/-]", "_", topic.strip("/")).split("/") for topic in topics}
     whole = len({first for first, *_ in parts.values()}) < len(topics)
-    return {topic: "_".join(names) if whole else names[0] for topic, names in parts.items()}
+    return camera_columns({topic: "_".join(names) if whole else names[0] for topic, names in parts.items()})

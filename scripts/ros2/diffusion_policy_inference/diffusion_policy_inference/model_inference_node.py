@@ -9,6 +9,7 @@ from std_srvs.srv import Trigger
 
 from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
 from diffusion_policy_inference.spinning import spinning_node
+from dp_hf.arms.matching import require_same
 from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
 from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
@@ -42,6 +43,7 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
 
     source = find_pipeline(checkpoint_path, model_dir)
     policy, settings = PolicyArguments(num_inference_steps=num_inference_steps or None).load_pipeline(source)
+    require_same(settings, robot.quantities, source, "this node's arm")
     node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
     if execute:
         robot.wait_for_controllers()

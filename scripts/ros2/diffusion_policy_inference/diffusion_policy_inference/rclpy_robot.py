@@ -1,6 +1,7 @@
 """An arm behind ROS 2 as a `dp_hf.control.robot.Robot`, through rclpy."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from builtin_interfaces.msg import Duration
@@ -13,8 +14,8 @@ from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.mycobot_280 import GRIPPER_JOINT, JOINT_NAMES
-from dp_hf.arms.ros import gripper_to_radians, image_from_message, state_from_joints
+from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
+from dp_hf.arms.ros import image_from_message
 from dp_hf.control.robot import Stamped
 from dp_hf.errors import UserError
 
@@ -27,18 +28,19 @@ GRIPPER_STEP = 1.0  # of 0..100: smaller changes start no new goal
 
 def declare_limits(node: Node) -> SafetyLimits:
     """The safety limits that the node's parameters `robot_name`, `limits_file` and `camera_has_noise` describe."""
-    robot_name = node.declare_parameter("robot_name", "mycobot_280").value
+    robot_name = node.declare_parameter("robot_name", MYCOBOT_280.name).value
     limits_file = node.declare_parameter("limits_file", "").value
     camera_has_noise = node.declare_parameter("camera_has_noise", True).value
     if limits_file:
-        return SafetyLimits.from_yaml(limits_file)
-    if robot_name != "mycobot_280":
+        return MYCOBOT_280.limits.updated_from(limits_file)
+    if robot_name != MYCOBOT_280.name:
         raise UserError(f"no limits are known for {robot_name}: give limits_file, see configs/control")
-    return SafetyLimits() if camera_has_noise else SafetyLimits(max_frozen_age=None)
+    return MYCOBOT_280.limits if camera_has_noise else replace(MYCOBOT_280.limits, max_frozen_age=None)
 
 
 class RclpyRobot:
-    """Listens to the camera and the joints; commands the arm by topic (or action) and the gripper by action.
+    """A myCobot 280, or an arm like it: listens to camera and joints; commands the joints by topic (or action) and the
+    gripper by action.
 
     Declares the node's parameters `image_topic`, `joint_states_topic`, `arm_joint_names`, `gripper_joint_name`,
     `arm_interface` ("topic", or "action", where each new goal aborts the last) and `command_rate`.
@@ -47,13 +49,17 @@ class RclpyRobot:
         node: spun by the caller, in another thread.
     """
 
+    quantities = MYCOBOT_280.quantities
+
     def __init__(self, node: Node):
         self.node = node
         self.fault: str | None = None
         self.finished: str | None = None
         self.command_rate = float(node.declare_parameter("command_rate", 50.0).value)
-        self._joint_names = list(node.declare_parameter("arm_joint_names", list(JOINT_NAMES)).value)
-        self._gripper_joint = node.declare_parameter("gripper_joint_name", GRIPPER_JOINT).value
+        *arm_joints, gripper_joint = ROS_JOINTS.names
+        self._arm_joints = list(node.declare_parameter("arm_joint_names", arm_joints).value)
+        gripper_joint = node.declare_parameter("gripper_joint_name", gripper_joint).value
+        self._joints = replace(ROS_JOINTS, names=(*self._arm_joints, gripper_joint))
         self._arm_interface = node.declare_parameter("arm_interface", "topic").value
         image_topic = node.declare_parameter("image_topic", "/camera_head/color/image_raw").value
         joint_states_topic = node.declare_parameter("joint_states_topic", "/joint_states").value
@@ -94,7 +100,7 @@ class RclpyRobot:
 
     def _on_joint_state(self, message: JointState) -> None:
         try:
-            state = state_from_joints(message.name, message.position, self._joint_names, self._gripper_joint)
+            state = self._joints.state(message.name, message.position)
         except UserError as error:
             self._complain(error)
             return
@@ -116,20 +122,21 @@ class RclpyRobot:
 
     def send_command(self, command: np.ndarray) -> None:
         due = Duration(sec=0, nanosec=round(1e9 / self.command_rate))
-        point = JointTrajectoryPoint(positions=np.radians(command[:6]).tolist(), time_from_start=due)
-        trajectory = JointTrajectory(joint_names=self._joint_names, points=[point])
+        *positions, gripper_position = self._joints.positions(command).tolist()
+        point = JointTrajectoryPoint(positions=positions, time_from_start=due)
+        trajectory = JointTrajectory(joint_names=self._arm_joints, points=[point])
         if self._arm_interface == "topic":
             self._arm_topic.publish(trajectory)
         else:
             self._send_goal(self._arm_action, ARM_ACTION, FollowJointTrajectory.Goal(trajectory=trajectory))
-        self._send_gripper(float(command[6]))
+        self._send_gripper(command[-1], gripper_position)
 
-    def _send_gripper(self, value: float) -> None:
+    def _send_gripper(self, value: float, position: float) -> None:
         if self._gripper_sent is not None and abs(value - self._gripper_sent) < GRIPPER_STEP:
             return
         self._gripper_sent = value
         goal = GripperCommand.Goal()
-        goal.command.position = gripper_to_radians(value)
+        goal.command.position = position
         goal.command.max_effort = MAX_EFFORT
         self._send_goal(self._gripper_action, GRIPPER_ACTION, goal)
 
