@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms import mycobot_280
 from dp_hf.episodes.metadata import DatasetMeta
 
 CARD_FILE = "README.md"
@@ -48,7 +48,7 @@ def write_dataset_card(folder: Path, meta: DatasetMeta) -> None:
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
     )
     notes = []
-    if meta.state == MYCOBOT_280.quantities:
+    if meta.state == mycobot_280.QUANTITIES:
         notes.append("The gripper is closed at 0 and open at 100.")
     if meta.angle_unit_of_source == "radians":
         notes.append("The recording was in radians.")

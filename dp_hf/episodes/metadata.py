@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import Quantities, decimals, told_apart
 from dp_hf.errors import UserError
 
@@ -47,10 +47,10 @@ class DatasetMeta:
     frame_skip: int = 1
     angle_unit_of_source: str = "degrees"
     source: str = ""
-    state_names: list[str] = field(default_factory=lambda: list(MYCOBOT_280.quantities.names))
-    state_units: list[str] = field(default_factory=lambda: list(MYCOBOT_280.quantities.units))
-    action_names: list[str] = field(default_factory=lambda: list(MYCOBOT_280.quantities.names))
-    action_units: list[str] = field(default_factory=lambda: list(MYCOBOT_280.quantities.units))
+    state_names: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.names))
+    state_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
+    action_names: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.names))
+    action_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
 
     @property
     def state(self) -> Quantities:
@@ -129,7 +129,7 @@ def column_statistics(rows: np.ndarray) -> dict[str, list[float]]:
 
 def _describe(values: dict[str, Any]) -> None:
     """Completes a file without units: a converted recording has the myCobot's, and what others are is unknown."""
-    mycobot = MYCOBOT_280.quantities
+    mycobot = mycobot_280.QUANTITIES
     for column in ("state", "action"):
         names: Any = values.get(f"{column}_names")
         if _are_names(names):

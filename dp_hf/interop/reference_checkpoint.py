@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms import mycobot_280
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.interop.reference_keys import (
@@ -169,7 +169,7 @@ def import_policy(
     layout, num_layers, weights = checkpoint.layout, checkpoint.num_layers, checkpoint.weights
     action_dim, hidden_dim = checkpoint.shape(output_layer(layout, num_layers))
     time_hidden_dim, time_embed_dim = checkpoint.shape("time_mlp.1")
-    mycobot = MYCOBOT_280.quantities  # which the reference drives
+    mycobot = mycobot_280.QUANTITIES  # which the reference drives
     names, units = (mycobot.names, mycobot.units) if action_dim == len(mycobot) else (None, None)
     policy = DiffusionPolicyModel(
         state_dim=action_dim,

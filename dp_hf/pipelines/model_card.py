@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import amount
 from dp_hf.arms.undescribed import quantities_of
 
@@ -56,7 +56,7 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
             policy={name: value for name, value in policy.items() if not name.startswith("_")},
             state=state,
             action=action,
-            is_mycobot=action == MYCOBOT_280.quantities,
+            is_mycobot=action == mycobot_280.QUANTITIES,
             errors=errors,
             parameters=sum(parameter.numel() for parameter in pipeline.policy.parameters()),
             scheduler=dict(pipeline.scheduler.config),
