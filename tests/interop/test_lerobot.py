@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lerobot_set import CAMERA, edit_info, name_numbers, picture, write_lerobot
 
 from dp_hf.arms.mycobot_280 import QUANTITIES
-from dp_hf.arms.quantities import Quantities
+from dp_hf.arms.quantities import UNITS, Quantities
 from dp_hf.cli.main import main
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
@@ -278,6 +278,18 @@ def test_refuses_what_info_must_not_say(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         import_lerobot(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+
+
+@given(JSON)
+def test_whatever_stands_for_names_is_names_or_none(value):
+    info = LeRobotInfo(Path("/data/set"), (3, 0), 10.0, {"action": {"names": value, "units": value}}, "")
+    names, units = info.names("action"), info.units("action")
+    assert names is None or (names and all(isinstance(name, str) for name in names))
+    assert units is None or set(units) <= set(UNITS)
 
 
 @given(st.lists(st.sampled_from(["..", "/", "{video_key}", "{file_index:03d}", "{", "}", "a", "~", "\0"])).map("".join))
