@@ -16,8 +16,8 @@ IMPORTS = {
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub"},
-    "pipelines": {"models"},
-    "training": {"pipelines", "models", "episodes", "hub"},
+    "pipelines": {"models", "arms"},
+    "training": {"pipelines", "models", "episodes", "arms", "hub"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
     "interop": {"pipelines", "models", "episodes", "arms"},
