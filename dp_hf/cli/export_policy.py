@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dp_hf.arms.matching import require_data_of
+from dp_hf.arms.quantities import amounts_of
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 
 if TYPE_CHECKING:
@@ -102,9 +105,14 @@ def compare(
         yield "action error: not measured; give the policy's data with --data_dir"
         return
     error = np.abs(actions[name] - actions["torch float32"])
-    yield f"action error on {len(chosen)} observations, same noise (degrees, and points for the gripper):"
-    yield f"  mean {error.mean():.4f}, largest {error.max():.4f}; by value of an action, the mean:"
-    yield "  " + ", ".join(f"{value:.4f}" for value in error.mean(axis=(0, 1)))
+    quantities = quantities_of(pipeline.policy.config, "action")
+    yield f"action error on {len(chosen)} observations, same noise:"
+    width = max(map(len, quantities.names))
+    yield f"  {'':{width}}  {'mean':>8}  {'max':>8}"
+    for value, unit, column in zip(
+        quantities.names, quantities.units, error.reshape(-1, len(quantities)).T, strict=True
+    ):
+        yield f"  {value:{width}}  {column.mean():8.4f}  {column.max():8.4f}  {amounts_of([unit])}"
 
 
 def act(pipeline: "DiffusionPolicyPipeline", observation: "Observation", steps: int | None) -> "np.ndarray":
@@ -139,10 +147,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     dataset, meta = open_data(data_dir, report=lambda summary: print(summary, file=sys.stderr))
     if missing := [name for name in config.camera_names if name not in meta.camera_names]:
         raise UserError(f"{data_dir} has no camera {', '.join(missing)}, which the policy sees")
-    if len(meta.state_names) != config.state_dim:
-        raise UserError(
-            f"the states of {data_dir} have {len(meta.state_names)} values, the policy's {config.state_dim}"
-        )
+    require_data_of(config, "state", meta.state, data_dir)
     episodes = np.asarray(dataset["episode_index"])
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
     chosen = []

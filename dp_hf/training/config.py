@@ -28,7 +28,7 @@ class DataOptions:
     camera_names: tuple[str, ...] = ()
     """Cameras (image columns) the policy sees; default all."""
     state_dim: int = PolicyConfig.state_dim
-    """Width of the state: six angles and the gripper. A dataset of another width is taken as it is."""
+    """Width of the state. A dataset of another width is taken as it is."""
     normalization: Literal["min_max", "mean_std", "identity"] = "min_max"
     """Of states and actions, by the training episodes: to [-1, 1], to zero mean and unit variance, or not at all."""
 

@@ -53,7 +53,7 @@ class ImportReport:
             f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}, {meta.fps:g} a second",
             f"  images   {', '.join(f'{column} ({camera})' for camera, column in self.columns.items())}",
             f"  state    {meta.state}",
-            f"  actions  {meta.action}: {meta.action_meaning}",
+            f"  actions  {'the same' if meta.action == meta.state else meta.action}: {meta.action_meaning}",
             f"  tasks    {'; '.join(self.tasks) or 'none named'}",
         ]
         if self.left_out:
