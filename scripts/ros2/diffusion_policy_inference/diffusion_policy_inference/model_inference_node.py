@@ -16,6 +16,7 @@ from dp_hf.control.controller import Controller
 from dp_hf.control.operator import on_signals
 from dp_hf.control.robot import DryRun
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 
 def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
@@ -23,6 +24,7 @@ def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
 
     `checkpoint_path` is looked for in `model_dir` first; without it, `model_dir` is the pipeline.
     """
+    checkpoint_path, model_dir = (place and str(user_path(place)) for place in (checkpoint_path, model_dir))
     inside = Path(model_dir, checkpoint_path)
     found = str(inside) if model_dir and inside.exists() else checkpoint_path or model_dir
     if not found:
