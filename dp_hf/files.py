@@ -27,6 +27,11 @@ def user_path(path: str | os.PathLike) -> Path:
         raise UserError(f"{path}: ~ stands for no folder here ({error}): write the whole path") from error
 
 
+def user_place(place: str) -> str:
+    """As `user_path`, for what may be a repository's id too, which stays as it is."""
+    return str(user_path(place)) if place.startswith("~") else place
+
+
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     """The folder of all caches: `cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
     return user_path(cache_dir or os.environ.get("DP_HF_CACHE") or "~/.cache/dp_hf")
@@ -57,18 +62,20 @@ def file_written_beside(target: str | os.PathLike) -> Iterator[Path]:
         new.replace(target)
 
 
-def recover(folder: str | os.PathLike, name: str = "*") -> None:
-    """Clears up in `folder` after writers that were killed, of targets whose name matches the pattern `name`.
+def recover(folder: str | os.PathLike) -> None:
+    """Clears up in `folder` after writers that were killed; every further writing into it does so too.
 
-    What they had begun is removed, and a folder that had stepped aside for it comes back. Targets that a living
-    process is writing are left alone.
+    What they had begun is removed, and a folder that had stepped aside for it comes back. What a living process is
+    writing is left alone.
     """
-    for hidden in Path(folder).glob(f".{name}.new-*"):
-        try:
-            with FileLock(hidden / _LOCK, timeout=0):
-                _remove(hidden)
-        except (Timeout, OSError, NotImplementedError):  # it is being written, is not ours, or cannot be locked
+    for hidden in Path(folder).glob(".*.new-*"):
+        if not (hidden / _LOCK).is_file():
             continue
+        # Whoever is between two renames is done in a moment.
+        timeout = 10 if (hidden / _REPLACED).exists() else 0
+        # Else it is being written, was just removed, is not ours, or lies where nothing can be locked.
+        with suppress(Timeout, OSError, NotImplementedError), FileLock(hidden / _LOCK, timeout=timeout):
+            _remove(hidden)
 
 
 @contextmanager
@@ -79,7 +86,7 @@ def _hidden_beside(target: str | os.PathLike) -> Iterator[tuple[Path, Path]]:
     """
     target = Path(os.path.abspath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    recover(target.parent, "".join(f"[{letter}]" if letter in "*?[" else letter for letter in target.name))
+    recover(target.parent)
     lock = _lock_new_folder(target)
     hidden = Path(lock.lock_file).parent
     try:
@@ -107,4 +114,5 @@ def _remove(hidden: Path) -> None:
     stopped_between_renames = (hidden / target.name).exists() and (hidden / _REPLACED).exists()
     if stopped_between_renames and not target.exists():
         (hidden / _REPLACED).rename(target)
-    shutil.rmtree(hidden, ignore_errors=True)
+    for path in (hidden / target.name, hidden / _REPLACED, hidden):  # the lock goes last
+        shutil.rmtree(path, ignore_errors=True)

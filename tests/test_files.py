@@ -87,16 +87,22 @@ def run_killed(target, moment):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("name", ["folder", "file.txt", "[odd]*?.folder"])
-def test_what_a_killed_writer_left_goes_with_the_next_use(tmp_path, name):
-    target = tmp_path / name
-    assert run_killed(target, "while writing").wait() == -signal.SIGKILL
-    left = list(tmp_path.iterdir())
-    assert len(left) == 1
-    assert left != [target]
-    with (file_written_beside if target.suffix == ".txt" else folder_written_beside)(target) as path:
-        path.write_text("third") if target.suffix == ".txt" else (path / "file").write_text("third")
-    assert list(tmp_path.iterdir()) == [target]
+@pytest.mark.parametrize("name", ["folder", "file.txt", "[odd]*? folder"])
+def test_what_a_killed_writer_left_goes_with_the_next_writing(tmp_path, name):
+    assert run_killed(tmp_path / name, "while writing").wait() == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    assert not (tmp_path / name).exists()
+    with file_written_beside(tmp_path / "other") as path:
+        path.write_text("third")
+    assert list(tmp_path.iterdir()) == [tmp_path / "other"]
+
+
+def test_hidden_folders_of_others_are_left_alone(tmp_path):
+    others = [tmp_path / ".name.new-12345678", tmp_path / ".config.new-2"]
+    for other in others:
+        other.mkdir()
+    recover(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
 def test_a_folder_is_there_after_a_kill_between_its_two_renames(tmp_path):

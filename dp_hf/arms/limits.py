@@ -10,6 +10,7 @@ import yaml
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 _PER_NUMBER = ("velocity", "acceleration", "max_jump", "start_tolerance")
 _SECONDS = ("max_image_age", "max_state_age", "max_frozen_age")
@@ -86,7 +87,7 @@ class SafetyLimits:
             UserError: the file cannot be read, its numbers are another arm's, or a value is no limit, named.
         """
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            values = yaml.safe_load(user_path(path).read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"{path}: cannot be read as YAML ({error})") from error
         if not isinstance(values, dict):

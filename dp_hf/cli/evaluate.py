@@ -1,7 +1,6 @@
 """`dp-hf evaluate`: measure closed-loop success in the simulator, or replay recorded demonstrations."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 
 if TYPE_CHECKING:
     from dp_hf.simulation.rollouts import MakePolicy, RolloutResult
@@ -101,10 +101,10 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         from dp_hf.simulation.expert import expert_policy
 
         return expert_policy, (ONLY_CAMERA,)
-    from dp_hf.simulation.policies import load_pipeline, pipeline_policy
+    from dp_hf.simulation.policies import load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    names = tuple(load_pipeline(pipeline, arguments.bf16_encoder, arguments.device).policy.config.camera_names)
+    names = tuple(load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config.camera_names)
     make_policy = partial(
         pipeline_policy,
         pipeline=pipeline,
@@ -130,10 +130,8 @@ def _write_results(arguments: Evaluate, results: "list[RolloutResult]") -> None:
 
     evaluation = summarize(results)
     print(evaluation)
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
     path = arguments.output_dir / "results.json"
     content = {"arguments": asdict(arguments), **evaluation.to_dict()}
-    unfinished = path.with_suffix(".json.tmp")
-    unfinished.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
-    os.replace(unfinished, path)
+    with file_written_beside(path) as file:
+        file.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
     print(f"results: {path}")

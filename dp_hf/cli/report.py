@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
@@ -54,9 +55,8 @@ def report(arguments: ReportArguments) -> None:
             training=arguments.training,
         )
     )
-    unfinished = arguments.output.with_suffix(".html.tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(arguments.output)
+    with file_written_beside(arguments.output) as file:
+        file.write_text(page, encoding="utf-8")
     stacked = results["rates"]["stacked"]
     print(f"report: {arguments.output}")
     print(f"The policy stacked {stacked['successes']} of {stacked['trials']} cubes.")

@@ -15,6 +15,7 @@ from dp_hf.episodes.problems import Problem, shorten
 from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 
 @dataclass
@@ -48,7 +49,7 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckR
     Raises:
         UserError: `data_dir` is no folder.
     """
-    root = Path(data_dir)
+    root = user_path(data_dir)
     findings = explore(root)
     report = CheckReport(root, [])
     sizes = []

@@ -21,7 +21,7 @@ from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.units import Gripper, Unit, decide_unit, to_public_units
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside
+from dp_hf.files import folder_written_beside, user_path
 
 ActionSource = Literal["auto", "recorded", "state"]
 
@@ -63,7 +63,7 @@ def convert_episodes(
         UserError: no usable episode, an unclear unit, a wrong argument, an `output_dir` that holds other files;
             with `strict`, a bad episode or frame.
     """
-    root, target = Path(data_dir), Path(output_dir)
+    root, target = user_path(data_dir), user_path(output_dir)
     if frame_skip < 1 or action_offset < 0:
         raise UserError("--frame_skip must be at least 1, and --action_offset at least 0")
     refuse_to_replace(target)

@@ -21,6 +21,7 @@ from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
+from dp_hf.files import cache_root, recover, user_path
 from dp_hf.hub.repository import download_snapshot
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
@@ -28,14 +29,26 @@ _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
 
 @overload
 def load_dataset_folder(
-    path: str | os.PathLike, *, streaming: Literal[False] = False, revision: str | None = None
+    path: str | os.PathLike,
+    *,
+    streaming: Literal[False] = False,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
 ) -> tuple[datasets.Dataset, DatasetMeta]: ...
 @overload
 def load_dataset_folder(
-    path: str | os.PathLike, *, streaming: Literal[True], revision: str | None = None
+    path: str | os.PathLike,
+    *,
+    streaming: Literal[True],
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
 ) -> tuple[datasets.IterableDataset, DatasetMeta]: ...
 def load_dataset_folder(
-    path: str | os.PathLike, *, streaming: bool = False, revision: str | None = None
+    path: str | os.PathLike,
+    *,
+    streaming: bool = False,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
 ) -> tuple[Any, DatasetMeta]:
     """Loads a converted dataset with its description.
 
@@ -43,6 +56,8 @@ def load_dataset_folder(
         path: a dataset folder, or the id of a dataset repository on the Hub.
         streaming: read rows as they are asked for, without a copy on the disk.
         revision: branch, tag or commit of a repository.
+        cache_dir: where `datasets` keeps its copy of the rows; default $DP_HF_CACHE or ~/.cache/dp_hf. A repository's
+            files are in the Hub's own cache (HF_HOME).
 
     Returns:
         The rows (a `Dataset`, or an `IterableDataset` when streaming) and the description.
@@ -54,14 +69,14 @@ def load_dataset_folder(
         patterns = [META_FILE] if streaming else [META_FILE, _SHARDS]
         folder = download_snapshot(str(path), "dataset", revision, patterns)
     else:
-        folder = Path(path)
+        folder = user_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
     meta = DatasetMeta.load(folder)
     if streaming and is_hub_id(path):
         dataset = datasets.load_dataset(str(path), split="train", streaming=True, revision=revision)
     else:
-        dataset = _load_shards(folder, streaming)
+        dataset = _load_shards(folder, streaming, cache_root(cache_dir))
     _check_rows(dataset, meta, path)
     return dataset, meta
 
@@ -72,13 +87,13 @@ def open_data(
     frame_skip: int | None = None,
     action_offset: int | None = None,
     action_source: ActionSource = "auto",
+    cache_dir: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
     **conversion: Any,
 ) -> tuple[datasets.Dataset, DatasetMeta]:
     """Opens whatever a user calls data: a converted folder, a dataset on the Hub, or a folder of episodes.
 
-    Episodes are converted into a cache folder, once for every state of their files; `DP_HF_CACHE` (default
-    `~/.cache/dp_hf`) says where.
+    Episodes are converted into a cache folder, once for every state of their files.
 
     Args:
         data_dir: folder or repository id.
@@ -86,6 +101,7 @@ def open_data(
         action_offset: actions are the states that many rows later, after skipping; default as the dataset is.
             Recorded actions have none.
         action_source: "state" replaces recorded actions; "recorded" requires them.
+        cache_dir: root of the caches; default $DP_HF_CACHE or ~/.cache/dp_hf.
         report: is given the summary when episodes are converted.
         conversion: further arguments of `convert_episodes`, for a folder of episodes.
 
@@ -95,12 +111,12 @@ def open_data(
     Raises:
         UserError: nothing usable there, or the arguments do not fit the dataset.
     """
-    folder = Path(data_dir)
+    folder = user_path(data_dir)
     if not is_hub_id(data_dir) and not (folder / META_FILE).is_file():
-        folder = _converted(folder, conversion, report)
+        folder = _converted(folder, conversion, cache_root(cache_dir), report)
     elif conversion:
         raise UserError(f"{data_dir} is converted already: {', '.join(conversion)} cannot be chosen any more")
-    dataset, meta = load_dataset_folder(data_dir if is_hub_id(data_dir) else folder)
+    dataset, meta = load_dataset_folder(data_dir if is_hub_id(data_dir) else folder, cache_dir=cache_dir)
     return resample(dataset, meta, frame_skip, action_offset, action_source)
 
 
@@ -172,19 +188,19 @@ def is_hub_id(path: str | os.PathLike) -> bool:
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", str(path))) and not Path(path).exists()
 
 
-def _load_shards(folder: Path, streaming: bool) -> Any:
+def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
     shards = sorted(map(str, folder.glob(_SHARDS)))
     if not shards:
         raise UserError(f"{folder} has no {_SHARDS}: convert the recording again")
-    # The Arrow copy of a folder in our cache lies beside it, and is removed with it.
-    cache_dir = f"{folder}-arrow" if folder.is_relative_to(_cache_root()) else None
+    # The Arrow copy of a conversion lies beside it, and is removed with it.
+    arrow = f"{folder}-arrow" if folder.is_relative_to(cache) else str(cache / "arrow")
     try:
         return datasets.load_dataset(
             "parquet",
             data_files={"train": shards},
             split="train",
             streaming=streaming,
-            cache_dir=cache_dir,
+            cache_dir=arrow,
         )
     except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
         reason = error.__cause__ or error
@@ -211,7 +227,7 @@ def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> Non
             raise UserError(f"{path}: column {camera} has rows without an embedded image")
 
 
-def _converted(data_dir: Path, conversion: dict[str, Any], report: Callable[[str], None]) -> Path:
+def _converted(data_dir: Path, conversion: dict[str, Any], cache: Path, report: Callable[[str], None]) -> Path:
     """The converted copy of a folder of episodes, made unless it exists for the present state of its files."""
     findings = explore(data_dir)
     digest = sha256(f"{__version__} {FORMAT_VERSION}".encode())
@@ -221,10 +237,11 @@ def _converted(data_dir: Path, conversion: dict[str, Any], report: Callable[[str
             f"{path.relative_to(data_dir)} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "replace")
         )
     of_folder = sha256(f"{data_dir.resolve()} {sorted(conversion.items())}".encode("utf-8", "replace"))
-    copies = _cache_root() / f"{data_dir.resolve().name}-{of_folder.hexdigest()[:12]}"
+    copies = cache / "datasets" / f"{data_dir.resolve().name}-{of_folder.hexdigest()[:12]}"
     copy = copies / digest.hexdigest()[:16]
     copies.mkdir(parents=True, exist_ok=True)
     with FileLock(copies / ".lock"):
+        recover(copies)
         if copy.exists():
             report(f"{data_dir} has not changed since its conversion into {copy}")
             return copy
@@ -233,7 +250,3 @@ def _converted(data_dir: Path, conversion: dict[str, Any], report: Callable[[str
             if not stale.name.startswith(copy.name):
                 shutil.rmtree(stale, ignore_errors=True)
     return copy
-
-
-def _cache_root() -> Path:
-    return Path(os.environ.get("DP_HF_CACHE") or Path.home() / ".cache" / "dp_hf") / "datasets"

@@ -12,6 +12,7 @@ from dp_hf.episodes.format import (
     STATES_FILES,
 )
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 _MAX_DEPTH = 4
 _MAX_MARKER_BYTES = 4096
@@ -45,7 +46,7 @@ def explore(data_dir: str | os.PathLike) -> Findings:
     Raises:
         UserError: `data_dir` is no folder.
     """
-    root = Path(data_dir)
+    root = user_path(data_dir)
     if not root.is_dir():
         raise UserError(f"{root} is not a folder: give the folder that holds the episodes")
     findings = Findings()

@@ -16,6 +16,7 @@ from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import Problem, shorten
+from dp_hf.files import user_path
 
 _MAX_STATES_BYTES = 100_000_000
 _MAX_FRAMES = 500_000
@@ -82,7 +83,7 @@ def read_episode(
     Returns:
         The episode. Frames that cannot be used are left out and named in `problems`.
     """
-    folder = Path(path)
+    folder = user_path(path)
     relative = folder.relative_to(data_dir) if data_dir is not None and folder != Path(data_dir) else None
     name = str(relative or folder.resolve().name).encode("utf-8", "backslashreplace").decode()
     episode = Episode(name, folder)

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 CameraImage = Image.Image | np.ndarray
 
@@ -41,7 +41,7 @@ class EpisodeWriter:
     def __init__(self, data_dir: str | os.PathLike, name: str | None = None):
         if name is not None and not re.fullmatch(r"episode[\w-]*", name):
             raise UserError(f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _")
-        self.data_dir = Path(data_dir)
+        self.data_dir = user_path(data_dir)
         self.name = name
         self.path = self.data_dir
         self.num_frames = 0

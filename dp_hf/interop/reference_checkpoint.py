@@ -17,6 +17,7 @@ import torch
 from diffusers import DDPMScheduler, SchedulerMixin
 
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 from dp_hf.interop.reference_keys import (
     BACKBONES,
     FIRST_LAYER,
@@ -258,14 +259,8 @@ def export_checkpoint(
         "optimizer_state_dict": optimizer.state_dict(),
         "args": written,
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        torch.save(content, partial)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with file_written_beside(path) as file:
+        torch.save(content, file)
 
 
 def require_exportable(policy: DiffusionPolicyModel, scheduler: SchedulerMixin, normalizer: Normalizer) -> None:

@@ -10,6 +10,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 from dp_hf.hub.repository import require_hub
 
 SMALL_CNN = "small_cnn"
@@ -85,7 +86,7 @@ class ImageEncoder(nn.Module):
         """
         if self.name == SMALL_CNN:
             raise UserError("small_cnn has no published weights; use --pretrained_backbone none and train the encoder")
-        file = weights if weights != "timm" else _published_weights(self.name)
+        file = user_path(weights) if weights != "timm" else _published_weights(self.name)
         if file is not None and not Path(file).is_file():
             raise UserError(f"{file}: no such file of backbone weights")
         overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}

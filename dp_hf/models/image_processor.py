@@ -8,8 +8,13 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 ImageLike: TypeAlias = "Image.Image | str | Path | np.ndarray | torch.Tensor"
+
+
+# Names the caches of resized images and of features: raise it with every change of the pixels that come out below.
+PREPROCESSING_VERSION = 1
 
 
 def preprocess_image(image: ImageLike, size: tuple[int, int]) -> torch.Tensor:
@@ -36,7 +41,7 @@ def as_pil(image: ImageLike) -> Image.Image:
     """The image as an RGB PIL image; accepts and raises what `preprocess_image` does."""
     if isinstance(image, (str, Path)):
         try:
-            with Image.open(image) as file:
+            with Image.open(user_path(image)) as file:
                 return file.convert("RGB")
         except (OSError, UnidentifiedImageError) as error:
             raise UserError(f"{image}: cannot be read as an image ({error})") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.errors import UserError
 
 Fields = ParamSpec("Fields")
@@ -88,7 +89,7 @@ class PolicyConfig(PolicyOptions):
     """Width of the robot's own state."""
     action_dim: int = 7
     """Width of an action."""
-    camera_names: tuple[str, ...] = ("image",)
+    camera_names: tuple[str, ...] = (ONLY_CAMERA,)
     """Cameras the policy sees, in the order of the images' camera axis."""
     fps: float = 10.0
     """Actions a second, for whoever executes them."""

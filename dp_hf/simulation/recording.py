@@ -12,6 +12,7 @@ from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.format import PARTIAL_SUFFIX
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
@@ -96,8 +97,9 @@ def record_demonstrations(
     """
     settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
     possible = layout_seeds(DEMONSTRATIONS, first_seed)
-    used, num_done = _find_recorded(Path(data_dir), settings)
-    setup = partial(_Recorder, Path(data_dir), settings)
+    data_dir = user_path(data_dir)
+    used, num_done = _find_recorded(data_dir, settings)
+    setup = partial(_Recorder, data_dir, settings)
     num_recorded = num_failed = 0
     while (num_missing := num_episodes - num_done - num_recorded) > 0:
         seeds = list(islice((seed for seed in possible if seed not in used), num_missing))

@@ -1,16 +1,19 @@
-"""Checkpoints from which a run continues exactly, and folders that are either whole or not there."""
+"""Checkpoints from which a run continues exactly."""
 
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 
 from dp_hf.errors import UserError
+from dp_hf.files import folder_written_beside, recover, user_path
 
 PROGRESS_FILE = "progress.json"
 EMA_FILE = "ema.safetensors"
@@ -45,22 +48,22 @@ def save_checkpoint(
     accelerator: Accelerator, output_dir: Path, progress: Progress, ema: EMAModel | None, total_limit: int | None
 ) -> Path:
     """Writes `checkpoint-<step>`, then removes the oldest ones beyond the limit. Every process has to call it."""
-    folder = output_dir / f"checkpoint-{progress.step}"
-    partial = empty_beside(folder) if accelerator.is_main_process else beside(folder)
+    target = output_dir / f"checkpoint-{progress.step}"
+    with folder_written_beside(target) if accelerator.is_main_process else nullcontext() as folder:
+        # Every process writes its part into the folder that the main process has made.
+        [folder] = broadcast_object_list([folder])
+        accelerator.save_state(str(folder))
+        if accelerator.is_main_process:
+            (folder / PROGRESS_FILE).write_text(json.dumps(asdict(progress), indent=2), encoding="utf-8")
+            if ema is not None:
+                tensors = {str(i): tensor.contiguous() for i, tensor in enumerate(ema.shadow_params)}
+                save_file(tensors, folder / EMA_FILE)
+        accelerator.wait_for_everyone()
+    if accelerator.is_main_process and total_limit:
+        for old in list_checkpoints(output_dir)[:-total_limit]:
+            shutil.rmtree(old)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    if accelerator.is_main_process:
-        (partial / PROGRESS_FILE).write_text(json.dumps(asdict(progress), indent=2), encoding="utf-8")
-        if ema is not None:
-            save_file({str(i): tensor.contiguous() for i, tensor in enumerate(ema.shadow_params)}, partial / EMA_FILE)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        replace_folder(partial, folder)
-        if total_limit:
-            for old in list_checkpoints(output_dir)[:-total_limit]:
-                shutil.rmtree(old)
-    accelerator.wait_for_everyone()
-    return folder
+    return target
 
 
 def load_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, ema: EMAModel | None) -> None:
@@ -101,12 +104,13 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, 
 
 def find_checkpoint(output_dir: Path, which: str) -> Path:
     """The folder that `--resume_from_checkpoint` means: `latest`, a path, or a name in `output_dir`."""
+    recover(output_dir)
     if which == "latest":
         checkpoints = list_checkpoints(output_dir)
         if not checkpoints:
             raise UserError(f"{output_dir}: there is no checkpoint to resume from")
         return checkpoints[-1]
-    for folder in (Path(which), output_dir / which):
+    for folder in (user_path(which), output_dir / which):
         if folder.is_dir():
             return folder
     raise UserError(f"{which}: no such checkpoint")
@@ -116,26 +120,3 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     """From the oldest to the latest."""
     folders = [path for path in output_dir.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))
-
-
-def beside(folder: Path) -> Path:
-    """Where the content of `folder` is written until it is whole."""
-    return folder.with_name(f".{folder.name}.partial")
-
-
-def empty_beside(folder: Path) -> Path:
-    """`beside(folder)`, made empty."""
-    partial = beside(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    return partial
-
-
-def replace_folder(partial: Path, folder: Path) -> None:
-    """Puts a folder that is whole in the place of `folder`, which is only removed after that."""
-    previous = folder.with_name(f".{folder.name}.previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    if folder.exists():
-        folder.rename(previous)
-    partial.rename(folder)
-    shutil.rmtree(previous, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside, user_path, user_place
 from dp_hf.models.policy_config import PolicyConfig, PolicyOptions
 
 
@@ -113,7 +114,7 @@ class LoadingOptions:
     cached_augmentations: int = 8
     """With a frozen encoder and image augmentation, cached variants of every frame; 0 augments anew instead."""
     cache_dir: Path | None = None
-    """Folder of these caches; default $DP_HF_CACHE or ~/.cache/dp_hf."""
+    """Folder of these caches and of converted episodes; default $DP_HF_CACHE or ~/.cache/dp_hf."""
     num_workers: int = 0
     """Processes that decode images where they are not cached."""
 
@@ -200,6 +201,9 @@ class TrainConfig:
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
 
+    def __post_init__(self):
+        self.data_dir, self.output_dir = user_place(self.data_dir), user_path(self.output_dir)
+
     @classmethod
     def from_options(cls, **options: Any) -> "TrainConfig":
         """The configuration with these options, whichever group each is in: `from_options(horizon=16, batch_size=64)`.
@@ -276,9 +280,8 @@ def as_flags(values: dict[str, Any]) -> list[str]:
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Writes the options as YAML that `--config` reads back."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(plain_options(config), sort_keys=False), encoding="utf-8")
-    partial.replace(path)
+    with file_written_beside(path) as file:
+        file.write_text(yaml.safe_dump(plain_options(config), sort_keys=False), encoding="utf-8")
 
 
 def changed_options(config: TrainConfig, path: Path) -> list[str]:

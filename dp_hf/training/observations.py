@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 import torch
 
+from dp_hf.files import cache_root
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.augmentation import augment_images
@@ -20,7 +21,6 @@ from dp_hf.training.config import TrainConfig
 from dp_hf.training.row_cache import (
     CachedRows,
     build_once,
-    cache_folder,
     digest_images,
     digest_module,
     digest_of,
@@ -62,7 +62,7 @@ def open_observations(
     live = LiveImages(dataset, cameras, image_size)
     if config.loading.cache == "none":
         return live
-    folder = cache_folder(config.loading.cache_dir)
+    folder = cache_root(config.loading.cache_dir)
     key = digest_of(digest_images(dataset, cameras), digest_preprocessing(image_size))
     frozen = policy.config.freeze_image_encoder
     if not frozen or (config.augmentation.changes_images and config.loading.cached_augmentations == 0):

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 from dp_hf.training.checkpoints import Progress
 
 METRICS_FILE = "metrics.jsonl"
@@ -86,9 +87,8 @@ class Records:
 
 def _keep_rows(path: Path, count: int) -> None:
     rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[:count] if count else []
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(rows), encoding="utf-8")
-    partial.replace(path)
+    with file_written_beside(path) as file:
+        file.write_text("".join(rows), encoding="utf-8")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
@@ -140,6 +140,5 @@ def draw_curves(folder: Path) -> None:
         success = [row["rollout"]["success_rate"] for row in rollouts]
         success_axes.plot([row["step"] for row in rollouts], success, "k.--")
         success_axes.set(ylim=(0, 1.05), ylabel="rollout success (black)")
-    partial = folder / ".curves.png"
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(folder / "curves.png")
+    with file_written_beside(folder / "curves.png") as file:
+        figure.savefig(file, dpi=120)

@@ -1,8 +1,6 @@
 """Arrays on disk with a row for every frame, built once, shared by processes, and named by all that went into them."""
 
 import hashlib
-import inspect
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from dp_hf.errors import UserError
-from dp_hf.models import image_processor
+from dp_hf.files import file_written_beside
+from dp_hf.models.image_processor import PREPROCESSING_VERSION
 
 
 class CachedRows:
@@ -34,11 +33,6 @@ class CachedRows:
 
     def __getstate__(self) -> dict:
         return {"name": self.name, "path": self.path, "_rows": None}
-
-
-def cache_folder(cache_dir: Path | None) -> Path:
-    """`cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
-    return Path(cache_dir or os.environ.get("DP_HF_CACHE") or Path.home() / ".cache" / "dp_hf").expanduser()
 
 
 def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...], dtype: str, description: str) -> Path:
@@ -62,17 +56,15 @@ def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...]
                 f"{path.parent}: the cache takes {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; choose another "
                 "folder with --cache_dir, or train without with --cache none"
             )
-        partial = path.with_suffix(".partial")
-        rows = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
-        start = 0
-        with tqdm(total=len(rows), desc=description, unit="frame", delay=1) as bar:
+        with file_written_beside(path) as file, tqdm(total=shape[0], desc=description, unit="frame", delay=1) as bar:
+            rows = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+            start = 0
             for batch in batches:
                 rows[start : start + len(batch)] = batch
                 start += len(batch)
                 bar.update(len(batch))
-        rows.flush()
-        del rows
-        partial.replace(path)
+            rows.flush()
+            del rows
     return path
 
 
@@ -95,8 +87,8 @@ def _encoded(dataset: datasets.Dataset, name: str) -> Iterator[dict]:
 
 
 def digest_preprocessing(image_size: tuple[int, int]) -> str:
-    """Of the size and of the source of the resizing itself: a changed function makes a new cache."""
-    return digest_of(*image_size, inspect.getsource(image_processor))
+    """Of the size, and of the version of the resizing."""
+    return digest_of(*image_size, PREPROCESSING_VERSION)
 
 
 def digest_module(module: torch.nn.Module) -> str:

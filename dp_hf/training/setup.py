@@ -84,6 +84,7 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
             frame_skip=config.data.frame_skip,
             action_offset=config.data.action_offset,
             action_source=config.data.action_source,
+            cache_dir=config.loading.cache_dir,
             report=accelerator.print,
         )
     trajectories = Trajectories.from_dataset(dataset)

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside
+from dp_hf.files import cache_root, folder_written_beside
 from dp_hf.hub.repository import latest_commit
 from dp_hf.models.image_processor import preprocess_image
-from dp_hf.training.row_cache import cache_folder, digest_of, digest_preprocessing
+from dp_hf.training.row_cache import digest_of, digest_preprocessing
 
 ROWS_AT_ONCE = 64
 
@@ -37,7 +37,7 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
         raise UserError(f"--streaming reads a dataset on the Hub, USER/NAME; {repo_id or '--data_dir'} is none")
     commit = latest_commit(repo_id, "dataset")
     name = f"{repo_id.replace('/', '--')}-{digest_of(commit, digest_preprocessing(image_size))}"
-    folder = cache_folder(cache_dir) / "streamed" / name
+    folder = cache_root(cache_dir) / "streamed" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.exists():

@@ -8,16 +8,10 @@ from accelerate import skip_first_batches
 from accelerate.utils import set_seed
 
 from dp_hf.errors import UserError
+from dp_hf.files import folder_written_beside
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-from dp_hf.training.checkpoints import (
-    Progress,
-    empty_beside,
-    find_checkpoint,
-    load_checkpoint,
-    replace_folder,
-    save_checkpoint,
-)
+from dp_hf.training.checkpoints import Progress, find_checkpoint, load_checkpoint, save_checkpoint
 from dp_hf.training.config import TrainConfig, changed_options, plain_options, save_config
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
@@ -185,9 +179,8 @@ def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[s
             "validation": validation and validation["by_joint"],
         },
     )
-    partial = empty_beside(folder)
-    pipeline.save_pretrained(partial)
-    replace_folder(partial, folder)
+    with folder_written_beside(folder) as new:
+        pipeline.save_pretrained(new)
 
 
 def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Records:

@@ -1,6 +1,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import datasets
 import numpy as np
@@ -112,6 +115,41 @@ def test_a_folder_of_episodes_is_converted_once_for_each_state_of_its_files(tmp_
     assert len(open_data(tmp_path / "in", report=said.append)[0]) == 8
     (copies,) = (tmp_path / "dp_hf_cache/datasets").iterdir()
     assert len([path for path in copies.iterdir() if len(path.name) == 16]) == 1
+
+
+def test_everything_that_is_cached_goes_where_it_is_told(tmp_path, record_episode, monkeypatch):
+    record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "out")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = set(tmp_path.iterdir())
+    for data in ("~/in", "~/out"):
+        assert len(open_data(data, cache_dir="~/here", report=str)[0]) == 8
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "here"}
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"datasets", "arrow"}
+
+    monkeypatch.setenv("DP_HF_CACHE", "~/there")
+    open_data("~/in", report=str)
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "here", tmp_path / "there"}
+
+
+KILLED = """
+import os, signal, sys
+from dp_hf.episodes import conversion
+from dp_hf.episodes.dataset import open_data
+conversion.write_dataset_card = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+open_data(sys.argv[1])
+"""
+
+
+def test_a_killed_conversion_leaves_nothing_for_ever(tmp_path, record_episode):
+    record_episode(tmp_path / "in", "episode1")
+    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "in")]).returncode == -signal.SIGKILL
+    (copies,) = (tmp_path / "dp_hf_cache/datasets").iterdir()
+    (left,) = copies.glob(".*.new-*")
+    # The folder has changed, so the next conversion has another name.
+    record_episode(tmp_path / "in", "episode2", seed=2)
+    assert len(open_data(tmp_path / "in", report=str)[0]) == 16
+    assert not left.exists()
 
 
 def test_conversion_arguments_have_copies_of_their_own(tmp_path, record_episode):

@@ -1,10 +1,12 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from dp_hf.errors import UserError
-from dp_hf.models.image_processor import preprocess_image
+from dp_hf.models.image_processor import PREPROCESSING_VERSION, preprocess_image
 
 
 def test_every_kind_of_image_gives_the_same_tensor(frame, tmp_path):
@@ -42,3 +44,15 @@ def test_an_unreadable_file_is_named(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG not really")
     with pytest.raises(UserError, match=r"broken\.png"):
         preprocess_image(tmp_path / "broken.png", (20, 20))
+
+
+def test_caches_are_named_by_the_version_of_these_pixels():
+    rng = np.random.default_rng(0)
+    wide, small = (rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((240, 424), (20, 30)))
+    images = [wide, small, torch.from_numpy(small).permute(2, 0, 1) / 255, Image.fromarray(wide).convert("L")]
+    digest = hashlib.sha256()
+    for image in images:
+        for size in ((224, 224), (60, 106), (20, 30)):
+            digest.update(preprocess_image(image, size).numpy().tobytes())
+    # Another digest with the same version, and caches of the pixels before would be taken for these.
+    assert (PREPROCESSING_VERSION, digest.hexdigest()[:16]) == (1, "d5b32137657ea12d")

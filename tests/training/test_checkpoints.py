@@ -1,29 +1,56 @@
-from dp_hf.training.checkpoints import empty_beside, list_checkpoints, replace_folder
+import json
+import signal
+import subprocess
+import sys
+
+from dp_hf.training.checkpoints import find_checkpoint, list_checkpoints
+
+SAVE = """
+import os, signal, sys
+from pathlib import Path
+from accelerate import Accelerator
+from dp_hf.training.checkpoints import Progress, save_checkpoint
+
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+rename = Path.rename
+
+def killed_after_rename(path, new):
+    rename(path, new)
+    kill()
+
+def save(batch):
+    save_checkpoint(Accelerator(cpu=True), Path(sys.argv[1]), Progress(1, 1, step=7, batch=batch), None, 3)
+
+save(1)
+if sys.argv[2] == "between the renames":
+    Path.rename = killed_after_rename
+if sys.argv[2] == "while writing":
+    Accelerator.save_state = lambda self, folder: (Path(folder, "half").touch(), kill())
+save(2)
+"""
 
 
-def test_folder_is_replaced_whole(tmp_path):
-    folder = tmp_path / "best"
-    for text in ("one", "two"):
-        partial = empty_beside(folder)
-        assert list(partial.iterdir()) == []
-        (partial / "file").write_text(text)
-        before = (folder / "file").read_text() if folder.exists() else None
-        assert before in (None, "one")
-        replace_folder(partial, folder)
-        assert (folder / "file").read_text() == text
-    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+def save_twice(folder, moment):
+    return subprocess.run([sys.executable, "-c", SAVE, str(folder), moment]).returncode
 
 
-def test_leftovers_of_a_kill_do_not_matter(tmp_path):
-    folder = tmp_path / "best"
-    for leftover in (".best.partial", ".best.previous"):
-        (tmp_path / leftover).mkdir()
-        (tmp_path / leftover / "old").write_text("old")
-    partial = empty_beside(folder)
-    (partial / "file").write_text("new")
-    replace_folder(partial, folder)
-    assert [path.name for path in folder.iterdir()] == ["file"]
-    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+def batch_of(checkpoint):
+    return json.loads((checkpoint / "progress.json").read_text())["batch"]
+
+
+def test_a_checkpoint_is_replaced_whole(tmp_path):
+    assert save_twice(tmp_path, "never") == 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint-7"]
+    assert batch_of(find_checkpoint(tmp_path, "latest")) == 2
+
+
+def test_the_only_checkpoint_outlives_every_kill(tmp_path):
+    for moment in ("while writing", "between the renames"):
+        folder = tmp_path / moment
+        assert save_twice(folder, moment) == -signal.SIGKILL
+        assert batch_of(find_checkpoint(folder, "latest")) == 1
+        # Nothing is left of the killed writer.
+        assert list(folder.iterdir()) == [folder / "checkpoint-7"]
 
 
 def test_checkpoints_are_in_order_of_their_steps(tmp_path):

@@ -116,3 +116,10 @@ def test_wrong_value_in_a_file_names_the_file(tmp_path, capsys):
 def test_impossible_options(options):
     with pytest.raises(UserError, match=next(iter(options))):
         TrainConfig.from_options(**options)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = TrainConfig(data_dir="~/in", output_dir=Path("~/out"))
+    assert (config.data_dir, config.output_dir) == (f"{tmp_path}/in", tmp_path / "out")
+    assert TrainConfig(data_dir="me/cubes").data_dir == "me/cubes"

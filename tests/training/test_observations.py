@@ -65,6 +65,12 @@ def test_training_with_and_without_cache_has_the_same_losses(frozen, make_config
     assert losses[0] == pytest.approx(losses[1], rel=1e-5) if frozen else losses[0] == losses[1]
 
 
+def test_a_run_with_cache_dir_leaves_nothing_elsewhere(make_config, tmp_path):
+    train(make_config(num_epochs=1, cache_dir=tmp_path / "cache"))
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"datasets", "features"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", "run"}
+
+
 def test_cache_is_used_again_but_never_for_something_else(dataset, make_config, tmp_path):
     config = make_config(cache_dir=tmp_path)
     policy = make_policy()

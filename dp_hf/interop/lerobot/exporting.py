@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside
+from dp_hf.files import folder_written_beside, user_path
 from dp_hf.interop.lerobot import layout
 from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
 from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
@@ -50,7 +50,7 @@ def export_lerobot(
     Raises:
         UserError: `output_dir` exists, images differ in size, or there is no space.
     """
-    target = Path(output_dir)
+    target = user_path(output_dir)
     if target.exists():
         raise UserError(f"{target} exists: give a new folder, or move it away")
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]

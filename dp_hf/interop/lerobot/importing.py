@@ -18,7 +18,7 @@ from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.metadata import DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside
+from dp_hf.files import folder_written_beside, user_path
 from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo, column_of, read_info
 from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
 from dp_hf.interop.lerobot.video import ImageError, read_frames
@@ -92,8 +92,8 @@ def import_lerobot(
         UserError: nothing usable, with a list of all that is wrong; units that are none or not as many as numbers; an
             `output_dir` that holds other files.
     """
-    target = Path(output_dir)
-    info = read_info(Path(lerobot_dir))
+    target = user_path(output_dir)
+    info = read_info(user_path(lerobot_dir))
     refuse_to_replace(target)
     found = read_episodes(info)
     rows = _Rows(info, _usable_cameras(info, found, cameras))

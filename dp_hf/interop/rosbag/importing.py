@@ -13,6 +13,7 @@ from dp_hf.cameras import camera_columns
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 from dp_hf.interop.rosbag.alignment import Alignment, Gap, align
 from dp_hf.interop.rosbag.reader import IMAGE_TYPES, JOINTS_TYPE, BagContents, BagReader, Stamps, find_bags
 
@@ -91,7 +92,7 @@ def import_bags(
     """
     if not (0.1 <= fps <= 240 and 0 < tolerance <= 10):
         raise UserError(f"--fps {fps:g} and --tolerance {tolerance:g}: 0.1 to 240 frames a second, at most 10 s")
-    bags = find_bags(Path(path))
+    bags = find_bags(user_path(path))
     reports = []
     for bag in tqdm(bags, "Reading bags", unit="bag", delay=1, disable=not progress):
         try:

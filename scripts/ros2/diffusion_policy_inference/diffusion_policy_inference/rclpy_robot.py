@@ -18,7 +18,6 @@ from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
 from dp_hf.arms.ros import image_from_message
 from dp_hf.control.robot import Stamped
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
 
 ARM_TOPIC = "/arm_controller/joint_trajectory"
 ARM_ACTION = "/arm_controller/follow_joint_trajectory"
@@ -33,7 +32,7 @@ def declare_limits(node: Node) -> SafetyLimits:
     limits_file = node.declare_parameter("limits_file", "").value
     camera_has_noise = node.declare_parameter("camera_has_noise", True).value
     if limits_file:
-        return MYCOBOT_280.limits.updated_from(user_path(limits_file))
+        return MYCOBOT_280.limits.updated_from(limits_file)
     if robot_name != MYCOBOT_280.name:
         raise UserError(f"no limits are known for {robot_name}: give limits_file, see configs/control")
     return MYCOBOT_280.limits if camera_has_noise else replace(MYCOBOT_280.limits, max_frozen_age=None)

@@ -10,7 +10,6 @@ from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.control.operator import Keyboard, on_signals
 from dp_hf.control.recorder import Orders, record_episodes
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
 
 
 def serve_orders(node: Node, orders: Orders) -> None:
@@ -27,7 +26,7 @@ def serve_orders(node: Node, orders: Orders) -> None:
 def main(args: list[str] | None = None) -> int:
     with spinning_node("recorder_node", args) as node, Keyboard() as keyboard:
         logger = node.get_logger()
-        output_dir = user_path(node.declare_parameter("output_dir", "demonstrations").value)
+        output_dir = node.declare_parameter("output_dir", "demonstrations").value
         fps = float(node.declare_parameter("fps", 10.0).value)
         orders = Orders(keyboard.pressed)
         serve_orders(node, orders)
