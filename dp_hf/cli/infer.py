@@ -45,7 +45,7 @@ class InferArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(infer, parse(InferArguments, argv, "infer"))
+    return run(infer, parse(InferArguments, argv, "dp-hf infer"))
 
 
 def infer(arguments: InferArguments) -> None:

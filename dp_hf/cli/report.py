@@ -23,14 +23,14 @@ class ReportArguments:
     """Output folder of `dp-hf train`: train_config.yaml, metrics.jsonl, curves.png."""
     evaluation: Path
     """Output folder of `dp-hf evaluate`: results.json and the video."""
-    dataset: Path | None = None
+    data_dir: Path | None = None
     """Converted dataset the policy was trained on: meta.json."""
     output: Path = Path("report.html")
     """The page."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(report, parse(ReportArguments, argv, "report"))
+    return run(report, parse(ReportArguments, argv, "dp-hf report", old_names={"dataset": "data_dir"}))
 
 
 def report(arguments: ReportArguments) -> None:
@@ -54,7 +54,7 @@ def report(arguments: ReportArguments) -> None:
             last=last,
             errors=errors(last.get("validation")),
             config=yaml.safe_load(read(arguments.training / "train_config.yaml")),
-            meta=json.loads(read(arguments.dataset / "meta.json")) if arguments.dataset else None,
+            meta=json.loads(read(arguments.data_dir / "meta.json")) if arguments.data_dir else None,
             training=arguments.training,
         )
     )

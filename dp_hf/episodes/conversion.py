@@ -247,5 +247,5 @@ def _image_columns(camera_names: Sequence[str]) -> dict[str, str]:
     """Camera -> column name."""
     columns = camera_columns({camera: camera for camera in camera_names})
     if taken := OWN_COLUMNS & set(columns.values()):
-        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --cameras")
+        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --camera_names")
     return columns

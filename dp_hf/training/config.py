@@ -181,7 +181,7 @@ class TrainConfig:
     """
 
     config: Path | None = None
-    """A recipe's name, such as stack_cpu, or a YAML file of these options; flags win over it."""
+    """YAML file of these options, or the name of one that comes with dp_hf, such as stack_cpu; flags win over it."""
     data_dir: str = ""
     """Required. Folder of episodes, converted dataset, or dataset id on the Hub."""
     output_dir: Path = Path("outputs/train")

@@ -267,7 +267,9 @@ def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | 
         raise UserError(_nothing_usable(info, found))
     columns = camera_columns({camera: column_of(camera) for camera in usable})
     if len(set(columns.values())) < len(columns) or set(columns.values()) & set(features_of(())):
-        raise UserError(f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --cameras")
+        raise UserError(
+            f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --camera_names"
+        )
     return columns
 
 
