@@ -4,7 +4,7 @@ import functools
 import sys
 from typing import Any, Literal
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 
@@ -24,10 +24,10 @@ def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
     width = getattr(config, f"{kind}_dim")
     names, units = getattr(config, f"{kind}_names", None), getattr(config, f"{kind}_units", None)
     if names is None:
-        if width != len(MYCOBOT_280.quantities):
+        if width != len(mycobot_280.QUANTITIES):
             return Quantities.unnamed(width)
-        _say_once(f"a policy without names: its seven numbers count as the myCobot 280's, {MYCOBOT_280.quantities}")
-        return MYCOBOT_280.quantities
+        _say_once(f"a policy without names: its seven numbers count as the myCobot 280's, {mycobot_280.QUANTITIES}")
+        return mycobot_280.QUANTITIES
     quantities = Quantities(tuple(names), tuple(units or ["unknown"] * len(names)))
     if len(quantities) != width:
         raise UserError(f"{kind}_names are {len(quantities)} ({quantities}), but {kind}_dim is {width}")

@@ -129,6 +129,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
 
     from dp_hf.episodes.dataset import open_data
     from dp_hf.errors import UserError
+    from dp_hf.pipelines.execution import observation_rows
 
     assert data_dir is not None
     config = pipeline.policy.config
@@ -140,11 +141,10 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
             f"the states of {data_dir} have {len(meta.state_names)} values, the policy's {config.state_dim}"
         )
     episodes = np.asarray(dataset["episode_index"])
+    rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
     chosen = []
-    for row in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
-        start = int(np.flatnonzero(episodes == episodes[row])[0])
-        rows = [max(start, int(row) - back) for back in reversed(range(config.n_obs_steps))]
-        frames = [dataset[position] for position in rows]
+    for observed in observation_rows(rows, episodes, config.n_obs_steps):
+        frames = [dataset[int(row)] for row in observed]
         history = [{name: frame[name] for name in config.camera_names} for frame in frames]
         chosen.append((history, np.array([frame["state"] for frame in frames], dtype=np.float32)))
     return chosen

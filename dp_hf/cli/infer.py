@@ -123,14 +123,14 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     import torch
     from tqdm import tqdm
 
+    from dp_hf.pipelines.execution import observation_rows
+
     config = pipeline.policy.config
     generator = torch.Generator().manual_seed(arguments.seed)
-    starts = np.maximum.accumulate(np.where(np.diff(columns["episode_index"], prepend=-1), np.arange(len(dataset)), 0))
     chunks = []
     for start in tqdm(range(0, len(dataset), arguments.batch_size), "Predicting", unit="batch", delay=1):
         rows = np.arange(start, min(start + arguments.batch_size, len(dataset)))
-        history = rows[:, None] - np.arange(config.n_obs_steps)[::-1]
-        history = np.maximum(history, starts[rows, None])
+        history = observation_rows(rows, columns["episode_index"], config.n_obs_steps)
         frames = [[{name: dataset[int(i)][name] for name in config.camera_names} for i in row] for row in history]
         chunks.append(
             pipeline(

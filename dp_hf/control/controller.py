@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
@@ -203,8 +204,9 @@ class Controller:
         distance = np.abs(limiter.position - measured)
         allowed = self.limits.max_jump + self.limits.start_tolerance
         if (distance > allowed).any():
-            worst = int(np.argmax(distance / allowed))
-            return f"{self.limits.quantities.names[worst]} is {distance[worst]:.3g} away from its command"
+            worst, quantities = int(np.argmax(distance / allowed)), self.limits.quantities
+            away = amount(distance[worst], quantities.units[worst])
+            return f"{quantities.names[worst]} is {away} away from its command"
         return None
 
     def _update_hold(self, alarm: str | None) -> None:

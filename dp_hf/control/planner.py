@@ -1,7 +1,6 @@
 """Inference beside the control loop: observations go to the policy, chunks come back as trajectories."""
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
+from dp_hf.pipelines.execution import ObservationHistory, predict_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +62,13 @@ class Planner:
         self.policy = policy
         self.limits = limits
         self.step = 1 / rate
-        self.n_obs_steps = n_obs_steps
         self.n_action_steps = n_action_steps
         self.temporal_ensemble = temporal_ensemble
         self.tolerance = tolerance
         self.executor = executor
         self.report = report
         self.trajectory: Trajectory | None = None
-        self._history: deque[tuple[Frame, np.ndarray]] = deque(maxlen=n_obs_steps)
+        self._history: ObservationHistory[tuple[Frame, np.ndarray | None]] = ObservationHistory(n_obs_steps)
         self._chunks: list[Trajectory] = []
         self._inference: _Inference | None = None
         self._observations = Grid(self.step)
@@ -91,8 +91,7 @@ class Planner:
         self._observations.advance(now)
         if self.trajectory is not None and now > self.trajectory.times[-1] + self.step:
             self.report.starved += 1
-        copies = 1 if self._history else self.n_obs_steps
-        self._history.extend([(image.value, state.value)] * copies)
+        self._history.add((image.value, state.value))
         self._steps_left -= 1
         if self._steps_left > 0:
             return
@@ -100,12 +99,8 @@ class Planner:
             self.report.misses += 1
             return
         self._steps_left = self.n_action_steps
-        chunk = self.executor.submit(self._predict, list(self._history))
+        chunk = self.executor.submit(predict_chunk, self.policy, self._history.observations())
         self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
-
-    def _predict(self, history: list[tuple[Frame, np.ndarray]]) -> np.ndarray:
-        images, states = zip(*history, strict=True)
-        return np.asarray(self.policy([list(images)], state=np.stack(states)[None]).actions)
 
     def take_over(self, now: float, position: np.ndarray, sent_at: float, measured: np.ndarray) -> float | None:
         """Makes the trajectory of a chunk that has arrived, from the last command `position`, sent at `sent_at`.
@@ -128,9 +123,9 @@ class Planner:
         except OSError as error:
             self._reject(f"{type(error).__name__}: {error}")
             return None
-        names = self.limits.quantities.names
-        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(names):
-            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(names)})")
+        quantities = self.limits.quantities
+        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(quantities):
+            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(quantities)})")
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None
@@ -141,7 +136,8 @@ class Planner:
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
             worst = int(np.argmax(distance / self.limits.max_jump))
-            self._reject("begins too far from the arm", f"{names[worst]} by {distance[worst]:.3g}")
+            far = amount(distance[worst], quantities.units[worst])
+            self._reject("begins too far from the arm", f"{quantities.names[worst]} by {far}")
             return None
         self.trajectory = trajectory
         self.report.chunks += 1

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from dp_hf.pipelines.execution import Execution, choose_execution
+
 
 @dataclass(frozen=True)
 class PolicySettings:
@@ -35,8 +37,6 @@ class PolicySettings:
         names = [field.name for field in fields(cls) if hasattr(config, field.name)]
         return cls(**{name: getattr(config, name) for name in names})
 
-    def execution(self, n_action_steps: int | None = None) -> tuple[int, float | None]:
-        """Actions from one inference to the next, and `temporal_ensemble`; `n_action_steps` wins over the policy's."""
-        if n_action_steps is None and self.temporal_ensemble is not None:
-            return 1, self.temporal_ensemble
-        return n_action_steps or self.n_action_steps, None
+    def execution(self, n_action_steps: int | None = None) -> Execution:
+        """How chunks are executed, see `choose_execution`; `n_action_steps` wins over the policy's own way."""
+        return choose_execution(self, n_action_steps)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dp_hf.pipelines.execution import ensemble_weights
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -40,13 +42,12 @@ class Trajectory:
 def ensemble(chunks: Sequence[Trajectory], temporal_ensemble: float) -> np.ndarray:
     """The mean of what chunks, oldest first, hold for the times of the newest, (len(newest.times), n).
 
-    Temporal ensembling (Zhao et al. 2023, arXiv:2304.13705): chunk i weighs exp(-temporal_ensemble * i), and nothing
-    past its end.
+    Chunks have their `ensemble_weights`, and none past their ends.
     """
     times = chunks[-1].times
     # `Trajectory.at` for all times at once: this runs within a tick of the control loop.
     positions = np.stack([[np.interp(times, chunk.times, values) for values in chunk.positions.T] for chunk in chunks])
-    weights = np.exp(-temporal_ensemble * np.arange(len(chunks)))[:, None]
+    weights = ensemble_weights(len(chunks), temporal_ensemble)[:, None]
     weights = weights * np.stack([times <= chunk.times[-1] for chunk in chunks])
     return np.einsum("ct,cdt->td", weights / weights.sum(axis=0), positions)
 

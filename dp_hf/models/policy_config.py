@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from dp_hf.cameras import ONLY_CAMERA
@@ -12,6 +13,8 @@ from dp_hf.errors import UserError
 Fields = ParamSpec("Fields")
 Config = TypeVar("Config")
 Model = TypeVar("Model")
+
+LARGEST_EXPONENT = 700.0  # exp of it is finite in float64, and so is its inverse
 
 
 @dataclass
@@ -67,8 +70,7 @@ class PolicyOptions:
             self.image_size = (*self.image_size, *self.image_size)
         if self.n_obs_steps < 1:
             raise UserError(f"n_obs_steps is at least 1; got {self.n_obs_steps}")
-        if not 1 <= self.n_action_steps <= self.horizon:
-            raise UserError(f"n_action_steps is 1 to horizon ({self.horizon}); got {self.n_action_steps}")
+        require_executable(self.horizon, self.n_action_steps, self.temporal_ensemble)
         if self.freeze_image_encoder and self.num_keypoints is not None:
             raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
         if self.denoiser not in ("mlp", "mlp_layernorm", "unet1d"):
@@ -99,6 +101,18 @@ class PolicyConfig(PolicyOptions):
     """What each number of an action is; None where nobody has said."""
     action_units: tuple[str, ...] | None = None
     """The unit of each number of an action, as for the state."""
+
+
+def require_executable(horizon: int, n_action_steps: int, temporal_ensemble: float | None) -> None:
+    """Raises `UserError` for a way to execute chunks of `horizon` actions that is none.
+
+    `temporal_ensemble` is bounded so that no weight exp(-temporal_ensemble * i) of a chunk overflows or vanishes.
+    """
+    if not (isinstance(n_action_steps, Integral) and 1 <= n_action_steps <= horizon):
+        raise UserError(f"n_action_steps is 1 to horizon ({horizon}); got {n_action_steps}")
+    if temporal_ensemble is not None and not abs(temporal_ensemble) * horizon <= LARGEST_EXPONENT:
+        largest = f"at most {LARGEST_EXPONENT / horizon:g} for chunks of {horizon}"
+        raise UserError(f"temporal_ensemble is a number such as 0.01, {largest}; got {temporal_ensemble}")
 
 
 def takes_fields_of(

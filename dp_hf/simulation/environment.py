@@ -50,6 +50,9 @@ class CubeStackingEnv(gymnasium.Env):
         light_jitter: every reset changes the light's brightness and direction by up to this fraction, 0 to 1.
         shadows: shadows and smoothed edges, over ten times slower.
         render_mode: "rgb_array" lets `render()` return the first camera's image.
+
+    Attributes:
+        arm: what is simulated; states and actions are its numbers.
     """
 
     arm = SIMULATED_MYCOBOT_280

@@ -8,6 +8,7 @@ import datasets
 import torch
 
 from dp_hf.errors import UserError
+from dp_hf.pipelines.execution import observation_rows
 
 
 class Observations(Protocol):
@@ -79,12 +80,11 @@ class Windows:
 def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_steps: int, horizon: int) -> Windows:
     """One window for every frame of the chosen episodes; `episode_index` (N,) as in `Trajectories`."""
     _, inverse, lengths = torch.unique_consecutive(episode_index, return_inverse=True, return_counts=True)
-    ends = lengths.cumsum(0)
     rows = torch.isin(episode_index, torch.tensor(episodes, dtype=torch.int64)).nonzero().squeeze(1)
-    first, last = (ends - lengths)[inverse[rows]][:, None], (ends - 1)[inverse[rows]][:, None]
-    observation_rows = (rows[:, None] + torch.arange(1 - n_obs_steps, 1)).maximum(first)
+    last = (lengths.cumsum(0) - 1)[inverse[rows]][:, None]
+    observed = torch.from_numpy(observation_rows(rows.numpy(), episode_index.numpy(), n_obs_steps))
     action_rows = rows[:, None] + torch.arange(horizon)
-    return Windows(observation_rows, action_rows.minimum(last), action_rows > last)
+    return Windows(observed, action_rows.minimum(last), action_rows > last)
 
 
 def split_episodes(episode_index: torch.Tensor, validation_fraction: float, seed: int) -> tuple[list[int], list[int]]:

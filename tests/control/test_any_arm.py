@@ -53,7 +53,7 @@ def test_its_numbers_are_named_with_their_own_tolerances(caplog):
     with pytest.raises(UserError, match=r"cannot start: reach is at 0\.45, more than 0\.02 from 0\.4;"):
         make(towards_target, robot).run(duration=1)
     make(lambda image, state: np.tile(REST + [0.7, 0, 0, 0, 0], (4, 1))).run(duration=1)
-    assert "begins too far from the arm pan by 0.7" in caplog.text
+    assert "begins too far from the arm pan by 0.7000 radians" in caplog.text
     with pytest.raises(ValueError, match=r"the policy's actions are \(1, 4, 7\), not \(1, horizon, 5\)"):
         make(lambda image, state: np.zeros((4, 7))).run(duration=1)
 
@@ -71,7 +71,7 @@ def test_an_arm_that_is_pushed_away_is_named():
     robot.clock.on_sleep = push
     controller.run(duration=2)
     held = [reason for reason in reasons if reason is not None]
-    assert held[0] == "reach is 0.18 away from its command"
+    assert held[0] == "reach is 0.1800 metres away from its command"
     assert all(reason.startswith("reach is 0.") for reason in held)
 
 

@@ -20,7 +20,7 @@ import msgpack
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms.mycobot_280 import MYCOBOT_280, QUANTITIES
 from dp_hf.control.controller import Controller
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.client import RemotePolicy
@@ -28,7 +28,12 @@ from dp_hf.control.remote.messages import pack, unpack
 from dp_hf.control.remote.server import PolicyServer
 from dp_hf.errors import UserError
 
-SETTINGS = PolicySettings(10.0, 2, 4, None, 8, ["image"], [24, 42], True, state_dim=7, action_dim=7)
+SETTINGS = PolicySettings(
+    **{"fps": 10.0, "n_obs_steps": 2, "n_action_steps": 4, "temporal_ensemble": None, "horizon": 8},
+    **{"camera_names": ["image"], "image_size": [24, 42], "use_proprioception": True},
+    **{"state_dim": 7, "state_names": list(QUANTITIES.names), "state_units": list(QUANTITIES.units)},
+    **{"action_dim": 7, "action_names": list(QUANTITIES.names), "action_units": list(QUANTITIES.units)},
+)
 
 
 def echo(image, state):
@@ -81,6 +86,19 @@ def test_a_pipeline_answers_as_it_would_here(serve, make_pipeline, frame):
         remote([[frame]], state=states)
     np.testing.assert_array_equal(remote([frames], state=states).actions.shape, expected.shape)
     remote.close()
+
+
+def test_names_and_units_cross_the_wire(serve):
+    remote = RemotePolicy(url(serve()))
+    assert remote.settings == SETTINGS
+    assert remote.settings.action_units == QUANTITIES.units
+    remote.close()
+
+
+def test_a_server_from_before_names_is_refused(serve, monkeypatch):
+    monkeypatch.setattr("dp_hf.control.remote.server.PROTOCOL_VERSION", 1)
+    with pytest.raises(UserError, match="it speaks version 1"):
+        RemotePolicy(url(serve()))
 
 
 def test_the_client_needs_no_torch(serve):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from arms import FIVE
 from control_fakes import HOME, as_policy, assert_legal
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,36 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     assert "lack link1_to_link2" in caplog.text
     peer.close()
     robot.close()
+
+
+def test_another_arm_on_the_wire(wire):
+    """The described arm's joints and units; its gripper, which is not the last number, on the gripper's topic."""
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+    from dp_hf.control.robots.ros2_messages import Header, JointState, JointTrajectory, Time
+
+    domain_id, _ = wire
+    config = Ros2Config(domain_id=domain_id)
+    robot, peer = Ros2Robot(config, FIVE), Dds(domain_id)
+    received = {}
+    for topic in (config.arm_topic, config.gripper_topic):
+        peer.subscribe(topic, JointTrajectory, lambda message, topic=topic: received.update({topic: message}))
+    joints = peer.publisher(config.joint_states_topic, JointState)
+    command, state = np.array([0.5, -1, 25, 0.2, 90]), np.array([0.1, 0.2, 75, 0.3, -45])
+    give_up = time.monotonic() + 10
+    while (len(received) < 2 or robot.read_state() is None) and time.monotonic() < give_up:
+        robot.send_command(command)
+        joints(JointState(Header(Time(), ""), [*FIVE.ros.names], FIVE.ros.positions(state), [], []))
+        time.sleep(0.05)
+    np.testing.assert_allclose(robot.read_state().value, state)
+    assert robot.quantities == FIVE.quantities
+    arm, gripper = received[config.arm_topic], received[config.gripper_topic]
+    assert arm.joint_names == ["j1", "j2", "slide", "j4"]
+    np.testing.assert_allclose(arm.points[0].positions, [0.5, -1, 0.2, np.pi / 2])
+    assert gripper.joint_names == ["jaw_joint"]
+    np.testing.assert_allclose(gripper.points[0].positions, [0.8 - 0.9 / 4])
+    robot.close()
+    peer.close()
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8"])

@@ -14,7 +14,7 @@ import pytest
 import ros_stub
 from control_fakes import HOME, assert_legal
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, QUANTITIES, ROS_JOINTS
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
 
@@ -186,6 +186,17 @@ def test_wrong_parameters_are_named(world, parameters, message):
     world.parameters = parameters
     assert main([]) == 2
     assert message in world.log[-1]
+
+
+def test_a_policy_of_another_arm_is_refused(world, make_pipeline, tmp_path):
+    from diffusion_policy_inference.model_inference_node import main
+
+    names = {"action_names": QUANTITIES.names, "action_units": ("radians",) * 7}
+    make_pipeline(**names).save_pretrained(tmp_path / "radians")
+    world.parameters = {"checkpoint_path": str(tmp_path / "radians"), "execute": True}
+    assert main([]) == 2
+    assert "radians is not for this node's arm: its action has link1_to_link2 (radians) where" in world.log[-1]
+    assert world.published[ARM_TOPIC] == []
 
 
 def test_controllers_that_are_not_there_are_named(world, monkeypatch):
