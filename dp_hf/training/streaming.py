@@ -12,7 +12,7 @@ from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.images import png_bytes
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root
-from dp_hf.hub.repository import latest_commit
+from dp_hf.hub.repository import hub_errors, latest_commit
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.training.row_cache import digest_of, digest_preprocessing
 
@@ -55,7 +55,8 @@ def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target
         frame_skip=meta.frame_skip,
         angle_unit_of_source=meta.angle_unit_of_source,
     )
-    with writer, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:
+    whole = hub_errors(f"{repo_id} was not read to its end", "train on a local copy")
+    with whole, writer, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:
         for index, rows in groupby(stream, lambda row: row["episode_index"]):
             if not 0 <= index < len(meta.episodes):
                 raise UserError(f"{repo_id} has rows of episode {index}, its meta.json names {len(meta.episodes)}")
