@@ -100,10 +100,10 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         from dp_hf.simulation.expert import expert_policy
 
         return expert_policy, (ONLY_CAMERA,)
-    from dp_hf.simulation.policies import load_pipeline, pipeline_policy
+    from dp_hf.simulation.policies import load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    names = tuple(load_pipeline(pipeline, arguments.bf16_encoder, arguments.device).policy.config.camera_names)
+    names = tuple(load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config.camera_names)
     make_policy = partial(
         pipeline_policy,
         pipeline=pipeline,

@@ -54,6 +54,7 @@ def export(arguments: ExportPolicy) -> None:
     from dp_hf.errors import UserError
     from dp_hf.files import folder_written_beside
     from dp_hf.interop.onnx_export import export_onnx
+    from dp_hf.pipelines.inputs import prepare_images
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
     if arguments.output.exists():
@@ -64,7 +65,7 @@ def export(arguments: ExportPolicy) -> None:
     images = None
     if arguments.quantize == "int8":
         chosen = observations(pipeline, arguments.data_dir, arguments.num_calibration_images)
-        images = pipeline.prepare_images([history for history, _ in chosen]).flatten(0, -4)
+        images = prepare_images([history for history, _ in chosen], pipeline.policy.config).flatten(0, -4)
     with folder_written_beside(arguments.output) as folder:
         export_onnx(pipeline, folder, arguments.quantize, images)
     exported = DiffusionPolicyPipeline.from_pretrained(arguments.output)
@@ -79,6 +80,8 @@ def compare(
     import numpy as np
     import torch
 
+    from dp_hf.pipelines.inputs import prepare_images
+
     steps = arguments.num_inference_steps
     chosen = [blank_observation(pipeline)]
     if arguments.data_dir is not None:
@@ -89,7 +92,7 @@ def compare(
     yield f"{'':<16}{'size':>12}{'encoder':>12}{'image to action':>18}"
     for (label, folder), variant in zip(folders.items(), (pipeline, exported), strict=True):
         size = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".safetensors", ".onnx"))
-        prepared = variant.prepare_images([chosen[0][0]])
+        prepared = prepare_images([chosen[0][0]], variant.policy.config)
         encoder = median_ms(lambda variant=variant, prepared=prepared: variant.policy.encode_images(prepared))
         whole = median_ms(lambda variant=variant: act(variant, chosen[0], steps))
         yield f"{label:<16}{size / 1e6:>9.1f} MB{encoder:>9.1f} ms{whole:>15.1f} ms"

@@ -48,12 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 def infer(arguments: InferArguments) -> None:
     if (arguments.image is None) == (arguments.episode is None):
         raise UserError("give either --image FILE or --episode DIR")
-    import torch
+    from dp_hf.pipelines.loading import load_pipeline
 
-    from dp_hf import DiffusionPolicyPipeline
-
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.pipeline).to(device)
+    pipeline = load_pipeline(arguments.pipeline, arguments.device)
     if arguments.episode is None:
         infer_image(pipeline, arguments)
     else:

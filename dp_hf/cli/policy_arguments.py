@@ -1,12 +1,16 @@
-"""The arguments of commands that run a policy in real time, and the loading of it."""
+"""The arguments of commands that run a policy in real time."""
 
 import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dp_hf.errors import UserError
+
+if TYPE_CHECKING:
+    from dp_hf.control.planner import Policy
+    from dp_hf.control.policy_settings import PolicySettings
 
 TOKEN_VARIABLE = "DP_HF_TOKEN"
 
@@ -26,22 +30,17 @@ class PolicyArguments:
     token_file: Path | None = None
     """file that holds the policy server's token; default the environment variable DP_HF_TOKEN"""
 
-    def load_pipeline(self, source: str) -> tuple[Any, Any]:
-        """The pipeline in a folder or Hub repository as a policy, and its `PolicySettings`."""
+    def load_policy(self, source: str) -> "tuple[Policy, PolicySettings]":
+        """The pipeline in a folder or Hub repository, sampling as the arguments say, and what a controller must know
+        of it."""
         import torch
 
-        from dp_hf import DiffusionPolicyPipeline
         from dp_hf.control.policy_settings import PolicySettings
+        from dp_hf.pipelines.loading import load_pipeline
 
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        pipeline = DiffusionPolicyPipeline.from_pretrained(source).to(device)
-        if self.bf16_encoder:
-            pipeline.optimize_for_inference()
-        policy = partial(
-            pipeline,
-            num_inference_steps=self.num_inference_steps,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+        pipeline = load_pipeline(source, self.device, self.bf16_encoder)
+        noise = torch.Generator().manual_seed(self.seed)
+        policy = partial(pipeline, num_inference_steps=self.num_inference_steps, generator=noise)  # type: ignore[misc]
         return policy, PolicySettings.from_config(pipeline.policy.config)
 
     def token(self) -> str | None:
@@ -54,21 +53,3 @@ class PolicyArguments:
         if not token:
             raise UserError(f"{self.token_file} is empty")
         return token
-
-
-def warm_up(policy: Any, settings: Any) -> float:
-    """Calls the policy on black images until it takes no longer than before; returns the seconds of the last call."""
-    import time
-
-    import numpy as np
-
-    black = np.zeros((*settings.image_size, 3), np.uint8)
-    names = settings.camera_names
-    frame = black if len(names) == 1 else dict.fromkeys(names, black)
-    state = np.zeros((1, settings.n_obs_steps, settings.state_dim))
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        policy([[frame] * settings.n_obs_steps], state=state)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dp_hf.cli.arguments import parse, run
-from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.errors import UserError
 
@@ -69,6 +69,7 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.controller import Controller
     from dp_hf.control.operator import Keyboard, on_signals
     from dp_hf.control.recorder import require_recordable
+    from dp_hf.control.warm_up import warm_up
 
     arm = arguments.arm(arguments.robot).quantities
     if arguments.record is not None:
@@ -95,7 +96,7 @@ def run_policy(arguments: RunPolicy) -> int:
 
 def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
     if arguments.pipeline is not None:
-        return arguments.load_pipeline(arguments.pipeline)
+        return arguments.load_policy(arguments.pipeline)
     try:
         from dp_hf.control.remote.client import RemotePolicy
     except ImportError as error:

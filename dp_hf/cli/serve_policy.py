@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass
 
 from dp_hf.cli.arguments import parse, run
-from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.errors import UserError
 
 
@@ -34,10 +34,11 @@ def serve(arguments: ServePolicy) -> None:
     except ImportError as error:
         raise UserError(f"serving needs websockets and msgpack: pip install 'dp_hf[serve]' ({error})") from error
     from dp_hf.control.operator import on_signals
+    from dp_hf.control.warm_up import warm_up
 
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
-    policy, settings = arguments.load_pipeline(arguments.pipeline)
+    policy, settings = arguments.load_policy(arguments.pipeline)
     seconds = warm_up(policy, settings)
     server = PolicyServer(policy, settings, arguments.host, arguments.port, arguments.token())
     thread = threading.Thread(target=server.serve_forever)

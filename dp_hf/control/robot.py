@@ -60,14 +60,13 @@ class Robot(Protocol):
         """Lets go of ports, threads and topics."""
 
 
-class DryRun:
-    """A robot that is only watched: commands are logged, one a second in full, and never sent."""
+class RobotWrapper:
+    """Passes everything on to `robot`; a subclass overrides what it does differently."""
 
     def __init__(self, robot: Robot):
         self.robot = robot
         self.quantities = robot.quantities
         self.command_rate = robot.command_rate
-        self.num_commands = 0
 
     @property
     def fault(self) -> str | None:
@@ -84,6 +83,21 @@ class DryRun:
         return self.robot.read_image()
 
     def send_command(self, command: np.ndarray) -> None:
+        self.robot.send_command(command)
+
+    def hold(self) -> None:
+        self.robot.hold()
+
+    def close(self) -> None:
+        self.robot.close()
+
+
+class DryRun(RobotWrapper):
+    """A robot that is only watched: commands are logged, one a second in full, and never sent."""
+
+    num_commands = 0
+
+    def send_command(self, command: np.ndarray) -> None:
         once_a_second = self.num_commands % max(1, round(self.command_rate)) == 0
         level = logging.INFO if once_a_second else logging.DEBUG
         logger.log(level, "dry run: %s", np.array2string(command, precision=2, suppress_small=True))
@@ -91,6 +105,3 @@ class DryRun:
 
     def hold(self) -> None:
         logger.info("dry run: hold")
-
-    def close(self) -> None:
-        self.robot.close()

@@ -8,7 +8,7 @@ import ast
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,21 +22,23 @@ Name: TypeAlias = tuple[str, str]  # module, and a name in it
 
 PACKAGE = "dp_hf"
 PIPELINE_MODULE, PIPELINE_CLASS = "dp_hf.pipelines.pipeline_diffusion_policy", "DiffusionPolicyPipeline"
+PRETRAINED = "PretrainedPipeline"
 # Component to its class; the file beside its weights has the component's name.
 COMPONENTS: dict[str, Name] = {
     "policy": ("dp_hf.models.policy", "DiffusionPolicyModel"),
     "normalizer": ("dp_hf.models.normalizer", "Normalizer"),
 }
-# In the pipeline's file: components are what diffusers loads beside it, and sampling is the plain loop.
-SUBSTITUTES: dict[Name, str | Name] = {
+# In the pipeline's file: components are what diffusers loads beside it, saving and loading is diffusers' own, and
+# sampling takes no detour.
+SUBSTITUTES: dict[Name, str] = {
     ("dp_hf.models.policy", "DiffusionPolicyModel"): "from diffusers import ModelMixin as DiffusionPolicyModel",
     ("dp_hf.models.onnx_policy", "OnnxPolicy"): "from types import NoneType as OnnxPolicy",
     ("dp_hf.models.normalizer", "Normalizer"): "from diffusers import ModelMixin as Normalizer",
     ("dp_hf.models.image_encoder", "ImageEncoder"): "from torch.nn import Module as ImageEncoder",
-    ("dp_hf.pipelines.fast.sampling", "sample"): ("dp_hf.pipelines.sampling", "sample"),
+    ("dp_hf.pipelines.pretrained", PRETRAINED): f"from diffusers import DiffusionPipeline as {PRETRAINED}",
+    ("dp_hf.pipelines.fast.denoising", "denoise_fast"): "def denoise_fast(*_): return None",
+    ("dp_hf.arms.undescribed", "quantities_of"): "def quantities_of(config, kind): return 'its ' + kind",
 }
-# Ways of dp_hf's own to save, load and describe a pipeline; plain diffusers has its own.
-METHODS_LEFT_OUT = {"save_pretrained", "card", "from_pretrained", "load_config", "download", "push_to_hub"}
 
 HEADER = '''"""{name} of dp_hf {version}, with all that it needs; generated from dp_hf's sources."""'''
 USE_WITHOUT = """\
@@ -71,16 +73,16 @@ def add_code(folder: Path) -> None:
     index_file.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     card_file = folder / "README.md"
-    before, after = card_file.read_text(encoding="utf-8").split("## Model\n", 1)
+    before, heading, after = card_file.read_text(encoding="utf-8").partition("## Model\n")
     text = USE_WITHOUT.format(placeholder=PLACEHOLDER)
-    card_file.write_text(f"{before}{text}## Model\n{after}", encoding="utf-8")
+    card_file.write_text(f"{before}\n{text}{heading}{after}", encoding="utf-8")
 
 
-def bundle(module: str, name: str, substitutes: Mapping[Name, str | Name] = MappingProxyType({})) -> str:
+def bundle(module: str, name: str, substitutes: Mapping[Name, str] = MappingProxyType({})) -> str:
     """The source of one file that defines `name` of `module` and everything of this package that it uses.
 
     Args:
-        substitutes: (module, name) to what is used in its place: an import line, or another (module, name).
+        substitutes: (module, name) to the line that defines or imports what is used in its place.
 
     Raises:
         ValueError: two modules give one name to different things, or hide an import of this package in a function.
@@ -91,12 +93,11 @@ def bundle(module: str, name: str, substitutes: Mapping[Name, str | Name] = Mapp
 
     def need(module: str, name: str) -> None:
         source = _read(module)
+        if name in source.internal and source.internal[name] not in substitutes:
+            need(*source.internal[name])
+            return
         if name in source.internal:
-            replacement = substitutes.get(source.internal[name], source.internal[name])
-            if isinstance(replacement, tuple):
-                need(*replacement)
-                return
-            owner = imports[name] = replacement
+            owner = imports[name] = substitutes[source.internal[name]]
         elif name in source.imports:
             owner = imports[name] = source.imports[name]
         elif name in source.definitions:
@@ -142,11 +143,9 @@ def _read(module: str) -> _Source:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             _read_import(node, source)
         elif names := _names_defined(node):
-            left_out = [child for child in getattr(node, "body", []) if getattr(child, "name", "") in METHODS_LEFT_OUT]
-            skipped = {line for child in left_out for line in range(_first_line(child), child.end_lineno + 1)}
-            text = "\n".join(line for number, line in enumerate(lines[start:end], start + 1) if number not in skipped)
-            used = {child.id for child in _walk(node, left_out) if isinstance(child, ast.Name)}
-            source.definitions |= {name: (text.strip("\n"), used) for name in names}
+            text = "\n".join(lines[start:end]).strip("\n")
+            used = {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+            source.definitions |= {name: (text, used) for name in names}
     return source
 
 
@@ -166,14 +165,3 @@ def _names_defined(node: ast.stmt) -> list[str]:
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
-
-
-def _walk(node: ast.AST, left_out: list[ast.stmt]) -> Iterator[ast.AST]:
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if child not in left_out:
-            yield from _walk(child, left_out)

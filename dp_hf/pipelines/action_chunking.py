@@ -5,8 +5,8 @@ from collections import deque
 import numpy as np
 
 from dp_hf.pipelines.execution import ObservationHistory, choose_execution, ensemble_weights, predict_chunk
-from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline, Frame
-from dp_hf.pipelines.sampling import Generator
+from dp_hf.pipelines.inputs import Frame, Generator
+from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
 
 class ActionChunker:
@@ -47,7 +47,7 @@ class ActionChunker:
         self._chunks: deque = deque(maxlen=config.horizon)
 
     def __call__(self, image: Frame, state: np.ndarray | None = None) -> np.ndarray:
-        """The action (7,) for this control step, degrees and 0..100, from the current frame and state (7,)."""
+        """The action (action_dim,) for this control step from the current frame and state (state_dim,)."""
         self._history.add((image, state))
         if self.temporal_ensemble is not None:
             self._chunks.append(self._predict())

@@ -9,7 +9,7 @@ import torch
 
 from dp_hf.arms.matching import require_same
 from dp_hf.pipelines.action_chunking import ActionChunker
-from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+from dp_hf.pipelines.loading import load_pipeline
 
 
 def pipeline_policy(
@@ -22,14 +22,14 @@ def pipeline_policy(
     bf16_encoder: bool = False,
     device: str = "cpu",
 ) -> "TimedChunker":
-    """The pipeline in a folder or Hub repository; its samples follow from the seed. Arguments as in `ActionChunker`.
+    """The pipeline in a folder or Hub repository; its samples follow from the seed.
 
-    `bf16_encoder` is `DiffusionPolicyPipeline.optimize_for_inference`.
+    Arguments as in `ActionChunker` and `load_pipeline`.
 
     Raises:
         UserError: the policy is not for the environment's arm.
     """
-    loaded = load_pipeline(pipeline, bf16_encoder, device)
+    loaded = load_once(pipeline, device, bf16_encoder)
     require_same(loaded.policy.config, env.get_wrapper_attr("arm").quantities, pipeline, "the simulated arm")
     return TimedChunker(
         loaded,
@@ -40,12 +40,8 @@ def pipeline_policy(
     )
 
 
-@cache
-def load_pipeline(pipeline: str, bf16_encoder: bool = False, device: str = "cpu") -> DiffusionPolicyPipeline:
-    """Loads a pipeline once a process."""
-    loaded = DiffusionPolicyPipeline.from_pretrained(pipeline).to(device)
-    loaded.set_progress_bar_config(disable=True)
-    return loaded.optimize_for_inference() if bf16_encoder else loaded
+load_once = cache(load_pipeline)
+"""Loads a pipeline once a process; arguments as in `load_pipeline`."""
 
 
 class TimedChunker(ActionChunker):

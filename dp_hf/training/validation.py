@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dp_hf.pipelines.fast.sampling import sample
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.windows import WindowDataset
 
@@ -84,12 +83,8 @@ def sample_actions(
     pipeline: DiffusionPolicyPipeline, batch: dict[str, torch.Tensor], generator: torch.Generator
 ) -> torch.Tensor:
     """Actions (B, horizon, 7) in degrees and gripper points for a batch of `WindowDataset`, not augmented."""
-    policy, normalizer, scheduler = pipeline.policy, pipeline.normalizer, pipeline.scheduler
     if "image_features" in batch:
         features = batch["image_features"][:, :, 0]
     else:
-        features = policy.encode_images(batch["images"])
-    observation = policy.observation_features(features, normalizer.normalize(batch["state"], "state"))
-    num_inference_steps = pipeline.config.num_inference_steps or scheduler.config.num_train_timesteps
-    actions = sample(policy, observation, scheduler, num_inference_steps, generator)
-    return normalizer.unnormalize(actions, "action")
+        features = pipeline.policy.encode_images(batch["images"])
+    return pipeline.sample(features, batch["state"], generator=generator)

@@ -16,9 +16,9 @@ from measuring import machine, report
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.cli.arguments import parse, run
 from dp_hf.models.mlp_denoiser import MLPDenoiser
-from dp_hf.pipelines.sampling import sample_loop
 
 ACTION_DIM, OBSERVATION_DIM = 7, 4
 SPREAD = 0.03  # standard deviation, of normalised actions in [-1, 1]
@@ -76,15 +76,10 @@ def benchmark(arguments: FewStepsArguments) -> None:
         if scheduler_class in (DDPMScheduler, DDIMScheduler):
             extra = extra | {"clip_sample": True}
         scheduler = scheduler_class(1000, **options, **extra, timestep_spacing=spacing)
-        repeated = observations.repeat_interleave(arguments.samples, dim=0)
-        with torch.no_grad():
-            actions = sample_loop(
-                lambda noisy_actions, timesteps, repeated=repeated: denoiser(noisy_actions, timesteps, repeated),
-                scheduler,
-                (len(repeated), 1, ACTION_DIM),
-                steps,
-                torch.Generator().manual_seed(arguments.seed),
-            )
+        generator = torch.Generator().manual_seed(arguments.seed)
+        actions = make_pipeline(denoiser, scheduler).sample(
+            observations, None, steps, generator, num_samples=arguments.samples, fast=False
+        )
         rows.append(
             measure(
                 f"{name}, {spacing}", steps, actions.view(arguments.observations, -1, ACTION_DIM), observations, mixing
@@ -92,6 +87,13 @@ def benchmark(arguments: FewStepsArguments) -> None:
         )
     title = f"{arguments.prediction_type}, {arguments.beta_schedule} betas, clipped to [-1, 1] where the sampler can"
     report({"machine": machine(), "tables": {title: rows}}, arguments.json)
+
+
+def make_pipeline(denoiser: MLPDenoiser, scheduler: SchedulerMixin) -> DiffusionPolicyPipeline:
+    """A pipeline whose denoiser is this one; the observations stand for the features of its encoder."""
+    policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 32))
+    policy.denoising_network = denoiser
+    return DiffusionPolicyPipeline(policy, scheduler, Normalizer("identity"))
 
 
 def modes(observations: torch.Tensor, mixing: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dp_hf.arms.matching import require_same
 from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
 from dp_hf.cli.arguments import parse, run
-from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
+from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.cli.run_policy import simulated_robot
 
 
@@ -38,12 +38,13 @@ def drive(arguments: RealTime) -> None:
 
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
+    from dp_hf.control.warm_up import warm_up
     from dp_hf.simulation.evaluation import wilson
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
 
     # The simulator renders beside the policy.
     torch.set_num_threads(1)
-    policy, settings = arguments.load_pipeline(arguments.pipeline)
+    policy, settings = arguments.load_policy(arguments.pipeline)
     arm = SIMULATED_MYCOBOT_280
     require_same(settings, arm.quantities, arguments.pipeline, "the simulated arm")
     warm_up(policy, settings)

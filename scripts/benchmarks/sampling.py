@@ -22,10 +22,10 @@ from measuring import ask, interleaved, machine, peak_flops, read_bandwidth, rep
 from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.cli.arguments import parse, run
 from dp_hf.models.image_processor import preprocess_image
-from dp_hf.pipelines.fast import sampling as fast_sampling
+from dp_hf.pipelines.fast import denoising
 from dp_hf.pipelines.fast.encoder import InferenceEncoder
 from dp_hf.pipelines.fast.folding import fold
-from dp_hf.pipelines.sampling import sample as sample_plainly
+from dp_hf.pipelines.inputs import prepare_images
 
 LEROBOT = Path(__file__).with_name("lerobot_policy.py")
 FEW_STEPS = "pipeline, DDIM 10 steps"
@@ -86,36 +86,36 @@ def make_pipeline(arguments: SamplingArguments, denoiser: str = "mlp") -> Diffus
 @torch.no_grad()
 def steps_table(arguments: SamplingArguments, denoiser: str) -> list[dict]:
     pipeline = make_pipeline(arguments, denoiser)
-    policy, scheduler, steps = pipeline.policy, pipeline.scheduler, arguments.steps
+    policy, steps = pipeline.policy, arguments.steps
     image = torch.randint(0, 256, (1, 1, 3, 224, 224), dtype=torch.uint8, device=arguments.device)
-    observation = policy.observation_features(policy.encode_images(image))
+    features = policy.encode_images(image)
     samples: dict[str, torch.Tensor] = {}
 
-    def timed(name: str, function: Callable) -> Callable:
+    def timed(name: str, **options: bool) -> Callable:
         def call() -> None:
-            samples[name] = function(policy, observation, scheduler, steps, torch.Generator().manual_seed(0)).cpu()
+            samples[name] = pipeline.sample(features, None, steps, torch.Generator().manual_seed(0), **options).cpu()
 
         return call
 
     def reference() -> None:
-        """`sample_loop` with the encoder in the loop."""
+        """The plain loop with the encoder in it."""
         for _ in range(arguments.reference_steps):
             policy.encode_images(image)
-        sample_plainly(policy, observation, scheduler, arguments.reference_steps)
+        pipeline.sample(features, None, arguments.reference_steps, fast=False)
 
     plain = "plain diffusers loop"
     functions = {
         "reference": reference,
-        plain: timed(plain, sample_plainly),
-        "pipeline, torch alone": timed("pipeline, torch alone", sample_without_numba),
+        plain: timed(plain, fast=False),
+        "pipeline, torch alone": without_numba(timed("pipeline, torch alone")),
     }
-    if arguments.device == "cpu" and denoiser != "unet1d" and fast_sampling.load_compiled():
-        functions["pipeline, with numba"] = timed("pipeline, with numba", fast_sampling.sample)
+    if arguments.device == "cpu" and denoiser != "unet1d" and denoising.load_compiled():
+        functions["pipeline, with numba"] = timed("pipeline, with numba")
     times = interleaved(functions, arguments.repeats)
     times["reference"] *= steps / arguments.reference_steps
     differences = {name: (sample - samples[plain]).abs().max().item() for name, sample in samples.items()}
     if arguments.device == "cpu" and denoiser != "unet1d":
-        folded = fold(policy.denoising_network, torch.arange(steps), observation)
+        folded = fold(policy.denoising_network, torch.arange(steps), policy.observation_features(features))
         weights = sum(weight.numel() for weight in (folded.input_weight, folded.output_weight, *folded.hidden_weights))
         times["floor: multiplications"] = steps * 2 * weights / peak_flops()
         times["floor: reading the weights"] = steps * 4 * weights / read_bandwidth(4 * weights)
@@ -131,12 +131,15 @@ def steps_table(arguments: SamplingArguments, denoiser: str) -> list[dict]:
     ]
 
 
-def sample_without_numba(*given) -> torch.Tensor:
-    load, fast_sampling.load_compiled = fast_sampling.load_compiled, lambda: None
-    try:
-        return fast_sampling.sample(*given)
-    finally:
-        fast_sampling.load_compiled = load
+def without_numba(function: Callable) -> Callable:
+    def call() -> None:
+        load, denoising.load_compiled = denoising.load_compiled, lambda: None
+        try:
+            function()
+        finally:
+            denoising.load_compiled = load
+
+    return call
 
 
 @torch.no_grad()
@@ -176,24 +179,22 @@ def whole_table(arguments: SamplingArguments) -> list[dict]:
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     steps = arguments.steps
 
-    def encode(pipeline: DiffusionPolicyPipeline) -> None:
-        images = pipeline.prepare_images(frame).to(arguments.device)
-        pipeline.policy.encode_images(images, pipeline._inference_encoder).cpu()
+    def encode(pipeline: DiffusionPolicyPipeline) -> torch.Tensor:
+        images = prepare_images(frame, pipeline.policy.config).to(arguments.device)
+        return pipeline.policy.encode_images(images, pipeline._inference_encoder)
 
     def plainly() -> None:
-        images = exact.prepare_images(frame).to(arguments.device)
-        observation = exact.policy.observation_features(exact.policy.encode_images(images))
-        sample_plainly(exact.policy, observation, exact.scheduler, steps).cpu()
+        exact.sample(encode(exact), None, steps, fast=False).cpu()
 
     encoder, fast_encoder = "preprocessing and encoder", "preprocessing and bfloat16 encoder"
     times = interleaved(
         {
             "preprocessing": lambda: preprocess_image(frame, (224, 224)),
-            encoder: lambda: encode(exact),
+            encoder: lambda: encode(exact).cpu(),
             f"plain diffusers loop, {steps} steps": plainly,
             f"pipeline, {steps} steps": lambda: exact(frame, num_inference_steps=steps),
             FEW_STEPS: lambda: few[0](frame, num_inference_steps=10),
-            fast_encoder: lambda: encode(optimized),
+            fast_encoder: lambda: encode(optimized).cpu(),
             f"pipeline, bfloat16 encoder, {steps} steps": lambda: optimized(frame, num_inference_steps=steps),
             "pipeline, bfloat16 encoder, DDIM 10 steps": lambda: few[1](frame, num_inference_steps=10),
         },

@@ -49,13 +49,14 @@ running = True
 
 def publish():
     random = np.random.default_rng(0)
-    pictures = [random.integers(0, 255, (height, width, 3), dtype=np.uint8).tobytes() for _ in range(5)]
+    pictures = [random.integers(0, 255, (height, width, 3), dtype=np.uint8).ravel() for _ in range(5)]
     next_tick, tick = time.monotonic(), 0
     while running:
         header = Header(Time(int(time.time()), 0), "camera")
         if mode["joints"] == "live":
-            positions = [*np.radians(state[:6]), ROS_JOINTS.gripper_to_radians(state[6])]
-            joints(JointState(header, [*JOINT_NAMES, "gripper_controller"], positions, [], []))
+            positions = np.array([*np.radians(state[:6]), ROS_JOINTS.gripper_to_radians(state[6])])
+            none = np.zeros(0)
+            joints(JointState(header, [*JOINT_NAMES, "gripper_controller"], positions, none, none))
         if tick % 3 == 0 and mode["camera"] != "off":
             picture = pictures[tick // 3 % len(pictures) if mode["camera"] == "live" else 0]
             camera(Image(header, height, width, "bgr8", 0, 3 * width, picture))

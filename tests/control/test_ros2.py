@@ -92,11 +92,11 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     camera = peer.publisher("/camera_head/color/image_raw", Image)
     joints = peer.publisher("/joint_states", JointState)
     header = Header(Time(), "")
-    good = Image(header, 2, 2, "mono8", 0, 2, bytes([1, 2, 3, 4]))
+    good = Image(header, 2, 2, "mono8", 0, 2, np.array([1, 2, 3, 4], np.uint8))
     give_up = time.monotonic() + 10
     while robot.read_image() is None and time.monotonic() < give_up:
-        camera(Image(header, 2, 2, "yuv422", 0, 4, bytes(8)))
-        joints(JointState(header, ["elbow"], [0.5], [], []))
+        camera(Image(header, 2, 2, "yuv422", 0, 4, np.zeros(8, np.uint8)))
+        joints(JointState(header, ["elbow"], np.array([0.5]), np.zeros(0), np.zeros(0)))
         time.sleep(0.05)
         camera(good)
         time.sleep(0.05)

@@ -9,6 +9,7 @@ from dp_hf.cli.export_policy import main
 from dp_hf.errors import UserError
 from dp_hf.interop.bundled_code import add_code
 from dp_hf.interop.onnx_export import export_onnx
+from dp_hf.pipelines.inputs import prepare_images
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -53,7 +54,7 @@ def test_quantized_actions_are_close_and_smaller(tmp_path, make_pipeline, images
     pipeline = make_pipeline(hidden_dim=8)
     for name in ("none", quantize):
         (tmp_path / name).mkdir()
-        export_onnx(pipeline, tmp_path / name, name, pipeline.prepare_images(images).flatten(0, -4))
+        export_onnx(pipeline, tmp_path / name, name, prepare_images(images, pipeline.policy.config).flatten(0, -4))
     exported = DiffusionPolicyPipeline.from_pretrained(tmp_path / quantize)
     difference = np.abs(act(exported, images) - act(pipeline, images))
     assert 0 < difference.max() < 2

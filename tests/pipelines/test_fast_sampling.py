@@ -1,4 +1,4 @@
-"""Every path of `sample` against the plain loop: same generator, same actions."""
+"""Every detour against the plain loop: same generator, same actions."""
 
 import subprocess
 import sys
@@ -10,12 +10,11 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.fast import sampling as fast_sampling
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
+from dp_hf.pipelines.fast import denoising
 from dp_hf.pipelines.fast.cuda_graph import step_by_index
 from dp_hf.pipelines.fast.folding import can_fold, fold
 from dp_hf.pipelines.fast.scheduler_updates import scheduler_updates
-from dp_hf.pipelines.sampling import sample_loop
 
 
 def make_policy(denoiser="mlp", horizon=2, **config):
@@ -30,16 +29,20 @@ def make_observation(batch_size):
     return torch.randn(batch_size, 64, generator=torch.Generator().manual_seed(1))
 
 
-def plain(policy, observation, scheduler, steps, generator=None, callback=None):
-    with torch.no_grad():
-        return sample_loop(
-            lambda noisy_actions, timesteps: policy.denoise(noisy_actions, timesteps, observation),
-            scheduler,
-            (len(observation), policy.config.horizon, policy.config.action_dim),
-            steps,
-            generator,
-            callback=callback,
-        )
+def fast(policy, observation, scheduler, steps, generator=None, callback=None, **options):
+    """Normalised actions, by the detour."""
+    pipeline = DiffusionPolicyPipeline(policy, scheduler, Normalizer("identity"))
+    return pipeline.sample(observation, None, steps, generator, callback_on_step_end=callback, **options)
+
+
+def plain(*arguments):
+    """The same, by the plain loop."""
+    return fast(*arguments, fast=False)
+
+
+def updates_of(scheduler, steps):
+    scheduler.set_timesteps(steps)
+    return scheduler_updates(scheduler)
 
 
 def seeded(seed=0):
@@ -50,11 +53,11 @@ def seeded(seed=0):
 def path(request, monkeypatch):
     """The accelerator in every run, however short, or in none."""
     if request.param == "torch":
-        monkeypatch.setattr(fast_sampling, "load_compiled", lambda: None)
+        monkeypatch.setattr(denoising, "load_compiled", lambda: None)
     else:
         pytest.importorskip("numba")
-        assert fast_sampling.load_compiled() is not None
-        monkeypatch.setattr(fast_sampling, "MIN_COMPILED_STEPS", 1)
+        assert denoising.load_compiled() is not None
+        monkeypatch.setattr(denoising, "MIN_COMPILED_STEPS", 1)
     return request.param
 
 
@@ -96,7 +99,7 @@ def test_same_generator_same_actions(
     observation = make_observation(batch_size)
     steps = max(1, int(part_of_steps * scheduler.config.num_train_timesteps))
     results, next_draws = [], []
-    for function in (plain, fast_sampling.sample):
+    for function in (plain, fast):
         torch.manual_seed(3)
         generator = {"one": seeded(), "several": [seeded(i) for i in range(batch_size)], "none": None}[generators]
         results.append(function(policy, observation, scheduler, steps, generator))
@@ -114,7 +117,7 @@ def test_same_generator_same_actions(
 def test_a_thousand_steps(path, denoiser, prediction_type, scheduler_class):
     policy, observation = make_policy(denoiser, horizon=1, hidden_dim=64), make_observation(1)
     scheduler = scheduler_class(1000, prediction_type=prediction_type)
-    actions = fast_sampling.sample(policy, observation, scheduler, 1000, seeded())
+    actions = fast(policy, observation, scheduler, 1000, seeded())
     torch.testing.assert_close(actions, plain(policy, observation, scheduler, 1000, seeded()), rtol=0, atol=1e-4)
 
 
@@ -123,7 +126,7 @@ def test_weights_are_never_stale(path, denoiser):
     policy, observation, scheduler = make_policy(denoiser), make_observation(2), DDPMScheduler(30)
 
     def assert_same():
-        actions = fast_sampling.sample(policy, observation, scheduler, 30, seeded())
+        actions = fast(policy, observation, scheduler, 30, seeded())
         torch.testing.assert_close(actions, plain(policy, observation, scheduler, 30, seeded()), rtol=0, atol=1e-4)
         return actions
 
@@ -142,7 +145,7 @@ def test_half_precision_weights_compute_in_float32(path):
     policy, scheduler = make_policy(), DDPMScheduler(30)
     observation = make_observation(2).bfloat16().float()
     rounded = policy.bfloat16()
-    actions = fast_sampling.sample(rounded, observation.bfloat16(), scheduler, 30, seeded())
+    actions = fast(rounded, observation.bfloat16(), scheduler, 30, seeded())
     assert actions.dtype == torch.float32
     # Only the timestep embedding is still rounded.
     expected = plain(rounded.float(), observation, scheduler, 30, seeded())
@@ -152,8 +155,12 @@ def test_half_precision_weights_compute_in_float32(path):
 def test_callback_sees_what_the_plain_loop_shows(path):
     policy, observation, scheduler = make_policy(), make_observation(3), DDPMScheduler(12)
     seen, expected = [], []
-    last = fast_sampling.sample(policy, observation, scheduler, 6, seeded(), lambda *step: seen.append(step))
-    plain(policy, observation, scheduler, 6, seeded(), lambda *step: expected.append(step))
+
+    def into(steps):
+        return lambda pipeline, index, timestep, tensors: steps.append((index, timestep, tensors["latents"]))
+
+    last = fast(policy, observation, scheduler, 6, seeded(), into(seen))
+    plain(policy, observation, scheduler, 6, seeded(), into(expected))
     assert [step[:2] for step in seen] == [step[:2] for step in expected]
     for (*_, actions), (*_, plain_actions) in zip(seen, expected, strict=True):
         torch.testing.assert_close(actions, plain_actions, rtol=0, atol=1e-4)
@@ -173,7 +180,7 @@ def test_callback_sees_what_the_plain_loop_shows(path):
     ids=["thresholding", "learned variance", "zero signal", "another solver", "a subclass"],
 )
 def test_what_the_formulas_do_not_cover_is_left_to_the_plain_loop(scheduler):
-    assert scheduler_updates(scheduler, 20) is None
+    assert updates_of(scheduler, 20) is None
 
 
 def test_a_denoiser_with_anything_around_it_is_left_alone():
@@ -194,13 +201,13 @@ def test_rows_counted_on_the_device_are_the_same_steps(denoiser):
     """What a CUDA graph replays, run without one."""
     policy, observation, scheduler = make_policy(denoiser), make_observation(2), DDPMScheduler(15)
     with torch.inference_mode():
-        updates = scheduler_updates(scheduler, 15)
+        updates = updates_of(scheduler, 15)
         folded = fold(policy.denoising_network, updates.timesteps, observation)
         generator = seeded()
         actions = torch.randn(2, 2, 7, generator=generator).flatten(1)
-        noise = torch.cat(list(fast_sampling.noise_blocks(updates, actions, generator)))
-        step = fast_sampling.denoising_step(folded, updates)
-        advance = step_by_index(step, actions, [noise, *fast_sampling.tables(folded, updates)])
+        noise = torch.cat(list(denoising.noise_blocks(updates, actions, generator)))
+        step = denoising.denoising_step(folded, updates)
+        advance = step_by_index(step, actions, [noise, *denoising.tables(folded, updates)])
         for _ in range(15):
             advance()
     expected = plain(policy, observation, scheduler, 15, seeded()).flatten(1)
@@ -214,10 +221,11 @@ import sys
 {obstacle}
 import torch
 from diffusers import DDPMScheduler
-from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.fast.sampling import load_compiled, sample
-policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56)).eval()
-assert sample(policy, torch.zeros(1, 64), DDPMScheduler(200), 200).isfinite().all()
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
+from dp_hf.pipelines.fast.denoising import load_compiled
+policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56))
+pipeline = DiffusionPolicyPipeline(policy, DDPMScheduler(200), Normalizer("identity"))
+assert pipeline.sample(torch.zeros(1, 64)).isfinite().all()
 assert load_compiled() is None
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -229,6 +237,6 @@ assert load_compiled() is None
 def test_cuda_graph(denoiser):
     policy, observation = make_policy(denoiser).cuda(), make_observation(2).cuda()
     scheduler = DDPMScheduler(200)
-    actions = fast_sampling.sample(policy, observation, scheduler, 200, seeded())
+    actions = fast(policy, observation, scheduler, 200, seeded())
     expected = plain(policy.cpu(), observation.cpu(), scheduler, 200, seeded())
     np.testing.assert_allclose(actions.cpu(), expected, atol=1e-4)

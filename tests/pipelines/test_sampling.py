@@ -7,10 +7,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
-from dp_hf import DiffusionPolicyModel
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.errors import UserError
-from dp_hf.pipelines.fast.sampling import sample
-from dp_hf.pipelines.sampling import require_supported, sample_loop
+from dp_hf.pipelines.inputs import require_supported
 
 
 def predict(x: np.ndarray, t: int) -> np.ndarray:
@@ -20,6 +19,14 @@ def predict(x: np.ndarray, t: int) -> np.ndarray:
 
 def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(predict(x.double().numpy(), int(t[0]))).float()
+
+
+def sample_loop(scheduler, shape: tuple[int, ...], steps: int, generator=None, **options) -> torch.Tensor:
+    """The plain loop over `denoise`."""
+    policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 32), horizon=shape[1])
+    policy.denoise = lambda noisy_actions, timesteps, observation: denoise(noisy_actions, timesteps)
+    pipeline = DiffusionPolicyPipeline(policy, scheduler, Normalizer("identity"))
+    return pipeline.sample(torch.zeros(shape[0], 64), None, steps, generator, fast=False, **options)
 
 
 def published_ddpm(predict, shape: tuple[int, ...], steps: int, seed: int) -> np.ndarray:
@@ -40,7 +47,7 @@ def published_ddpm(predict, shape: tuple[int, ...], steps: int, seed: int) -> np
 
 def test_ddpm_is_the_published_algorithm():
     scheduler = DDPMScheduler(1000, 1e-4, 0.02, "linear")
-    sampled = sample_loop(denoise, scheduler, (2, 1, 7), 1000, torch.Generator().manual_seed(3))
+    sampled = sample_loop(scheduler, (2, 1, 7), 1000, torch.Generator().manual_seed(3))
     # The scheduler's float32 tables round 1 - abar, which is 1e-4 at first.
     np.testing.assert_allclose(sampled.numpy(), published_ddpm(predict, (2, 1, 7), 1000, 3), atol=5e-5)
 
@@ -50,8 +57,8 @@ def test_the_policy_samples_as_published():
     torch.manual_seed(0)
     policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 32)).eval()
     observation = torch.randn(2, 64)
-    scheduler = DDPMScheduler(1000, 1e-4, 0.02, "linear")
-    sampled = sample(policy, observation, scheduler, 1000, torch.Generator().manual_seed(3))
+    pipeline = DiffusionPolicyPipeline(policy, DDPMScheduler(1000, 1e-4, 0.02, "linear"), Normalizer("identity"))
+    sampled = pipeline.sample(observation, None, 1000, torch.Generator().manual_seed(3))
 
     network = copy.deepcopy(policy.denoising_network).double()
 
@@ -73,7 +80,7 @@ def test_ddim_is_the_published_algorithm(prediction_type):
     scheduler = DDIMScheduler(
         100, 1e-4, 0.02, "linear", prediction_type=prediction_type, timestep_spacing="trailing", set_alpha_to_one=True
     )
-    sampled = sample_loop(denoise, scheduler, (1, 4, 7), 10, torch.Generator().manual_seed(1))
+    sampled = sample_loop(scheduler, (1, 4, 7), 10, torch.Generator().manual_seed(1))
 
     abar = np.cumprod(1 - np.linspace(1e-4, 0.02, 100))
     x = torch.randn((1, 4, 7), generator=torch.Generator().manual_seed(1)).double().numpy()
@@ -94,16 +101,19 @@ def test_ddim_is_the_published_algorithm(prediction_type):
 
 def test_callback_sees_every_step():
     seen = []
-    scheduler = DDPMScheduler(8)
-    last = sample_loop(denoise, scheduler, (1, 2, 7), 8, callback=lambda i, t, x: seen.append((i, t, x.clone())))
+
+    def callback(pipeline, index, timestep, tensors):
+        seen.append((index, timestep, tensors["latents"].clone()))
+
+    last = sample_loop(DDPMScheduler(8), (1, 2, 7), 8, callback_on_step_end=callback)
     assert [(i, t) for i, t, _ in seen] == [(i, 7 - i) for i in range(8)]
     assert torch.equal(seen[-1][2], last)
 
 
 def test_one_generator_for_each_of_the_batch():
     generators = [torch.Generator().manual_seed(seed) for seed in (5, 6)]
-    both = sample_loop(denoise, DDPMScheduler(8), (2, 1, 7), 8, generators)
-    alone = sample_loop(denoise, DDPMScheduler(8), (1, 1, 7), 8, torch.Generator().manual_seed(6))
+    both = sample_loop(DDPMScheduler(8), (2, 1, 7), 8, generators)
+    alone = sample_loop(DDPMScheduler(8), (1, 1, 7), 8, torch.Generator().manual_seed(6))
     torch.testing.assert_close(both[1:], alone)
 
 

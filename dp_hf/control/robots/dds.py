@@ -7,6 +7,7 @@ from typing import Any
 
 from cyclonedds.core import InstanceState, ReadCondition, SampleState, ViewState, WaitSet
 from cyclonedds.domain import DomainParticipant
+from cyclonedds.internal import InvalidSample
 from cyclonedds.pub import DataWriter
 from cyclonedds.qos import Policy, Qos
 from cyclonedds.sub import DataReader
@@ -69,7 +70,7 @@ class Dds:
                 continue
             try:
                 for message in reader.take():
-                    if isinstance(message, reader._topic.data_type):
+                    if not isinstance(message, InvalidSample):
                         callback(message)
             except ValueError as error:
                 if str(error) not in complaints:

@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 
 from dp_hf.cameras import as_frame
-from dp_hf.control.robot import Frame, Robot, Stamped
+from dp_hf.control.robot import Frame, Robot, RobotWrapper, Stamped
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.reader import load_images, read_episode
 from dp_hf.errors import UserError
 
 
-class ReplayedImages:
+class ReplayedImages(RobotWrapper):
     """`robot`, but for its images, which are an episode's, at the times they were recorded.
 
     Args:
@@ -30,26 +30,18 @@ class ReplayedImages:
         UserError: the episode cannot be used.
     """
 
+    finished: str | None = None
+
     def __init__(self, robot: Robot, episode: Path, fps: float = DEFAULT_FPS):
         recording = read_episode(episode)
         self._files = load_images(recording)
         if recording.why_unusable is not None:
             raise UserError(f"{episode}: {recording.why_unusable}")
-        self.robot = robot
-        self.quantities = robot.quantities
-        self.command_rate = robot.command_rate
-        self.finished: str | None = None
+        super().__init__(robot)
         times = recording.timestamps
         self._times = np.arange(len(recording.frames)) / fps if times is None else times
         self._shown: Stamped[Frame] | None = None
         self._started_at: float | None = None
-
-    @property
-    def fault(self) -> str | None:
-        return self.robot.fault
-
-    def read_state(self) -> Stamped[np.ndarray] | None:
-        return self.robot.read_state()
 
     def read_image(self) -> Stamped[Frame]:
         now = time.monotonic()
@@ -62,15 +54,6 @@ class ReplayedImages:
         if self._shown is None or self._shown.timestamp != shown_at:
             self._shown = Stamped(_decode(self._files[index]), shown_at)
         return self._shown
-
-    def send_command(self, command: np.ndarray) -> None:
-        self.robot.send_command(command)
-
-    def hold(self) -> None:
-        self.robot.hold()
-
-    def close(self) -> None:
-        self.robot.close()
 
 
 def _decode(files: dict[str, ImageFile]) -> Frame:

@@ -100,7 +100,8 @@ class Ros2Robot:
         """One point of these joints, due in one command period; a zero time stamp starts it on arrival."""
         msg = self._messages
         due = msg.Duration(0, round(1e9 / self.command_rate))
-        point = msg.JointTrajectoryPoint(positions[numbers], [], [], [], due)
+        none = np.zeros(0)
+        point = msg.JointTrajectoryPoint(positions[numbers], none, none, none, due)
         names = [self._joints.names[number] for number in numbers]
         return msg.JointTrajectory(msg.Header(msg.Time(), ""), names, [point])
 

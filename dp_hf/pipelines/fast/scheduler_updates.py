@@ -28,8 +28,8 @@ class SchedulerUpdates:
     clip: float
 
 
-def scheduler_updates(scheduler: SchedulerMixin, num_inference_steps: int) -> SchedulerUpdates | None:
-    """The updates of a scheduler, whose timesteps this sets; None for one that does anything else or more.
+def scheduler_updates(scheduler: SchedulerMixin) -> SchedulerUpdates | None:
+    """The updates of a scheduler whose timesteps are set; None for one that does anything else or more.
 
     The formulas are those of Ho et al. 2020, arXiv:2006.11239, eq. 7, and of Song et al. 2020, arXiv:2010.02502,
     eq. 12 with eta = 0. For linear betas, the reference's, they are evaluated in float64: a thousand steps then agree
@@ -43,14 +43,13 @@ def scheduler_updates(scheduler: SchedulerMixin, num_inference_steps: int) -> Sc
         return None
     if config.thresholding or config.prediction_type not in ("epsilon", "sample", "v_prediction"):
         return None
-    scheduler.set_timesteps(num_inference_steps)
-    timesteps = scheduler.timesteps
+    timesteps = scheduler.timesteps.cpu()
     exact = (1 - scheduler.betas.double()).cumprod(0)
     alpha_bars = (exact if config.beta_schedule == "linear" else scheduler.alphas_cumprod).cpu()
     if is_ddpm:
         previous, last = torch.cat([timesteps[1:], timesteps.new_tensor([-1])]), alpha_bars.new_ones(())
     else:
-        previous = timesteps - config.num_train_timesteps // num_inference_steps
+        previous = timesteps - config.num_train_timesteps // scheduler.num_inference_steps
         last = scheduler.final_alpha_cumprod.to(alpha_bars)
     alpha_bar = alpha_bars[timesteps]
     previous_alpha_bar = torch.where(previous >= 0, alpha_bars[previous.clamp(min=0)], last)

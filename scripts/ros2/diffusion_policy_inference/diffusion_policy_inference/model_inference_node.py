@@ -2,21 +2,25 @@
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
+import torch
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.matching import require_same
-from dp_hf.cli.policy_arguments import PolicyArguments, warm_up
 from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
 from dp_hf.control.operator import on_signals
+from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.robot import DryRun
+from dp_hf.control.warm_up import warm_up
 from dp_hf.errors import UserError
 from dp_hf.files import user_place
+from dp_hf.pipelines.loading import load_pipeline
 
 
 def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
@@ -44,8 +48,11 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
     limits = declare_limits(node)
 
     source = find_pipeline(checkpoint_path, model_dir)
-    policy, settings = PolicyArguments(num_inference_steps=num_inference_steps or None).load_pipeline(source)
+    pipeline = load_pipeline(source)
+    settings = PolicySettings.from_config(pipeline.policy.config)
     require_same(settings, robot.quantities, source, "this node's arm")
+    noise = torch.Generator().manual_seed(0)
+    policy = partial(pipeline, num_inference_steps=num_inference_steps or None, generator=noise)
     node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
     if execute:
         robot.wait_for_controllers()

@@ -1,4 +1,4 @@
-"""The result of `sample_loop`, sooner, for DDPM and DDIM: above all with the MLP denoisers."""
+"""The denoising loop, sooner, for DDPM and DDIM: above all with the MLP denoisers."""
 
 import functools
 import logging
@@ -7,15 +7,14 @@ from itertools import chain
 
 import torch
 from diffusers import SchedulerMixin
-from diffusers.utils.torch_utils import randn_tensor
 
+from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.fast.cuda_graph import replay_steps
 from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
 from dp_hf.pipelines.fast.folding import FoldedDenoiser, can_fold, fold
 from dp_hf.pipelines.fast.scheduler_updates import SchedulerUpdates, scheduler_updates
-from dp_hf.pipelines.sampling import Callback, Generator
-from dp_hf.pipelines.sampling import sample as sample_plainly
+from dp_hf.pipelines.inputs import Generator, StepEnd
 
 logger = logging.getLogger(__name__)
 
@@ -26,32 +25,35 @@ MIN_COMPILED_STEPS = 200
 NOISE_BLOCK = 128  # steps whose noise is held at a time
 
 
-def sample(
-    policy: DiffusionPolicyModel,
+def denoise_fast(
+    policy: DiffusionPolicyModel | OnnxPolicy,
     observation: torch.Tensor,
     scheduler: SchedulerMixin,
-    num_inference_steps: int,
-    generator: Generator = None,
-    callback: Callback | None = None,
-) -> torch.Tensor:
-    """Samples action chunks by the fastest way that gives what `sample_loop` gives.
+    actions: torch.Tensor,
+    generator: Generator,
+    step_end: StepEnd | None,
+) -> torch.Tensor | None:
+    """What the loop of `DiffusionPolicyPipeline.sample` gives, by the fastest way that gives it.
 
     Args:
         observation: features (B, observation_dim), as `policy.observation_features` makes them.
-        scheduler, num_inference_steps, generator, callback: as in `sample_loop`.
+        scheduler: with its timesteps set.
+        actions: noise (B, horizon, action_dim), float32; overwritten.
+        generator: None, one, or one for each of the batch.
+        step_end: called after each step.
 
     Returns:
-        normalised actions (B, horizon, action_dim), float32.
+        normalised actions (B, horizon, action_dim), float32; None for a denoiser or a scheduler that no way covers.
     """
-    shape, device = (len(observation), policy.config.horizon, policy.config.action_dim), observation.device
-    updates = scheduler_updates(scheduler, num_inference_steps) if can_fold(policy.denoising_network) else None
+    updates = scheduler_updates(scheduler) if can_fold(policy.denoising_network) else None
     if updates is None:
-        return sample_plainly(policy, observation, scheduler, num_inference_steps, generator, callback)
+        return None
+    shape, device = actions.shape, actions.device
     with torch.inference_mode():
         denoiser = fold(policy.denoising_network, updates.timesteps.to(device), observation)
-        actions = randn_tensor(shape, generator=generator, device=device).flatten(1)
+        actions = actions.flatten(1)
         noise = noise_blocks(updates, actions, generator)
-        compiles = callback is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
+        compiles = step_end is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
         small_mlp = isinstance(denoiser, FoldedMLP) and device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH
         if compiles and small_mlp and (run_compiled := load_compiled()):
             run_compiled(denoiser, updates, actions, torch.cat(list(noise)))
@@ -60,7 +62,7 @@ def sample(
                 denoising_step(denoiser, updates), actions, [torch.cat(list(noise)), *tables(denoiser, updates)]
             )
         else:
-            actions = run_eagerly(denoiser, updates, actions, noise, shape, callback)
+            actions = run_eagerly(denoiser, updates, actions, noise, shape, step_end)
     return actions.view(shape).clone()  # not in inference mode, so this is an ordinary tensor
 
 
@@ -81,17 +83,17 @@ def run_eagerly(
     actions: torch.Tensor,
     noise: Iterator[torch.Tensor],
     shape: tuple[int, ...],
-    callback: Callback | None,
+    step_end: StepEnd | None,
 ) -> torch.Tensor:
     """All steps from actions (B, horizon * action_dim), one call of torch after the other."""
-    step, timesteps = denoising_step(denoiser, updates), updates.timesteps.tolist()
+    step = denoising_step(denoiser, updates)
     noise_rows = chain.from_iterable(block.unbind() for block in noise)
     rows = zip(noise_rows, *(table.unbind() for table in tables(denoiser, updates)), strict=True)
     for index, row in enumerate(rows):
         actions = step(actions, *row)
-        if callback is not None:
-            with torch.inference_mode(False):
-                callback(index, timesteps[index], actions.view(shape).clone())
+        if step_end is not None:
+            with torch.inference_mode(False), torch.no_grad():
+                actions = step_end(index, updates.timesteps[index], actions.view(shape).clone()).flatten(1)
     return actions
 
 
@@ -122,7 +124,7 @@ def noise_blocks(updates: SchedulerUpdates, actions: torch.Tensor, generator: Ge
     device = actions.device if generators[0] is None else generators[0].device
     for start in range(0, len(updates.sigma), NOISE_BLOCK):
         sigma = updates.sigma[start : start + NOISE_BLOCK, None, None].to(device)
-        noise = torch.zeros(len(sigma), *actions.shape, device=device)
+        noise = torch.zeros(len(sigma), *actions.shape, device=device, dtype=torch.float32)
         for row in noise[: max(0, updates.draws - start)].unbind():
             # One generator draws for the whole batch, several draw for an item each.
             for part, own in zip(row.split(1) if len(generators) > 1 else [row], generators, strict=False):

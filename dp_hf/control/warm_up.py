@@ -1,0 +1,24 @@
+"""A policy's first calls, which take longer than all that follow."""
+
+import time
+
+import numpy as np
+
+from dp_hf.control.planner import Policy
+from dp_hf.control.policy_settings import PolicySettings
+
+NUM_CALLS = 3
+
+
+def warm_up(policy: Policy, settings: PolicySettings) -> float:
+    """Calls the policy on black images until it takes no longer than before; returns the seconds of a call."""
+    black = np.zeros((*settings.image_size, 3), np.uint8)
+    names = settings.camera_names
+    frame = black if len(names) == 1 else dict.fromkeys(names, black)
+    state = np.zeros((1, settings.n_obs_steps, settings.state_dim))
+    seconds = []
+    for _ in range(NUM_CALLS):
+        start = time.perf_counter()
+        policy([[frame] * settings.n_obs_steps], state=state)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,164 @@
+"""A pipeline's folder and its repository on the Hub: written, read and pushed."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging
+from huggingface_hub import HfApi, snapshot_download
+
+from dp_hf.errors import UserError
+from dp_hf.models.normalizer import Normalizer
+from dp_hf.models.onnx_policy import OnnxPolicy
+from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
+
+Pipeline = TypeVar("Pipeline", bound="PretrainedPipeline")
+
+
+class PretrainedPipeline(DiffusionPipeline):
+    """What `DiffusionPolicyPipeline` does beside acting: it is saved, loaded and pushed, with its model card.
+
+    Attributes:
+        model_card: text of the README.md where it was set or loaded; None has it rendered from the configuration.
+    """
+
+    model_card: str | None = None
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """Writes the pipeline's folder: components, `model_index.json` and the model card `README.md`."""
+        if kwargs.pop("push_to_hub", False):
+            raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
+        super().save_pretrained(str(save_directory), **kwargs)
+        (Path(save_directory) / "README.md").write_text(self.card(), encoding="utf-8")
+
+    def card(self) -> str:
+        """The model card: `model_card`, else one rendered from the configuration."""
+        return self.model_card or render_model_card(self)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Pipeline],
+        pretrained_model_name_or_path: str | Path,
+        backend: Literal["torch", "onnx"] | None = None,
+        **kwargs,
+    ) -> Pipeline:
+        """Loads a pipeline from a folder, or from the Hub by repository id; further arguments as in diffusers.
+
+        Args:
+            backend: what runs the policy; a pipeline that `dp-hf export-policy` wrote is `onnx`, any other `torch`.
+                None takes what is there.
+        """
+        source = str(pretrained_model_name_or_path)
+        if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
+            raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+        if not Path(source).exists():
+            source = cls.download(source, **kwargs)
+        with no_progress_bar():
+            pipeline = super().from_pretrained(source, **kwargs)
+        found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
+        if backend not in (None, found):
+            raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")
+        card = Path(source) / "README.md"
+        pipeline.model_card = card.read_text(encoding="utf-8") if card.is_file() else None
+        return pipeline
+
+    @classmethod
+    def load_config(cls, *args, **kwargs) -> "dict | tuple":
+        """As in diffusers, but its classes are the installed ones whatever the file says: loading a repository that
+        brings code of its own (see `dp_hf.interop.bundled_code`) does not run that code."""
+        loaded = super().load_config(*args, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        if missing := {"policy", "scheduler", "normalizer"} - set(config):
+            raise UserError(
+                f"{args[0]}: not a diffusion policy; its model_index.json has no {', '.join(sorted(missing))}"
+            )
+        config["_class_name"] = cls.__name__
+        config["scheduler"] = ["diffusers", config["scheduler"][1]]
+        policy = OnnxPolicy if config["policy"][1] == OnnxPolicy.__name__ else DiffusionPolicyModel
+        for name, component in (("policy", policy), ("normalizer", Normalizer)):
+            config[name] = [component.__module__, component.__name__]
+        return loaded
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs) -> str:
+        """The folder of a snapshot from the Hub. Stock `download` cannot read component paths outside diffusers."""
+        known = ("cache_dir", "force_download", "token", "local_files_only", "revision")
+        options = {name: kwargs[name] for name in known if kwargs.get(name) is not None}
+        patterns = ["*.json", "*.safetensors", "*.onnx", "*.md", "*.py"]
+        try:
+            return snapshot_download(pretrained_model_name, allow_patterns=patterns, **options)
+        except (OSError, ValueError) as error:  # the Hub client's errors derive from these
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"{pretrained_model_name}: no such folder, and not to be had from the Hub: {reason}"
+            ) from error
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        create_pr: bool = False,
+        *,
+        variant: str | None = None,
+        revision: str | None = None,
+        prepare: Callable[[Path], None] | None = None,
+    ) -> str:
+        """Uploads the pipeline with its model card; creates the repository, and the branch, where there is none.
+
+        The first arguments are those of diffusers, in its order; weights are always safetensors.
+
+        Args:
+            repo_id: `user/name`.
+            commit_message: of the commit.
+            private: for a new repository; None takes the account's default.
+            token: None takes the one that `hf auth login` stored, or HF_TOKEN.
+            create_pr: opens a pull request in place of a commit.
+            variant: of the weights' file names, such as `fp16`; loaded by `from_pretrained(..., variant="fp16")`.
+            revision: branch that is pushed to.
+            prepare: is given the folder before it is uploaded, and may change it.
+
+        Returns:
+            the address of the commit; its `pr_url` is that of the pull request.
+
+        Raises:
+            UserError: an argument of another kind, such as a flag for the message.
+        """
+        if not isinstance(commit_message, (str, type(None))):
+            raise UserError(
+                f"commit_message is a text, not {commit_message!r}; private=True makes a private repository"
+            )
+        api = HfApi(token=token)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, variant=variant)
+            if prepare is not None:
+                prepare(Path(folder))
+            card = Path(folder) / "README.md"
+            card.write_text(card.read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id), encoding="utf-8")
+            return api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                revision=revision,
+                commit_message=commit_message,
+                create_pr=create_pr,
+            )
+
+
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Without diffusers' bar over three small components."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
