@@ -11,6 +11,7 @@ from diffusers.utils import logging
 from huggingface_hub import HfApi, snapshot_download
 
 from dp_hf.errors import UserError
+from dp_hf.files import user_path, user_place
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
@@ -32,8 +33,9 @@ class PretrainedPipeline(DiffusionPipeline):
         """Writes the pipeline's folder: components, `model_index.json` and the model card `README.md`."""
         if kwargs.pop("push_to_hub", False):
             raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
-        super().save_pretrained(str(save_directory), **kwargs)
-        (Path(save_directory) / "README.md").write_text(self.card(), encoding="utf-8")
+        folder = user_path(save_directory)
+        super().save_pretrained(str(folder), **kwargs)
+        (folder / "README.md").write_text(self.card(), encoding="utf-8")
 
     def card(self) -> str:
         """The model card: `model_card`, else one rendered from the configuration."""
@@ -52,7 +54,7 @@ class PretrainedPipeline(DiffusionPipeline):
             backend: what runs the policy; a pipeline that `dp-hf export-policy` wrote is `onnx`, any other `torch`.
                 None takes what is there.
         """
-        source = str(pretrained_model_name_or_path)
+        source = user_place(str(pretrained_model_name_or_path))
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
