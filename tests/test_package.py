@@ -16,8 +16,8 @@ IMPORTS = {
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub"},
-    "pipelines": {"models"},
-    "training": {"pipelines", "models", "episodes", "hub"},
+    "pipelines": {"models", "hub", "arms"},
+    "training": {"pipelines", "models", "episodes", "arms", "hub"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
     "interop": {"pipelines", "models", "episodes", "arms"},
@@ -52,6 +52,23 @@ def test_import_and_help_leave_the_heavy_libraries_alone():
     for library in ("torch", "diffusers", "timm", "datasets", "mujoco", "numpy"):
         assert f"'{library}'" not in output
     assert all(command in output for command in COMMANDS)
+
+
+def test_the_public_names_are_listed_typed_and_there():
+    import dp_hf
+
+    names = {name for name in dp_hf.__all__ if name != "__version__"}
+    assert names >= {"DiffusionPolicyPipeline", "DiffusionPolicyModel", "Normalizer", "open_data", "EpisodeWriter"}
+    assert names >= {"ActionChunker", "train"}
+    assert names <= set(dir(dp_hf))
+    assert all(getattr(dp_hf, name).__name__ == name for name in names)
+    tree = ast.parse(Path(dp_hf.__file__).read_text(encoding="utf-8"))
+    (typed,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    imports = {alias.asname: statement.module for statement in typed.body for alias in statement.names}
+    assert imports == dp_hf._LAZY
+    assert Path(dp_hf.__file__).with_name("py.typed").is_file()
+    with pytest.raises(AttributeError, match="no attribute 'Pipeline'"):
+        dp_hf.Pipeline  # noqa: B018
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -54,7 +54,7 @@ class RunPolicy(RobotArguments, PolicyArguments):
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(run_policy, parse(RunPolicy, argv, "run-policy"))
+    return run(run_policy, parse(RunPolicy, argv, "dp-hf run-policy"))
 
 
 def run_policy(arguments: RunPolicy) -> int:
@@ -77,11 +77,11 @@ def run_policy(arguments: RunPolicy) -> int:
     limits = arguments.safety_limits(arguments.robot)
     policy, settings = _load_policy(arguments)
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
+    execution = settings.execution(arguments.n_action_steps)
     print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
     rate = arguments.rate or settings.fps
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        execution = settings.execution(arguments.n_action_steps)
         controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
         keyboard = stack.enter_context(Keyboard())
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))

@@ -255,7 +255,7 @@ def _columns(cameras: Sequence[str]) -> dict[str, str]:
     if wrong := [camera for camera in columns if not re.fullmatch(r"[\w-]+", camera)]:
         raise UserError(f"a camera is called {wrong[0]!r}: use letters, digits, - and _")
     if taken := _OWN_COLUMNS & set(columns.values()):
-        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --cameras")
+        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --camera_names")
     return columns
 
 

@@ -17,6 +17,7 @@ from huggingface_hub.utils import get_session
 from dp_hf.errors import UserError
 
 REACH_TIMEOUT = 3.0  # seconds
+REMEDY = "push the folder later with `dp-hf push-to-hub`"
 # The client's own errors, and those of the HTTP library below it, which is another one in other versions.
 _CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
 
@@ -58,6 +59,22 @@ def latest_commit(repo_id: str, repo_type: str = "model") -> str:
     return commit
 
 
+def create_repository(
+    repo_id: str, repo_type: str, *, private: bool | None = None, token: str | None = None, revision: str | None = None
+) -> str:
+    """Creates the repository, and the branch `revision`, where there is none; returns its full id, `user/name`.
+
+    Raises:
+        UserError: the Hub refuses, or is out of reach.
+    """
+    api = HfApi(token=token)
+    with hub_errors(f"not uploaded to {repo_id}", REMEDY):
+        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True).repo_id
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
+    return repo_id
+
+
 def upload_folder(
     folder: str | Path,
     repo_id: str,
@@ -87,13 +104,10 @@ def upload_folder(
     Raises:
         UserError: the Hub refuses, or is out of reach; the folder is neither a pipeline nor a dataset.
     """
-    api = HfApi(token=token)
     repo_type = repo_type or repo_type_of(folder)
-    with hub_errors(f"not uploaded to {repo_id}", "push the folder later with `dp-hf push-to-hub`"):
-        repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True).repo_id
-        if revision is not None:
-            api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
-        return api.upload_folder(
+    repo_id = create_repository(repo_id, repo_type, private=private, token=token, revision=revision)
+    with hub_errors(f"not uploaded to {repo_id}", REMEDY):
+        return HfApi(token=token).upload_folder(
             repo_id=repo_id,
             repo_type=repo_type,
             folder_path=folder,

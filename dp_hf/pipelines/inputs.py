@@ -168,7 +168,8 @@ def _as_float32(values: Any, name: str) -> torch.Tensor:
             array = np.empty((), dtype=object)
         if array.dtype.kind not in "fiu":
             raise UserError(f"{name} is an array of numbers; got {str(values)[:80]}")
-        values = torch.from_numpy(array.astype(np.float32, order="C"))
+        with np.errstate(over="ignore"):
+            values = torch.from_numpy(array.astype(np.float32, order="C"))
     elif values.is_complex() or values.dtype == torch.bool:
         raise UserError(f"{name} is a tensor of numbers; got {values.dtype}")
     return values.detach().float()

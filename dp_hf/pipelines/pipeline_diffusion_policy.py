@@ -133,6 +133,8 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         if output_type not in ("np", "pt"):
             raise UserError(f"output_type is 'np' or 'pt'; got {output_type!r}")
         if callback is not None:
+            if callback_on_step_end is not None:
+                raise UserError("give either callback or callback_on_step_end")
             callback_on_step_end, callback_on_step_end_tensor_inputs = _in_terms_of_step_end(callback), ("latents",)
         config, device = self.policy.config, self._execution_device
         images = prepare_images(image, config)

@@ -8,10 +8,10 @@ from typing import Literal, TypeVar
 
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
-from huggingface_hub import HfApi, snapshot_download
 
 from dp_hf.errors import UserError
 from dp_hf.files import user_path, user_place
+from dp_hf.hub.repository import create_repository, download_snapshot, upload_folder
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
@@ -91,13 +91,7 @@ class PretrainedPipeline(DiffusionPipeline):
         known = ("cache_dir", "force_download", "token", "local_files_only", "revision")
         options = {name: kwargs[name] for name in known if kwargs.get(name) is not None}
         patterns = ["*.json", "*.safetensors", "*.onnx", "*.md", "*.py"]
-        try:
-            return snapshot_download(pretrained_model_name, allow_patterns=patterns, **options)
-        except (OSError, ValueError) as error:  # the Hub client's errors derive from these
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(
-                f"{pretrained_model_name}: no such folder, and not to be had from the Hub: {reason}"
-            ) from error
+        return str(download_snapshot(pretrained_model_name, allow_patterns=patterns, **options))
 
     def push_to_hub(
         self,
@@ -129,25 +123,25 @@ class PretrainedPipeline(DiffusionPipeline):
             the address of the commit; its `pr_url` is that of the pull request.
 
         Raises:
-            UserError: an argument of another kind, such as a flag for the message.
+            UserError: an argument of another kind, such as a flag for the message, or the Hub's refusal.
         """
         if not isinstance(commit_message, (str, type(None))):
             raise UserError(
                 f"commit_message is a text, not {commit_message!r}; private=True makes a private repository"
             )
-        api = HfApi(token=token)
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if revision is not None:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        repo_id = create_repository(repo_id, "model", private=private, token=token)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, variant=variant)
             if prepare is not None:
                 prepare(Path(folder))
             card = Path(folder) / "README.md"
             card.write_text(card.read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id), encoding="utf-8")
-            return api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
+            return upload_folder(
+                folder,
+                repo_id,
+                "model",
+                private=private,
+                token=token,
                 revision=revision,
                 commit_message=commit_message,
                 create_pr=create_pr,

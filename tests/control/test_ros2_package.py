@@ -178,6 +178,7 @@ def test_the_services_stop_and_release(world, arm, pipeline):
         ({"checkpoint_path": "model.pth"}, "dp-hf import-checkpoint"),
         ({"checkpoint_path": "x", "robot_name": "ur5"}, "no limits are known for ur5"),
         ({"checkpoint_path": "x", "limits_file": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"checkpoint_path": "~/model.pth"}, str(Path.home() / "model.pth")),
     ],
 )
 def test_wrong_parameters_are_named(world, parameters, message):

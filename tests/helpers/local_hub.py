@@ -137,9 +137,12 @@ class Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = self.hub.objects[value["oid"]]
             elif operation["key"] == "deletedFile":
                 files.pop(value["path"], None)
+        oid, answer = commit_id(files), {}
+        if "create_pr=1" in self.path:
+            revision, answer = "refs/pr/1", {"pullRequestUrl": f"{self.address}/{repo_id}/discussions/1"}
         self.hub.repos[kind, repo_id][revision] = files
-        oid = commit_id(files)
-        self.reply({"commitUrl": f"{self.address}/{repo_id}/commit/{oid}", "commitOid": oid, "success": True})
+        url = f"{self.address}/{repo_id}/commit/{oid}"
+        self.reply({"commitUrl": url, "commitOid": oid, "success": True} | answer)
 
     def do_GET(self):
         path = unquote(urlsplit(self.path).path)

@@ -136,7 +136,7 @@ def test_bad_calls_are_explained(make_pipeline, frame, tmp_path):
         pipeline(frame, [0.0] * 7, output_type="pil")
     with pytest.raises(UserError, match="not a pipeline folder"):
         DiffusionPolicyPipeline.from_pretrained(tmp_path)
-    with pytest.raises(UserError, match="nobody/nothing: no such folder"):
+    with pytest.raises(UserError, match="there is no folder nobody/nothing"):
         DiffusionPolicyPipeline.from_pretrained("nobody/nothing")
 
 

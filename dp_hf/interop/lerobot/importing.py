@@ -50,7 +50,7 @@ class ImportReport:
             f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}, {meta.fps:g} a second",
             f"  images   {', '.join(f'{column} ({camera})' for camera, column in self.columns.items())}",
             f"  state    {meta.state}",
-            f"  actions  {meta.action}: {meta.action_meaning}",
+            f"  actions  {'the same' if meta.action == meta.state else meta.action}: {meta.action_meaning}",
             f"  tasks    {'; '.join(self.tasks) or 'none named'}",
         ]
         if self.left_out:
@@ -223,7 +223,9 @@ def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | 
         raise UserError(_nothing_usable(info, found))
     columns = camera_columns({camera: column_of(camera) for camera in usable})
     if len(set(columns.values())) < len(columns) or set(columns.values()) & set(features_of(())):
-        raise UserError(f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --cameras")
+        raise UserError(
+            f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --camera_names"
+        )
     return columns
 
 
