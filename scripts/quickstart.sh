@@ -49,15 +49,15 @@ step "3/5 Train"
 if [ ! -e "$out/policy/final/model_index.json" ]; then
     resume=()
     compgen -G "$out/policy/checkpoint-*" > /dev/null && resume=(--resume_from_checkpoint latest)
-    "$PWD/.venv/bin/accelerate" launch --config_file configs/accelerate/cpu.yaml scripts/train.py \
+    "$PWD/.venv/bin/accelerate" launch --quiet --config_file configs/accelerate/cpu.yaml scripts/train.py \
         --config configs/train/stack_cpu.yaml --data_dir "$out/dataset" --output_dir "$out/policy" \
         ${train[@]+"${train[@]}"} ${resume[@]+"${resume[@]}"}
 fi
 
 step "4/5 Evaluate on $rollouts layouts that no demonstration showed"
-"$python" scripts/evaluate.py --pipeline "$out/policy/final" --episodes "$rollouts" --output_dir "$out/evaluation" \
+"$python" scripts/evaluate.py --pipeline "$out/policy/final" --num_episodes "$rollouts" --output_dir "$out/evaluation" \
     --num_workers "$cores"
 
 step "5/5 Report"
-"$python" scripts/report.py --training "$out/policy" --evaluation "$out/evaluation" --dataset "$out/dataset" \
+"$python" scripts/report.py --training "$out/policy" --evaluation "$out/evaluation" --data_dir "$out/dataset" \
     --output "$out/report.html"

@@ -11,5 +11,5 @@ if [ -z "${ACCELERATE:-}" ]; then
 fi
 case "$(basename "$ACCELERATE")" in cpu*) export ACCELERATE_USE_CPU=true ;; esac
 processes="$(sed -n 's/^num_processes: *//p' "$ACCELERATE")"
-exec "$python" -m accelerate.commands.launch --config_file "$ACCELERATE" \
+exec "$python" -m accelerate.commands.launch --quiet --config_file "$ACCELERATE" \
     "$root/scripts/train.py" --num_processes "$processes" "$@"

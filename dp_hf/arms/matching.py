@@ -1,4 +1,4 @@
-"""Whether a policy is one for an arm."""
+"""Whether a policy is one for an arm, and data that of a policy."""
 
 from typing import Any, Literal
 
@@ -27,3 +27,16 @@ def require_same(policy: Any, arm: Quantities, policy_name: str = "the policy", 
                 f"{policy_name} is not for {arm_name}: its {kind} {difference}; "
                 "take a policy that was trained on this arm's recordings"
             )
+
+
+def require_data_of(policy: Any, kind: Literal["state", "action"], data: Quantities, data_name: str) -> None:
+    """Refuses data whose states or actions are not the policy's numbers.
+
+    A policy of which nothing but a width is known takes any names and units.
+
+    Raises:
+        UserError: they differ, by name, unit or width.
+    """
+    own = quantities_of(policy, kind)
+    if own != Quantities.unnamed(len(data)) and (difference := own.difference(data)):
+        raise UserError(f"{data_name} does not fit this policy: its {kind} {difference}")

@@ -1,6 +1,6 @@
 """What the numbers of a state or of an action are: a name and a unit for each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -86,8 +86,13 @@ class Quantities:
 
 def amount(value: float, unit: str) -> str:
     """A difference or an error in words, such as "1.25 degrees" or "3.50 points"; the number alone without a unit."""
-    words = {"0..100": "points", "none": "", "unknown": ""}
-    return f"{value:.{decimals(unit)}f} {words.get(unit, unit)}".rstrip()
+    words = "" if unit in ("none", "unknown") else amounts_of([unit])
+    return f"{value:.{decimals(unit)}f} {words}".rstrip()
+
+
+def amounts_of(units: Iterable[str]) -> str:
+    """What differences in these units are counted in, such as "degrees, points"."""
+    return ", ".join(dict.fromkeys("points" if unit == "0..100" else _in_words(unit) for unit in units))
 
 
 def decimals(unit: str) -> int:

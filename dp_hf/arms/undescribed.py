@@ -4,7 +4,7 @@ import functools
 import sys
 from typing import Any, Literal
 
-from dp_hf.arms import mycobot_280
+from dp_hf.arms.mycobot_280 import QUANTITIES
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 
@@ -12,7 +12,7 @@ from dp_hf.errors import UserError
 def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
     """What the numbers of a policy's state or action are.
 
-    Without names, seven numbers count as the myCobot's, which is said once, and any others are unknown.
+    Without names, seven numbers count as the myCobot's, which is said once for each policy, and any others are unknown.
 
     Args:
         config: has `state_dim` or `action_dim`, and where they are known `state_names` and `state_units`, or
@@ -24,10 +24,10 @@ def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
     width = getattr(config, f"{kind}_dim")
     names, units = getattr(config, f"{kind}_names", None), getattr(config, f"{kind}_units", None)
     if names is None:
-        if width != len(mycobot_280.QUANTITIES):
+        if width != len(QUANTITIES):
             return Quantities.unnamed(width)
-        _say_once(f"a policy without names: its seven numbers count as the myCobot 280's, {mycobot_280.QUANTITIES}")
-        return mycobot_280.QUANTITIES
+        _say_once(getattr(config, "_name_or_path", None) or "a policy")
+        return QUANTITIES
     quantities = Quantities(tuple(names), tuple(units or ["unknown"] * len(names)))
     if len(quantities) != width:
         raise UserError(f"{kind}_names are {len(quantities)} ({quantities}), but {kind}_dim is {width}")
@@ -35,5 +35,6 @@ def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
 
 
 @functools.cache
-def _say_once(line: str) -> None:
+def _say_once(source: str) -> None:
+    line = f"{source} has no names for its seven numbers: they count as the myCobot 280's, {QUANTITIES}"
     print(line, file=sys.stderr)

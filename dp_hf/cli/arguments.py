@@ -1,34 +1,82 @@
 """What every command shares: arguments from a dataclass, and errors that read as one sentence."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
+from dp_hf.cli.stdout import while_somebody_reads
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 Arguments = TypeVar("Arguments")
+Value = TypeVar("Value")
 
 
 def parse(
-    arguments: type[Arguments], argv: Sequence[str] | None, command: str, default: Arguments | None = None
+    arguments: type[Arguments],
+    argv: Sequence[str] | None,
+    command: str,
+    default: Arguments | None = None,
+    *,
+    grouped: bool = False,
+    old_names: Mapping[str, str] | None = None,
 ) -> Arguments:
-    """Parses `argv` into the dataclass `arguments`; field comments are the help, and `-` equals `_` in flags.
+    """Parses `argv` into the dataclass `arguments`; the strings below its fields are the help, and `-` equals `_`.
+
+    `~` is the home folder in every path, and in every text that begins with `~/`.
+
+    Args:
+        default: values of the options that are not given, in place of the dataclass's own.
+        grouped: dataclasses within `arguments` are groups in the help, and not part of their options' names.
+        old_names: options that were renamed, old to new; they work, and the help does not show them.
 
     Exits with 2 on a wrong flag, with 0 after `--help`.
     """
     kwargs: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(arguments, prog=command, args=argv, use_underscores=True, **kwargs)
+    config = (tyro.conf.OmitArgPrefixes,) if grouped else ()
+    argv = [_by_new_name(argument, old_names or {}) for argument in (sys.argv[1:] if argv is None else argv)]
+    with while_somebody_reads():
+        parsed = tyro.cli(arguments, prog=command, args=argv, use_underscores=True, config=config, **kwargs)
+    try:
+        return _with_user_paths(parsed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def run(function: Callable[[Arguments], int | None], arguments: Arguments) -> int:
     """Calls `function(arguments)` and returns the exit code: its own, 2 for a `UserError`, 130 for Ctrl-C."""
     try:
-        return function(arguments) or 0
+        with while_somebody_reads():
+            return function(arguments) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _by_new_name(argument: str, old_names: Mapping[str, str]) -> str:
+    flag, equals, value = argument.partition("=")
+    new = old_names.get(flag[2:].replace("-", "_")) if flag.startswith("--") else None
+    return f"--{new}{equals}{value}" if new else argument
+
+
+def _with_user_paths(value: Value) -> Value:
+    """A dataclass of arguments, of arguments, ... with `~` as the home folder."""
+    new: Any = value
+    if isinstance(value, Path):
+        new = user_path(value)
+    elif isinstance(value, str) and value.startswith("~/"):
+        new = str(user_path(value))
+    elif isinstance(value, (list, tuple)):
+        new = type(value)([_with_user_paths(element) for element in value])
+    elif is_dataclass(value) and not isinstance(value, type):
+        members = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        new = replace(value, **{name: _with_user_paths(member) for name, member in members.items()})
+    return new

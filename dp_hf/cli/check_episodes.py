@@ -37,7 +37,7 @@ class CheckEpisodes:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(check, parse(CheckEpisodes, argv, "check-episodes"))
+    return run(check, parse(CheckEpisodes, argv, "dp-hf check-episodes"))
 
 
 def check(arguments: CheckEpisodes) -> int:
@@ -132,7 +132,3 @@ def _moves_as_table(moves: "list[Move]", report: "CheckReport") -> str:
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

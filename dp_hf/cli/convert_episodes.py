@@ -1,45 +1,22 @@
-"""`dp-hf convert-episodes`: turn episode folders into a dataset, and push it; to and from other formats."""
+"""`dp-hf convert-episodes`: episode folders to a dataset; with a word before the options, from and to other formats."""
 
+import argparse
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import tyro
-
+from dp_hf.arms.mycobot_280 import ROS_JOINTS
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.format import DEFAULT_FPS
+from dp_hf.errors import UserError
 
 
 @dataclass
-class ConvertEpisodes:
-    """Turn recorded episode folders into a dataset: parquet with embedded images, meta.json and a dataset card.
+class RecordingOptions:
+    """How a folder of episodes is read."""
 
-    Exit codes: 0 converted, 2 wrong input or nothing usable. Bad episodes and frames are left out and listed.
-    Options that a format has no use for are refused.
-    """
-
-    data_dir: Path
-    """folder of episodes, or one episode; with --from or --to what they say"""
-    output_dir: Path
-    """folder for the dataset; an earlier dataset there is replaced once the new one is complete"""
-    source: Annotated[Literal["episodes", "lerobot", "rosbag"], tyro.conf.arg(name="from")] = "episodes"
-    """lerobot: DATA_DIR is a LeRobot dataset, v3.0 or v2.x (videos need the extra lerobot), of any state and action.
-    rosbag: it is a ROS 2 bag or a folder of bags (extra ros2), and OUTPUT_DIR becomes a folder of episodes"""
-    target: Annotated[Literal["dataset", "lerobot"], tyro.conf.arg(name="to")] = "dataset"
-    """lerobot: OUTPUT_DIR becomes a new LeRobot v3.0 dataset; DATA_DIR may be a dataset folder or Hub dataset too"""
-    task: str = ""
-    """--to lerobot: what the robot does, in words"""
-    image_topics: tuple[str, ...] = ()
-    """--from rosbag: topics of Image or CompressedImage, one a camera; by default the only one"""
-    joint_topic: str | None = None
-    """--from rosbag: topic of JointState; by default the only one"""
-    gripper_joint: str = "gripper_controller"
-    """--from rosbag: name of the gripper's joint, by default from -0.5 (closed) to 0 (open) rad: see --gripper_range"""
-    tolerance: float = 0.05
-    """--from rosbag: seconds between a tick of --fps (default 10) and its image, and between an image and its joints"""
-    videos: bool = False
-    """--to lerobot: encode the images into H.264 videos (extra lerobot) instead of embedding them unchanged"""
     angle_unit: Literal["auto", "degrees", "radians"] = "auto"
     """unit of the recorded angles; auto detects it for the whole data set"""
     fps: float | None = None
@@ -55,119 +32,190 @@ class ConvertEpisodes:
     """which end of the recorded gripper values is the open gripper"""
     gripper_range: tuple[float, float] = (0.0, 100.0)
     """recorded gripper values, lowest and highest, that become 0..100; -0.5 0 for a gripper commanded in radians"""
-    cameras: tuple[str, ...] = ()
+    camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
     strict: bool = False
     """a bad episode or frame is an error"""
+
+    def conversion(self) -> dict[str, Any]:
+        """The arguments of `convert_episodes` that differ from its defaults."""
+        from dp_hf.episodes.units import Gripper
+
+        options = {name: value for name, value in vars(self).items() if value != getattr(RecordingOptions, name)}
+        if "camera_names" in options:
+            options["cameras"] = options.pop("camera_names")
+        gripper = {name: options.pop(f"gripper_{name}") for name in ("open", "range") if f"gripper_{name}" in options}
+        if gripper:
+            options["gripper"] = Gripper(**gripper)
+        return options
+
+
+@dataclass
+class UploadOptions:
+    """The dataset on the Hub."""
+
     push_to_hub: str | None = None
     """also upload the dataset to this repository, USER/NAME"""
     private: bool | None = None
     """visibility of a new repository; by default the account's own setting"""
 
+    def upload(self, dataset: Path) -> None:
+        """Uploads the dataset, if that was asked for."""
+        from dp_hf.hub.repository import upload_folder
+
+        if self.push_to_hub is None:
+            return
+        try:
+            print(f"pushed to {upload_folder(dataset, self.push_to_hub, 'dataset', private=self.private)}")
+        except UserError as error:
+            raise UserError(f"{dataset} is complete, but was {error}") from error
+
+
+@dataclass
+class ConvertEpisodes:
+    """Turn recorded episode folders into a dataset: parquet with embedded images, meta.json and a dataset card.
+
+    Other formats are chosen by a word before the options, and have a --help of their own: `convert-episodes
+    from-lerobot`, `from-rosbag`, `to-lerobot`.
+
+    Exit codes: 0 converted, 2 wrong input or nothing usable. Bad episodes and frames are left out and listed.
+    """
+
+    data_dir: Path
+    """folder of episodes, or one episode"""
+    output_dir: Path
+    """folder for the dataset; an earlier dataset there is replaced once the new one is complete"""
+    recording: RecordingOptions = field(default_factory=RecordingOptions)
+    hub: UploadOptions = field(default_factory=UploadOptions)
+
+    def convert(self) -> None:
+        from dp_hf.episodes.conversion import convert_episodes
+
+        print(convert_episodes(self.data_dir, self.output_dir, **self.recording.conversion()))
+        self.hub.upload(self.output_dir)
+
+
+@dataclass
+class FromLeRobot:
+    """Turn a LeRobot dataset, v3.0 or v2.x, of any state and action, into a dataset of ours."""
+
+    data_dir: Path
+    """folder of the LeRobot dataset; its videos need the extra lerobot"""
+    output_dir: Path
+    """folder for the dataset; an earlier dataset there is replaced once the new one is complete"""
+    units: tuple[str, ...] = ()
+    """what the numbers are in (degrees, radians, metres, 0..100, none): one for all, one for each number of a state and
+    an action alike, or one for each of the state and then each of the action; by default what our own export has
+    written into the set, else unknown"""
+    camera_names: tuple[str, ...] = ()
+    """cameras to convert (observation.images.NAME); by default all whose images are there"""
+    strict: bool = False
+    """a bad episode is an error"""
+    hub: UploadOptions = field(default_factory=UploadOptions)
+
+    def convert(self) -> None:
+        from dp_hf.interop.lerobot.importing import import_lerobot
+
+        cameras, units = self.camera_names or None, self.units or None
+        print(import_lerobot(self.data_dir, self.output_dir, cameras, self.strict, units=units))
+        self.hub.upload(self.output_dir)
+
+
+@dataclass
+class FromRosbag:
+    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag.
+
+    Needs the extra ros2, and no ROS.
+    """
+
+    data_dir: Path
+    """a bag, or a folder of bags"""
+    output_dir: Path
+    """folder of episodes"""
+    fps: float = DEFAULT_FPS
+    """frames a second of the episodes"""
+    tolerance: float = 0.05
+    """seconds between a tick of --fps and its image, and between an image and its joints"""
+    image_topics: tuple[str, ...] = ()
+    """topics of Image or CompressedImage, one a camera; by default the only one"""
+    joint_topic: str | None = None
+    """topic of JointState; by default the only one"""
+    gripper_joint: str = ROS_JOINTS.names[-1]
+    """name of the gripper's joint"""
+    gripper_open: Literal["high", "low"] = "high"
+    """which end of the gripper's range is the open gripper"""
+    gripper_range: tuple[float, float] = (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open)
+    """lowest and highest position of the gripper's joint, which become 0..100"""
+    strict: bool = False
+    """a gap, or a bag without an episode, is an error"""
+
+    def convert(self) -> None:
+        from dp_hf.episodes.units import Gripper
+        from dp_hf.interop.rosbag.importing import import_bags
+
+        reports = import_bags(
+            self.data_dir,
+            self.output_dir,
+            fps=self.fps,
+            tolerance=self.tolerance,
+            image_topics=self.image_topics,
+            joint_topic=self.joint_topic,
+            gripper_joint=self.gripper_joint,
+            gripper=Gripper(self.gripper_open, self.gripper_range),
+            strict=self.strict,
+        )
+        print("\n".join(map(str, reports)))
+        print(f"{self.output_dir} is a folder of episodes: train on it, or convert it to a dataset")
+
+
+@dataclass
+class ToLeRobot:
+    """Turn episodes, or a dataset of ours, into a new LeRobot v3.0 dataset."""
+
+    data_dir: Path
+    """folder of episodes, folder of a dataset, or dataset on the Hub"""
+    output_dir: Path
+    """folder for the LeRobot dataset"""
+    task: str = ""
+    """what the robot does, in words"""
+    videos: bool = False
+    """encode the images into H.264 videos (extra lerobot) instead of embedding them unchanged"""
+    recording: RecordingOptions = field(default_factory=RecordingOptions)
+
+    def convert(self) -> None:
+        from dp_hf.episodes.dataset import open_data
+        from dp_hf.interop.lerobot.exporting import export_lerobot
+
+        dataset, meta = open_data(self.data_dir, **self.recording.conversion())
+        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos)
+        print(f"{self.output_dir}: LeRobot v3.0, episodes: {len(meta.episodes)}, rows: {meta.num_frames}")
+
+
+FORMATS = {"from-lerobot": FromLeRobot, "from-rosbag": FromRosbag, "to-lerobot": ToLeRobot}
+
 
 def main(argv: list[str] | None = None) -> int:
-    return run(convert, parse(ConvertEpisodes, argv, "convert-episodes"))
+    return run(parse_and_convert, sys.argv[1:] if argv is None else argv)
 
 
-def convert(arguments: ConvertEpisodes) -> None:
-    from dp_hf.episodes.conversion import convert_episodes
-    from dp_hf.errors import UserError
-    from dp_hf.interop.lerobot.importing import import_lerobot
+def parse_and_convert(argv: Sequence[str]) -> None:
+    argv = format_first(argv)
+    command = "dp-hf convert-episodes"
+    arguments: Any = ConvertEpisodes
+    if argv and argv[0] in FORMATS:
+        command, arguments, argv = f"{command} {argv[0]}", FORMATS[argv[0]], argv[1:]
+    old_names = {"cameras": "camera_names"}
+    parse(arguments, argv, command, grouped=True, old_names=old_names).convert()
 
-    if arguments.source != "episodes" and arguments.target != "dataset":
+
+def format_first(argv: Sequence[str]) -> list[str]:
+    """The arguments, with a format that is given as `--from lerobot` or `--to lerobot` as its word in front."""
+    parser = argparse.ArgumentParser("dp-hf convert-episodes", add_help=False, allow_abbrev=False)
+    parser.add_argument("--from", dest="source", choices=["episodes", "lerobot", "rosbag"], default="episodes")
+    parser.add_argument("--to", dest="target", choices=["dataset", "lerobot"], default="dataset")
+    chosen, others = parser.parse_known_args(argv)
+    if chosen.source != "episodes" and chosen.target != "dataset":
         raise UserError("give one of --from and --to; convert in two steps for both")
-    if arguments.target == "lerobot":
-        _to_lerobot(arguments)
-        return
-    if arguments.source == "rosbag":
-        _from_rosbag(arguments)
-        return
-    if arguments.source == "lerobot":
-        _refuse_others(arguments, {"cameras", "strict", "push_to_hub", "private"}, "--from lerobot")
-        print(import_lerobot(arguments.data_dir, arguments.output_dir, arguments.cameras or None, arguments.strict))
-    else:
-        _refuse_others(arguments, {*_RECORDING_OPTIONS, "push_to_hub", "private"}, "a folder of episodes")
-        print(convert_episodes(arguments.data_dir, arguments.output_dir, **_recording_options(arguments)))
-    if arguments.push_to_hub is not None:
-        _push(arguments.output_dir, arguments.push_to_hub, arguments.private)
-
-
-def _from_rosbag(arguments: ConvertEpisodes) -> None:
-    from dp_hf.episodes.units import Gripper
-    from dp_hf.interop.rosbag.importing import OPEN_TO_CLOSED, import_bags
-
-    topics = {"image_topics", "joint_topic", "gripper_joint", "tolerance"}
-    _refuse_others(arguments, {*topics, "fps", "gripper_open", "gripper_range", "strict"}, "--from rosbag")
-    gripper = Gripper(arguments.gripper_open, arguments.gripper_range)
-    reports = import_bags(
-        arguments.data_dir,
-        arguments.output_dir,
-        fps=DEFAULT_FPS if arguments.fps is None else arguments.fps,
-        gripper=OPEN_TO_CLOSED if gripper == Gripper() else gripper,
-        strict=arguments.strict,
-        **{name: getattr(arguments, name) for name in sorted(topics)},
-    )
-    print("\n".join(map(str, reports)))
-    print(f"{arguments.output_dir} is a folder of episodes: train on it, or convert it to a dataset")
-
-
-def _to_lerobot(arguments: ConvertEpisodes) -> None:
-    from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder, open_data
-    from dp_hf.episodes.metadata import META_FILE
-    from dp_hf.interop.lerobot.exporting import export_lerobot
-
-    if is_hub_id(arguments.data_dir) or (arguments.data_dir / META_FILE).is_file():
-        _refuse_others(arguments, {"task", "videos"}, "a dataset that is converted already")
-        dataset, meta = load_dataset_folder(arguments.data_dir)
-    else:
-        _refuse_others(arguments, {*_RECORDING_OPTIONS, "task", "videos"}, "--to lerobot")
-        dataset, meta = open_data(arguments.data_dir, **_recording_options(arguments))
-    export_lerobot(dataset, meta, arguments.output_dir, arguments.task, arguments.videos)
-    print(f"{arguments.output_dir}: LeRobot v3.0, episodes: {len(meta.episodes)}, rows: {meta.num_frames}")
-
-
-_RECORDING_OPTIONS = (
-    "angle_unit",
-    "fps",
-    "frame_skip",
-    "action_offset",
-    "action_source",
-    "gripper_open",
-    "gripper_range",
-    "cameras",
-    "strict",
-)
-
-
-def _recording_options(arguments: ConvertEpisodes) -> dict[str, Any]:
-    """The arguments of `convert_episodes` that say how a recording is to be read."""
-    from dp_hf.episodes.units import Gripper
-
-    options = {name: getattr(arguments, name) for name in _RECORDING_OPTIONS}
-    options["gripper"] = Gripper(options.pop("gripper_open"), options.pop("gripper_range"))
-    options["cameras"] = options["cameras"] or None
-    return options
-
-
-def _refuse_others(arguments: ConvertEpisodes, known: set[str], what: str) -> None:
-    """Raises a UserError for an option that was given and has no use here."""
-    from dp_hf.errors import UserError
-
-    always = {"data_dir", "output_dir", "source", "target"}
-    for field in fields(arguments):
-        if field.name not in known | always and getattr(arguments, field.name) != field.default:
-            raise UserError(f"--{field.name} has no meaning for {what}: leave it out")
-
-
-def _push(dataset: Path, repo_id: str, private: bool | None) -> None:
-    from dp_hf.errors import UserError
-    from dp_hf.hub.repository import upload_folder
-
-    try:
-        print(f"pushed to {upload_folder(dataset, repo_id, 'dataset', private=private)}")
-    except UserError as error:
-        raise UserError(f"{dataset} is complete, but was {error}") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if chosen.source != "episodes":
+        return [f"from-{chosen.source}", *others]
+    return [f"to-{chosen.target}", *others] if chosen.target != "dataset" else others

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dp_hf.simulation.rollouts import MakePolicy, RolloutResult
 
 EXPERT = "expert"
+OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
 REPLAY_TARGET = 0.95
 
 
@@ -33,9 +34,9 @@ class Evaluate(EnvironmentArguments):
     """folder of simulated episodes: execute their recorded actions again, open loop, in place of a pipeline"""
     output_dir: Path = Path("outputs/evaluation")
     """where results.json and the video go"""
-    episodes: int = 100
+    num_episodes: int = 100
     """rollouts; with --replay the most that are replayed"""
-    seed: int = 0
+    layout_seed: int = 0
     """first layout; the simulator's seed is 2^30 plus this, so it is none of a demonstration"""
     num_workers: int = 1
     """processes that run rollouts at the same time"""
@@ -43,7 +44,7 @@ class Evaluate(EnvironmentArguments):
     """rollouts shown in the video; 0 makes none"""
     video_format: Literal["mp4", "gif"] = "mp4"
     """format of the video"""
-    cameras: tuple[str, ...] | None = None
+    camera_names: tuple[str, ...] | None = None
     """of front, side, wrist; default those that the pipeline was trained with"""
     n_action_steps: int | None = None
     """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
@@ -59,7 +60,7 @@ class Evaluate(EnvironmentArguments):
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(evaluate, parse(Evaluate, argv, "evaluate"))
+    return run(evaluate, parse(Evaluate, argv, "dp-hf evaluate", old_names=OLD_NAMES))
 
 
 def evaluate(arguments: Evaluate) -> int:
@@ -74,12 +75,12 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
     from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
 
-    seeds = layout_seeds(EVALUATION, arguments.seed, arguments.episodes)
+    seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
     make_policy, camera_names = _policy(arguments, pipeline)
     results = run_rollouts(
         make_policy,
         seeds,
-        arguments.environment(arguments.cameras or environment_cameras(camera_names)),
+        arguments.environment(arguments.camera_names or environment_cameras(camera_names)),
         arguments.num_workers,
         arguments.video,
         "evaluating",
@@ -119,7 +120,7 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
 def _replay(arguments: Evaluate, data_dir: Path) -> int:
     from dp_hf.simulation.replay import replay_episodes
 
-    results = replay_episodes(data_dir, arguments.episodes, arguments.num_workers)
+    results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
     _write_results(arguments, results)
     return 0 if sum(result.stacked for result in results) >= REPLAY_TARGET * len(results) else 1
 

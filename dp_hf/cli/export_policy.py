@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dp_hf.arms.matching import require_data_of
+from dp_hf.arms.quantities import amounts_of
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 
 if TYPE_CHECKING:
@@ -24,12 +27,12 @@ WARM_UP_CALLS, TIMED_CALLS = 3, 20
 class ExportPolicy:
     """Export a pipeline to ONNX and print its size, latency and action error beside the original's.
 
-    The new folder loads as the old one does: DiffusionPolicyPipeline.from_pretrained(OUTPUT). Needs the extra onnx.
+    The new folder loads as the old one does: DiffusionPolicyPipeline.from_pretrained(OUTPUT_DIR). Needs the extra onnx.
     """
 
     pipeline: str
     """folder or Hub repository of the pipeline"""
-    output: Path
+    output_dir: Path
     """new folder; must not exist"""
     format: Literal["onnx"] = "onnx"
     """what runs it: onnxruntime"""
@@ -47,7 +50,7 @@ class ExportPolicy:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(export, parse(ExportPolicy, argv, "export-policy"))
+    return run(export, parse(ExportPolicy, argv, "dp-hf export-policy", old_names={"output": "output_dir"}))
 
 
 def export(arguments: ExportPolicy) -> None:
@@ -57,8 +60,8 @@ def export(arguments: ExportPolicy) -> None:
     from dp_hf.pipelines.inputs import prepare_images
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
-    if arguments.output.exists():
-        raise UserError(f"{arguments.output} exists: give a new folder, or move it away")
+    if arguments.output_dir.exists():
+        raise UserError(f"{arguments.output_dir} exists: give a new folder, or move it away")
     if arguments.quantize == "int8" and arguments.data_dir is None:
         raise UserError("int8 is calibrated on the data that the policy was trained on: give it with --data_dir")
     pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.pipeline)
@@ -66,10 +69,10 @@ def export(arguments: ExportPolicy) -> None:
     if arguments.quantize == "int8":
         chosen = observations(pipeline, arguments.data_dir, arguments.num_calibration_images)
         images = prepare_images([history for history, _ in chosen], pipeline.policy.config).flatten(0, -4)
-    with folder_written_beside(arguments.output) as folder:
+    with folder_written_beside(arguments.output_dir) as folder:
         export_onnx(pipeline, folder, arguments.quantize, images)
-    exported = DiffusionPolicyPipeline.from_pretrained(arguments.output)
-    print(f"exported {arguments.pipeline} to {arguments.output}\n")
+    exported = DiffusionPolicyPipeline.from_pretrained(arguments.output_dir)
+    print(f"exported {arguments.pipeline} to {arguments.output_dir}\n")
     print("\n".join(compare(pipeline, exported, arguments)))
 
 
@@ -87,7 +90,7 @@ def compare(
     if arguments.data_dir is not None:
         chosen = observations(pipeline, arguments.data_dir, arguments.num_comparisons)
     name = f"onnx {arguments.quantize}".removesuffix(" none")
-    folders = {"torch float32": Path(pipeline.policy.config._name_or_path), name: arguments.output / "policy"}
+    folders = {"torch float32": Path(pipeline.policy.config._name_or_path), name: arguments.output_dir / "policy"}
     actions = {}
     yield f"{'':<16}{'size':>12}{'encoder':>12}{'image to action':>18}"
     for (label, folder), variant in zip(folders.items(), (pipeline, exported), strict=True):
@@ -102,9 +105,14 @@ def compare(
         yield "action error: not measured; give the policy's data with --data_dir"
         return
     error = np.abs(actions[name] - actions["torch float32"])
-    yield f"action error on {len(chosen)} observations, same noise (degrees, and points for the gripper):"
-    yield f"  mean {error.mean():.4f}, largest {error.max():.4f}; by value of an action, the mean:"
-    yield "  " + ", ".join(f"{value:.4f}" for value in error.mean(axis=(0, 1)))
+    quantities = quantities_of(pipeline.policy.config, "action")
+    yield f"action error on {len(chosen)} observations, same noise:"
+    width = max(map(len, quantities.names))
+    yield f"  {'':{width}}  {'mean':>8}  {'max':>8}"
+    for value, unit, column in zip(
+        quantities.names, quantities.units, error.reshape(-1, len(quantities)).T, strict=True
+    ):
+        yield f"  {value:{width}}  {column.mean():8.4f}  {column.max():8.4f}  {amounts_of([unit])}"
 
 
 def act(pipeline: "DiffusionPolicyPipeline", observation: "Observation", steps: int | None) -> "np.ndarray":
@@ -139,10 +147,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     dataset, meta = open_data(data_dir, report=lambda summary: print(summary, file=sys.stderr))
     if missing := [name for name in config.camera_names if name not in meta.camera_names]:
         raise UserError(f"{data_dir} has no camera {', '.join(missing)}, which the policy sees")
-    if len(meta.state_names) != config.state_dim:
-        raise UserError(
-            f"the states of {data_dir} have {len(meta.state_names)} values, the policy's {config.state_dim}"
-        )
+    require_data_of(config, "state", meta.state, data_dir)
     episodes = np.asarray(dataset["episode_index"])
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
     chosen = []

@@ -2,11 +2,10 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import tyro
 
 from dp_hf.cli.arguments import parse, run
 
@@ -21,10 +20,10 @@ class ImportCheckpoint:
     Sizes are read off the tensors. Nothing in the file is run; a file that asks for it is refused.
     """
 
-    source: tyro.conf.Positional[Path]
-    """checkpoint file (.pth); with --export the folder of a pipeline"""
-    output: tyro.conf.Positional[Path]
-    """folder of the new pipeline; with --export the new .pth file; must not exist"""
+    checkpoint: Path
+    """file of the reference (.pth); with --export the new one, which must not exist"""
+    pipeline: Path
+    """folder of the new pipeline, which must not exist; with --export the one to write a .pth of"""
     export: bool = False
     """write a .pth from a pipeline: one camera, horizon 1, no proprioception, ResNet-34, MLP, identity normalization"""
     activation: Literal["relu", "mish"] = "relu"
@@ -34,14 +33,24 @@ class ImportCheckpoint:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(convert, parse(ImportCheckpoint, argv, "import-checkpoint"))
+    argv = name_paths(sys.argv[1:] if argv is None else argv)
+    return run(convert, parse(ImportCheckpoint, argv, "dp-hf import-checkpoint"))
+
+
+def name_paths(argv: Sequence[str]) -> list[str]:
+    """The arguments with names for two paths in front, which are where from and where to."""
+    if len(argv) < 2 or argv[0].startswith("-") or argv[1].startswith("-"):
+        return list(argv)
+    source, target = ("--pipeline", "--checkpoint") if "--export" in argv else ("--checkpoint", "--pipeline")
+    return [source, argv[0], target, *argv[1:]]
 
 
 def convert(arguments: ImportCheckpoint) -> None:
     from dp_hf.errors import UserError
 
-    if arguments.output.exists():
-        raise UserError(f"{arguments.output} exists: give another output, or move it away")
+    new = arguments.checkpoint if arguments.export else arguments.pipeline
+    if new.exists():
+        raise UserError(f"{new} exists: give another, or move it away")
     (export_pipeline if arguments.export else import_file)(arguments)
 
 
@@ -52,7 +61,7 @@ def import_file(arguments: ImportCheckpoint) -> None:
     from dp_hf.pipelines.model_card import render_model_card
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
-    checkpoint = read_checkpoint(arguments.source)
+    checkpoint = read_checkpoint(arguments.checkpoint)
     policy = import_policy(checkpoint, arguments.activation, arguments.input_order)
     normalizer = Normalizer("identity", policy.config.state_dim, policy.config.action_dim)
     pipeline = DiffusionPolicyPipeline(policy, import_scheduler(checkpoint), normalizer)
@@ -65,12 +74,12 @@ def import_file(arguments: ImportCheckpoint) -> None:
         "metrics": checkpoint.metrics,
         "arguments": checkpoint.arguments,
     }
-    with folder_written_beside(arguments.output) as folder:
+    with folder_written_beside(arguments.pipeline) as folder:
         pipeline.save_pretrained(folder)
         (folder / RECORD_FILE).write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
 
     config = policy.config
-    print(f"imported {arguments.source} ({config.denoiser} layout) to {arguments.output}")
+    print(f"imported {arguments.checkpoint} ({config.denoiser} layout) to {arguments.pipeline}")
     if config.denoiser == "mlp":
         print(
             f"its activation is taken to be {arguments.activation} and its input order {arguments.input_order}: "
@@ -84,12 +93,12 @@ def export_pipeline(arguments: ImportCheckpoint) -> None:
     from dp_hf.interop.reference_checkpoint import export_checkpoint
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
-    if not arguments.source.is_dir():
-        raise UserError(f"{arguments.source}: no such folder; --export takes the folder of a pipeline")
-    pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.source)
-    record = read_record(arguments.source)
+    if not arguments.pipeline.is_dir():
+        raise UserError(f"{arguments.pipeline}: no such folder; --export takes the folder of a pipeline")
+    pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.pipeline)
+    record = read_record(arguments.pipeline)
     export_checkpoint(
-        arguments.output,
+        arguments.checkpoint,
         pipeline.policy,
         pipeline.scheduler,
         pipeline.normalizer,
@@ -98,7 +107,7 @@ def export_pipeline(arguments: ImportCheckpoint) -> None:
         record.get("backbone_is_indexed"),
         record.get("input_order", arguments.input_order),
     )
-    print(f"exported {arguments.source} to {arguments.output}")
+    print(f"exported {arguments.pipeline} to {arguments.checkpoint}")
 
 
 def read_record(pipeline: Path) -> dict:

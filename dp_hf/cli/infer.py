@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dp_hf.arms.matching import require_data_of
+from dp_hf.arms.quantities import Quantities, amounts_of, decimals
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
 
@@ -23,7 +26,7 @@ class InferArguments:
     image: list[Path] | None = None
     """Image file; for a policy with several cameras one for each, in the order of its camera_names."""
     state: list[float] | None = None
-    """With --image, for a policy with proprioception: six joint angles in degrees and the gripper, 0 to 100."""
+    """With --image, for a policy with proprioception: its numbers in their order, names and units as its card says."""
     episode: Path | None = None
     """Folder of a recorded episode (or of several): every frame is predicted and compared with the recording."""
     action_offset: int = 1
@@ -42,7 +45,7 @@ class InferArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(infer, parse(InferArguments, argv, "infer"))
+    return run(infer, parse(InferArguments, argv, "dp-hf infer"))
 
 
 def infer(arguments: InferArguments) -> None:
@@ -71,46 +74,56 @@ def infer_image(pipeline: "DiffusionPolicyPipeline", arguments: InferArguments) 
         num_inference_steps=arguments.num_inference_steps,
         generator=torch.Generator().manual_seed(arguments.seed),
     ).actions[0]
-    names = state_labels(pipeline.policy.config.action_dim)
-    print("step  " + "  ".join(f"{name:>8}" for name in names))
+    quantities = quantities_of(pipeline.policy.config, "action")
+    widths = [max(len(name), 8) for name in quantities.names]
+    print("step  " + "  ".join(f"{name:>{width}}" for name, width in zip(quantities.names, widths, strict=True)))
     for step, action in enumerate(actions):
-        print(f"{step:>4}  " + "  ".join(f"{value:8.2f}" for value in action))
-    print("joints in degrees, gripper 0 (closed) to 100 (open)")
+        columns = zip(action, widths, quantities.units, strict=True)
+        print(f"{step:>4}  " + "  ".join(f"{value:{width}.{decimals(unit)}f}" for value, width, unit in columns))
+    print(quantities)
 
 
 def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments: InferArguments) -> None:
-    """Prints the error for each joint; writes all predictions and a plot of them."""
+    """Prints the error of each number of an action; writes all predictions and a plot of them."""
     import numpy as np
 
     from dp_hf.episodes.dataset import open_data, resample
 
     dataset, meta = open_data(episode, report=lambda summary: None)
+    config = pipeline.policy.config
     # The policy's rate says which of the recorded frames it was trained on.
-    frame_skip = max(1, round(meta.fps / pipeline.policy.config.fps)) * meta.frame_skip
+    frame_skip = max(1, round(meta.fps / config.fps)) * meta.frame_skip
     dataset, meta = resample(dataset, meta, frame_skip, arguments.action_offset)
+    quantities = quantities_of(config, "action")
+    require_data_of(config, "action", meta.action, str(episode))
+    if config.use_proprioception:
+        require_data_of(config, "state", meta.state, str(episode))
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
     chunks = predict_rows(pipeline, dataset, columns, arguments)
 
-    names = state_labels(chunks.shape[-1])
+    names = list(quantities.names)
     error = np.abs(chunks[:, 0] - columns["action"])
     print(f"{len(chunks)} frames at {meta.fps:g} a second, first action of each prediction against the recording:")
-    print(f"{'':>8}  {'mean':>8}  {'p95':>8}  {'max':>8}")
-    for name, column in zip(names, error.T, strict=True):
-        unit = "points" if name == "gripper" else "degrees"
-        print(f"{name:>8}  {column.mean():8.2f}  {np.percentile(column, 95):8.2f}  {column.max():8.2f}  {unit}")
+    width = max(map(len, names))
+    print(f"{'':>{width}}  {'mean':>8}  {'p95':>8}  {'max':>8}")
+    for name, unit, column in zip(names, quantities.units, error.T, strict=True):
+        values = (column.mean(), np.percentile(column, 95), column.max())
+        cells = "  ".join(f"{value:8.{decimals(unit)}f}" for value in values)
+        print(f"{name:>{width}}  {cells}  {amounts_of([unit])}")
 
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     result = {
         "pipeline": arguments.pipeline,
         "episode": str(episode),
         "names": names,
+        "units": list(quantities.units),
         "fps": meta.fps,
         "mean_absolute_error": dict(zip(names, error.mean(0).tolist(), strict=True)),
         "recorded": columns["action"].tolist(),
         "predicted": chunks.tolist(),
     }
     (arguments.output_dir / "predictions.json").write_text(json.dumps(result), encoding="utf-8")
-    plot_predictions(columns["action"], chunks, names, meta.fps, arguments.output_dir / "predictions.png")
+    plot_predictions(columns["action"], chunks, quantities, meta.fps, arguments.output_dir / "predictions.png")
     print(f"wrote {arguments.output_dir}/predictions.json and predictions.png")
 
 
@@ -140,8 +153,8 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     return np.concatenate(chunks)
 
 
-def plot_predictions(recorded, chunks, names: list[str], fps: float, file: Path) -> None:
-    """One panel a dimension: the recording, the first predicted actions, and thinly the rest of each chunk."""
+def plot_predictions(recorded, chunks, quantities: Quantities, fps: float, file: Path) -> None:
+    """One panel a number: the recording, the first predicted actions, and thinly the rest of each chunk."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -149,21 +162,18 @@ def plot_predictions(recorded, chunks, names: list[str], fps: float, file: Path)
     from matplotlib import pyplot as plt
 
     seconds = np.arange(len(recorded)) / fps
-    figure, axes = plt.subplots(len(names), 1, figsize=(9, 1.7 * len(names)), sharex=True, layout="constrained")
-    for dim, (axis, name) in enumerate(zip(axes, names, strict=True)):
+    figure, axes = plt.subplots(
+        len(quantities), 1, figsize=(9, 1.7 * len(quantities)), sharex=True, squeeze=False, layout="constrained"
+    )
+    for dim, (axis, label) in enumerate(zip(axes[:, 0], quantities.labels, strict=True)):
         for start in range(0, len(chunks), max(1, chunks.shape[1] // 2)):
             ahead = np.arange(start, start + chunks.shape[1]) / fps
             axis.plot(ahead, chunks[start, :, dim], color="tab:orange", alpha=0.35, linewidth=0.8)
         axis.plot(seconds, recorded[:, dim], color="black", linewidth=1.4, label="recorded")
         axis.plot(seconds, chunks[:, 0, dim], color="tab:orange", linewidth=1.2, label="predicted")
-        axis.set_ylabel(f"{name}\n({'0..100' if name == 'gripper' else 'deg'})")
+        axis.set_ylabel(label.replace(" (", "\n("), fontsize="small")
         axis.grid(alpha=0.3)
-    axes[0].legend(loc="upper right", ncols=2, fontsize="small")
-    axes[-1].set_xlabel("seconds")
+    axes[0, 0].legend(loc="upper right", ncols=2, fontsize="small")
+    axes[-1, 0].set_xlabel("seconds")
     figure.savefig(file, dpi=110)
     plt.close(figure)
-
-
-def state_labels(dim: int) -> list[str]:
-    """Short names for tables and plots: J1 to J6 and gripper."""
-    return [f"J{joint}" for joint in range(1, dim)] + ["gripper"]

@@ -21,18 +21,20 @@ class InspectCheckpoint:
     Nothing in it is run. Exit codes: 0 sound, 1 some values are not finite, 2 not a checkpoint.
     """
 
-    path: tyro.conf.Positional[Path]
+    checkpoint: tyro.conf.Positional[Path]
     """.pth file of the reference, folder of a pipeline, or checkpoint-N folder of a training run"""
     json: bool = False
     """print JSON"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(inspect, parse(InspectCheckpoint, argv, "inspect-checkpoint"))
+    return run(inspect, parse(InspectCheckpoint, argv, "dp-hf inspect-checkpoint"))
 
 
 def inspect(arguments: InspectCheckpoint) -> int:
-    found = describe_folder(arguments.path) if arguments.path.is_dir() else describe_file(arguments.path)
+    found = (
+        describe_folder(arguments.checkpoint) if arguments.checkpoint.is_dir() else describe_file(arguments.checkpoint)
+    )
     if arguments.json:
         print(json.dumps(found, indent=2, default=str))
     else:

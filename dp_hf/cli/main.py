@@ -3,6 +3,9 @@
 import sys
 from importlib import import_module
 
+from dp_hf.cli.recipes import recipe_folder, recipe_names
+from dp_hf.cli.stdout import while_somebody_reads
+
 COMMANDS = {
     "check-episodes": "report the problems of recorded episodes, or move the bad ones aside",
     "convert-episodes": "turn episode folders into a dataset",
@@ -22,7 +25,11 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `dp-hf`. Returns the exit code: 0 done, 1 failed, 2 wrong usage or input."""
-    argv = sys.argv[1:] if argv is None else argv
+    with while_somebody_reads():
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0 if argv else 2
@@ -41,7 +48,17 @@ def main(argv: list[str] | None = None) -> int:
 def usage() -> str:
     width = max(map(len, COMMANDS))
     rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
-    return f"usage: dp-hf COMMAND [--help] ...\n\ncommands:\n{rows}"
+    accelerate = recipe_folder("accelerate")
+    return f"""usage: dp-hf COMMAND [--help] ...
+
+commands:
+{rows}
+
+recipes:
+  train --config NAME        {", ".join(recipe_names("train"))}
+  run-policy --limits NAME   {", ".join(recipe_names("control"))}
+  accelerate launch --config_file {accelerate}/NAME.yaml -m dp_hf.cli.main train ...
+                             {", ".join(recipe_names("accelerate"))}"""
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from dp_hf.cli.arguments import parse, run
 class PushArguments:
     """Uploads a pipeline's folder or a converted dataset to the Hugging Face Hub, with its card."""
 
-    path: Path
-    """Folder of a pipeline (such as OUTPUT_DIR/best) or of a converted dataset."""
     repo_id: str
     """Repository, USER/NAME; created where there is none."""
+    pipeline: Path | None = None
+    """Folder of a pipeline, such as OUTPUT_DIR/best."""
+    data_dir: Path | None = None
+    """Folder of a converted dataset, in place of a pipeline."""
     private: bool | None = None
     """Visibility of a new repository; by default the account's own setting."""
     revision: str | None = None
@@ -32,14 +34,18 @@ class PushArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(push, parse(PushArguments, argv, "push-to-hub"))
+    return run(push, parse(PushArguments, argv, "dp-hf push-to-hub", old_names={"path": "pipeline"}))
 
 
 def push(arguments: PushArguments) -> None:
     from dp_hf.errors import UserError
     from dp_hf.hub.repository import repo_type_of, upload_folder
 
-    kind = repo_type_of(arguments.path)
+    folder = arguments.pipeline or arguments.data_dir
+    if folder is None or None not in (arguments.pipeline, arguments.data_dir):
+        raise UserError("give either --pipeline or --data_dir")
+    # The folder says what it is: --path, which both were called once, is read as --pipeline.
+    kind = repo_type_of(folder)
     options: dict[str, Any] = {
         "private": arguments.private,
         "revision": arguments.revision,
@@ -48,17 +54,17 @@ def push(arguments: PushArguments) -> None:
     }
     if kind == "dataset":
         if arguments.bundle_code:
-            raise UserError(f"{arguments.path} is a dataset: --bundle_code is for pipelines")
-        url = upload_folder(arguments.path, arguments.repo_id, kind, **options)
+            raise UserError(f"{folder} is a dataset: --bundle_code is for pipelines")
+        url = upload_folder(folder, arguments.repo_id, kind, **options)
     else:
         from dp_hf.interop.bundled_code import add_code
         from dp_hf.pipelines.model_card import add_rollouts
         from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
-        pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.path)
+        pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
         if arguments.results is not None:
             results = json.loads(arguments.results.read_text(encoding="utf-8"))
             pipeline.model_card = add_rollouts(pipeline.card(), results)
         prepare = add_code if arguments.bundle_code else None
         url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
-    print(f"pushed {kind} {arguments.path} to {url}")
+    print(f"pushed {kind} {folder} to {url}")

@@ -29,20 +29,21 @@ class RecordDemonstrations(EnvironmentArguments, RobotArguments):
     """frames per second, of a real robot"""
     relaxed: bool = False
     """with --robot mycobot: switch the joints' motors off, to guide the arm by hand; it drops, so hold it"""
-    seed: int = 0
+    layout_seed: int = 0
     """first layout; each demonstration takes the next one (0 to 1048575: evaluation never uses these)"""
     noise: float = 0.5
     """standard deviation of the noise on the executed joint angles, degrees; the clean action is recorded"""
     noise_phases: Literal["all", "place"] = "all"
     """when there is noise: all the time, or while the cube is carried and placed"""
-    cameras: tuple[str, ...] = ("front",)
+    camera_names: tuple[str, ...] = ("front",)
     """of front, side, wrist"""
     num_workers: int = 1
     """processes that record at the same time"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(record, parse(RecordDemonstrations, argv, "record-demonstrations"))
+    old_names = {"seed": "layout_seed", "cameras": "camera_names"}
+    return run(record, parse(RecordDemonstrations, argv, "dp-hf record-demonstrations", old_names=old_names))
 
 
 def record(arguments: RecordDemonstrations) -> int:
@@ -53,10 +54,10 @@ def record(arguments: RecordDemonstrations) -> int:
     report = record_demonstrations(
         arguments.output_dir,
         arguments.num_episodes,
-        arguments.seed,
+        arguments.layout_seed,
         arguments.noise,
         arguments.noise_phases,
-        arguments.environment(arguments.cameras),
+        arguments.environment(arguments.camera_names),
         arguments.num_workers,
     )
     print(

@@ -4,7 +4,9 @@ import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from dp_hf.arms.quantities import amount
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
@@ -21,14 +23,14 @@ class ReportArguments:
     """Output folder of `dp-hf train`: train_config.yaml, metrics.jsonl, curves.png."""
     evaluation: Path
     """Output folder of `dp-hf evaluate`: results.json and the video."""
-    dataset: Path | None = None
+    data_dir: Path | None = None
     """Converted dataset the policy was trained on: meta.json."""
     output: Path = Path("report.html")
     """The page."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(report, parse(ReportArguments, argv, "report"))
+    return run(report, parse(ReportArguments, argv, "dp-hf report", old_names={"dataset": "data_dir"}))
 
 
 def report(arguments: ReportArguments) -> None:
@@ -50,8 +52,9 @@ def report(arguments: ReportArguments) -> None:
             video_is_image=video is not None and video.suffix == ".gif",
             curves=embed(arguments.training / "curves.png"),
             last=last,
+            errors=errors(last.get("validation")),
             config=yaml.safe_load(read(arguments.training / "train_config.yaml")),
-            meta=json.loads(read(arguments.dataset / "meta.json")) if arguments.dataset else None,
+            meta=json.loads(read(arguments.data_dir / "meta.json")) if arguments.data_dir else None,
             training=arguments.training,
         )
     )
@@ -60,6 +63,15 @@ def report(arguments: ReportArguments) -> None:
     stacked = results["rates"]["stacked"]
     print(f"report: {arguments.output}")
     print(f"The policy stacked {stacked['successes']} of {stacked['trials']} cubes.")
+
+
+def errors(validation: dict[str, Any] | None) -> dict[str, str]:
+    """What each number of an action was off by, in its unit."""
+    if not validation:
+        return {}
+    units = validation.get("units", ["unknown"] * len(validation["by_joint"]))
+    pairs = zip(validation["by_joint"].items(), units, strict=True)
+    return {name: amount(error, unit) for (name, error), unit in pairs}
 
 
 def read(file: Path) -> str:

@@ -54,7 +54,7 @@ class RunPolicy(RobotArguments, PolicyArguments):
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(run_policy, parse(RunPolicy, argv, "run-policy"))
+    return run(run_policy, parse(RunPolicy, argv, "dp-hf run-policy"))
 
 
 def run_policy(arguments: RunPolicy) -> int:

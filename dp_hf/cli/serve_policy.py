@@ -25,7 +25,7 @@ class ServePolicy(PolicyArguments):
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(serve, parse(ServePolicy, argv, "serve-policy"))
+    return run(serve, parse(ServePolicy, argv, "dp-hf serve-policy"))
 
 
 def serve(arguments: ServePolicy) -> None:

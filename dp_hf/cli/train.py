@@ -1,14 +1,13 @@
 """`dp-hf train`: train a diffusion policy."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
 from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.recipes import find_recipe
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 
@@ -40,19 +39,17 @@ def parse_and_train(argv: Sequence[str]) -> None:
 
 def parse_config(argv: Sequence[str]) -> TrainConfig:
     """The options: defaults, then those of the file that `--config` names, then flags."""
-    file = config_file(argv)
-    options = tyro.conf.OmitArgPrefixes[TrainConfig]
-    default = parse(options, as_flags(read_config_file(file)), str(file)) if file else None
-    return parse(options, argv, "dp-hf train", default)
+    name = config_name(argv)
+    file = find_recipe("train", name) if name else None
+    default = parse(TrainConfig, as_flags(read_config_file(file)), str(file), grouped=True) if file else None
+    return parse(TrainConfig, argv, "dp-hf train", default, grouped=True)
 
 
-def config_file(argv: Sequence[str]) -> Path | None:
-    for i, argument in enumerate(argv):
-        if argument == "--config" and i + 1 < len(argv):
-            return Path(argv[i + 1])
-        if argument.startswith("--config="):
-            return Path(argument.removeprefix("--config="))
-    return None
+def config_name(argv: Sequence[str]) -> str | None:
+    """What `--config` names; it is read before the other flags, which win over it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", nargs="?")
+    return parser.parse_known_args(argv)[0].config
 
 
 def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:

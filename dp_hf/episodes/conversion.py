@@ -2,31 +2,26 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from dp_hf.cameras import camera_columns
-from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
+from dp_hf.arms import mycobot_280
+from dp_hf.episodes.actions import actions_from_commands, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
-from dp_hf.episodes.dataset_card import CARD_FILE, write_dataset_card
+from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.find import find_episodes
 from dp_hf.episodes.format import DEFAULT_FPS
-from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
-from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.episodes.reader import Episode, load_images, read_episode
-from dp_hf.episodes.units import Gripper, Unit, decide_unit, to_public_units
+from dp_hf.episodes.units import Gripper, decide_unit, to_public_units
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside, user_path
+from dp_hf.files import user_path
 
 ActionSource = Literal["auto", "recorded", "state"]
 
-_OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
-OWN_COLUMNS = set(features_of(()))
 _FPS_RANGE = (0.5, 240.0)
 
 
@@ -75,123 +70,54 @@ def convert_episodes(
     unit = decide_unit(usable, angle_unit)
     assert unit.unit is not None
     rate, rate_reason = _frame_rate(usable, fps)
-    rows = _Rows(
-        columns=_image_columns(usable[0].camera_names),
-        unit=unit.unit,
-        gripper=gripper or Gripper(),
-        fps=rate,
-        use_timestamps=fps is None,
-        frame_skip=frame_skip,
+    gripper = gripper or Gripper()
+    use_commands = _use_commands(usable, action_source)
+    writer = DatasetWriter(
+        target,
+        usable[0].camera_names,
+        mycobot_280.QUANTITIES,
+        fps=rate / frame_skip,
+        source=root.resolve().name,
+        action_source="recorded" if use_commands else "state",
         action_offset=action_offset,
-        use_commands=_use_commands(usable, action_source),
+        frame_skip=frame_skip,
+        angle_unit_of_source=unit.unit,
     )
-    try:
-        with folder_written_beside(target) as folder:
-            with ParquetShards(folder / DATA_FOLDER, features_of([*rows.columns.values()])) as shards:
-                for episode in tqdm(usable, "Converting", unit="episode", delay=1, disable=not progress):
-                    rows.write(episode, shards, strict)
-            usable = _usable(episodes, root, strict)
-            meta = rows.describe(usable, source=root.resolve().name)
-            meta.save(folder)
-            write_dataset_card(folder, meta)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error}; free space there, or choose another folder") from error
+    with writer:
+        for episode in tqdm(usable, "Converting", unit="episode", delay=1, disable=not progress):
+            images = load_images(episode)
+            if strict:
+                _refuse_problems([episode])
+            if episode.why_unusable is not None:
+                continue
+            kept = kept_frames(len(episode.frames), frame_skip)
+            commands = to_public_units(episode.actions, unit.unit, gripper) if use_commands else None
+            writer.add_episode(
+                episode.name,
+                {camera: [images[index][camera].data for index in kept] for camera in usable[0].camera_names},
+                to_public_units(episode.states, unit.unit, gripper)[kept],
+                None if commands is None else actions_from_commands(commands, frame_skip),
+                _times(episode, rate, use_timestamps=fps is None)[kept],
+            )
+        usable = _usable(episodes, root, strict)
     return ConversionReport(
         output_dir=target,
-        meta=meta,
+        meta=writer.meta,
         unit=unit,
         fps_reason=rate_reason,
-        image_sizes=sorted(rows.image_sizes),
-        gripper_doubt=rows.gripper.doubt(usable),
+        image_sizes=sorted(writer.image_sizes),
+        gripper_doubt=gripper.doubt(usable),
         skipped=[(episode.name, why) for episode in episodes if (why := episode.why_unusable)],
         left_out=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "frame"],
     )
 
 
-@dataclass
-class _Rows:
-    """How frames become rows, and the rows written so far."""
-
-    columns: dict[str, str]
-    unit: Unit
-    gripper: Gripper
-    fps: float
-    use_timestamps: bool
-    frame_skip: int
-    action_offset: int
-    use_commands: bool
-    states: list[np.ndarray] = field(default_factory=list)
-    actions: list[np.ndarray] = field(default_factory=list)
-    image_sizes: set[tuple[int, int]] = field(default_factory=set)
-
-    def write(self, episode: Episode, shards: ParquetShards, strict: bool) -> None:
-        """Appends an episode's rows, unless its images leave too few frames."""
-        images = load_images(episode)
-        if strict:
-            _refuse_problems([episode])
-        if episode.why_unusable is not None:
-            return
-        kept = kept_frames(len(episode.frames), self.frame_skip)
-        states = to_public_units(episode.states, self.unit, self.gripper)
-        if self.use_commands and (recorded := episode.actions) is not None:
-            commands = to_public_units(recorded, self.unit, self.gripper)
-            actions = actions_from_commands(commands, self.frame_skip)
-        else:
-            actions = actions_from_states(states, self.frame_skip, self.action_offset)
-        cells = {
-            column: [{"bytes": images[index][camera].data, "path": None} for index in kept]
-            for camera, column in self.columns.items()
-        }
-        shards.write(
-            {
-                **cells,
-                "state": list(states[kept]),
-                "action": list(actions),
-                "episode_index": [len(self.states)] * len(kept),
-                "frame_index": range(len(kept)),
-                "timestamp": self._times(episode)[kept],
-            }
-        )
-        self.image_sizes.update(image.size for frame in images for image in frame.values())
-        self.states.append(states[kept])
-        self.actions.append(actions)
-
-    def _times(self, episode: Episode) -> np.ndarray:
-        """(frames,) seconds from the first frame; frames left out leave a gap."""
-        if self.use_timestamps and episode.timestamps is not None:
-            return episode.timestamps.astype(np.float32)
-        positions = np.array([frame.index for frame in episode.frames])
-        return ((positions - positions[0]) / self.fps).astype(np.float32)
-
-    def describe(self, episodes: Sequence[Episode], source: str) -> DatasetMeta:
-        return DatasetMeta(
-            fps=self.fps / self.frame_skip,
-            camera_names=[*self.columns.values()],
-            episodes=[episode.name for episode in episodes],
-            num_frames=sum(map(len, self.states)),
-            statistics={
-                "state": column_statistics(np.concatenate(self.states)),
-                "action": column_statistics(np.concatenate(self.actions)),
-            },
-            action_source="recorded" if self.use_commands else "state",
-            action_offset=self.action_offset,
-            frame_skip=self.frame_skip,
-            angle_unit_of_source=self.unit,
-            source=source,
-        )
-
-
-def refuse_to_replace(target: Path) -> None:
-    """Raises a UserError when `target` exists and is anything but a dataset that a conversion made."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise UserError(f"{target} is a file: give a folder for the dataset")
-    names = {path.name for path in target.iterdir()}
-    if names and META_FILE not in names:
-        raise UserError(f"{target} holds other files than a dataset: give a new folder")
-    if others := names - _OWN_FILES:
-        raise UserError(f"{target} also holds {sorted(others)[0]}: move it away, or give a new folder")
+def _times(episode: Episode, fps: float, use_timestamps: bool) -> np.ndarray:
+    """(frames,) seconds from the first frame; frames left out leave a gap."""
+    if use_timestamps and episode.timestamps is not None:
+        return episode.timestamps
+    positions = np.array([frame.index for frame in episode.frames])
+    return (positions - positions[0]) / fps
 
 
 def _usable(episodes: Sequence[Episode], root: Path, strict: bool) -> list[Episode]:
@@ -241,11 +167,3 @@ def _use_commands(episodes: Sequence[Episode], action_source: ActionSource) -> b
             f"{without[0]} (and {len(without) - 1} more) has frames without an action: use --action_source state"
         )
     return action_source == "recorded" or (action_source == "auto" and not without)
-
-
-def _image_columns(camera_names: Sequence[str]) -> dict[str, str]:
-    """Camera -> column name."""
-    columns = camera_columns({camera: camera for camera in camera_names})
-    if taken := OWN_COLUMNS & set(columns.values()):
-        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --cameras")
-    return columns

@@ -22,7 +22,7 @@ from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, colu
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, recover, user_path
-from dp_hf.hub.repository import download_snapshot
+from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
 
@@ -74,7 +74,8 @@ def load_dataset_folder(
             raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
     meta = DatasetMeta.load(folder)
     if streaming and is_hub_id(path):
-        dataset = datasets.load_dataset(str(path), split="train", streaming=True, revision=revision)
+        with hub_errors(f"{path} cannot be streamed", "give a local folder"):
+            dataset = datasets.load_dataset(str(path), split="train", streaming=True, revision=revision)
     else:
         dataset = _load_shards(folder, streaming, cache_root(cache_dir))
     _check_rows(dataset, meta, path)

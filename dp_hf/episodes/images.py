@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 _FORMATS = ("PNG", "JPEG")
-_MODES = ("RGB", "RGBA", "L", "P")
+MODES = ("RGB", "RGBA", "L", "P")
 _MAX_BYTES = 200_000_000
 _MAX_PIXELS = 50_000_000
 
@@ -22,6 +22,14 @@ class ImageFile:
 
     data: bytes
     size: tuple[int, int]
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The image as a PNG file, RGB."""
+    encoded = io.BytesIO()
+    # Level 1 takes a third of the default level's time and about a tenth more space.
+    image.convert("RGB").save(encoded, "PNG", compress_level=1)
+    return encoded.getvalue()
 
 
 def read_image(path: Path) -> ImageFile | str:
@@ -40,7 +48,7 @@ def read_image(path: Path) -> ImageFile | str:
     except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, zlib.error and others
         reason = "not a PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else error
         return f"{path.name} does not decode: {reason}"
-    if mode not in _MODES:
+    if mode not in MODES:
         return f"{path.name} is no 8-bit colour image (its mode is {mode})"
     return ImageFile(data, size)
 

@@ -16,7 +16,7 @@ class Kind(NamedTuple):
 KINDS = {
     "mixed units": Kind("dataset", "move the episodes of one unit to a folder of their own"),
     "unknown unit": Kind("dataset", "state the unit with --angle_unit"),
-    "mixed cameras": Kind("episode", "name the cameras that all episodes have with --cameras"),
+    "mixed cameras": Kind("episode", "name the cameras that all episodes have with --camera_names"),
     "states file": Kind("episode", "restore the file from a copy, or record the episode again"),
     "failed episode": Kind("episode", "nothing, if it did fail; else remove the FAILED_EPISODE file"),
     "short episode": Kind("episode", "correct its frames, or record the episode again"),

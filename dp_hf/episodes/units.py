@@ -144,6 +144,6 @@ def _largest_angle(episode: Episode) -> float:
     return float(np.abs(rows[:, :6]).max())
 
 
-def _list(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin
 
+from dp_hf.arms import mycobot_280
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
 from dp_hf.interop.reference_keys import (
@@ -168,9 +170,15 @@ def import_policy(
     layout, num_layers, weights = checkpoint.layout, checkpoint.num_layers, checkpoint.weights
     action_dim, hidden_dim = checkpoint.shape(output_layer(layout, num_layers))
     time_hidden_dim, time_embed_dim = checkpoint.shape("time_mlp.1")
+    mycobot = mycobot_280.QUANTITIES  # which the reference drives
+    names, units = (mycobot.names, mycobot.units) if action_dim == len(mycobot) else (None, None)
     policy = DiffusionPolicyModel(
         state_dim=action_dim,
+        state_names=names,
+        state_units=units,
         action_dim=action_dim,
+        action_names=names,
+        action_units=units,
         image_size=(checkpoint.argument("image_size", int),) * 2,
         image_encoder="resnet34.tv_in1k",
         denoiser=layout,
@@ -275,6 +283,7 @@ def require_exportable(policy: DiffusionPolicyModel, scheduler: SchedulerMixin, 
         "horizon 1": config.horizon == 1,
         "n_obs_steps 1": config.n_obs_steps == 1,
         "no proprioception": not config.use_proprioception,
+        "actions in degrees and 0..100": not {"radians", "metres"} & set(quantities_of(config, "action").units),
         "normalization identity (it predicts raw degrees)": normalizer.config.mode == "identity",
         "prediction_type epsilon": noise.prediction_type == "epsilon",
         "linear betas": noise.beta_schedule == "linear",

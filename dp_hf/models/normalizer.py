@@ -9,7 +9,7 @@ from diffusers.models.modeling_utils import ModelMixin
 
 from dp_hf.errors import UserError
 
-# Degrees or gripper points: far below what any joint encoder resolves, so a smaller spread is no signal.
+# In any unit (degrees, radians, metres, points) finer than an arm can be placed, so a smaller spread is no signal.
 CONSTANT_SPREAD = 1e-4
 
 
@@ -71,12 +71,12 @@ class Normalizer(ModelMixin, ConfigMixin):
         return normalizer
 
     def normalize(self, values: torch.Tensor, name: Literal["state", "action"]) -> torch.Tensor:
-        """`values` (..., dim) in degrees and gripper points, to the model's range; float32."""
+        """`values` (..., dim) in the robot's units, to the model's range; float32."""
         offset, scale = self._statistics(name)
         return torch.where(scale == 0, 0.0, (values.float() - offset) / torch.where(scale == 0, 1.0, scale))
 
     def unnormalize(self, values: torch.Tensor, name: Literal["state", "action"]) -> torch.Tensor:
-        """The inverse of `normalize`: (..., dim) from the model's range to degrees and gripper points; float32."""
+        """The inverse of `normalize`: (..., dim) from the model's range to the robot's units; float32."""
         offset, scale = self._statistics(name)
         return values.float() * scale + offset
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from huggingface_hub import ModelCard, ModelCardData
 
-if TYPE_CHECKING:
-    from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+from dp_hf.arms import mycobot_280
+from dp_hf.arms.quantities import amount
+from dp_hf.arms.undescribed import quantities_of
 
 # Stands in the card's example until the pipeline is pushed somewhere.
 PLACEHOLDER = "PATH_OR_REPOSITORY"
@@ -15,14 +16,25 @@ ROLLOUTS_HEADING = "### Closed loop"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 
 
-def render_model_card(pipeline: "DiffusionPolicyPipeline", run: Mapping[str, Any] | None = None) -> str:
+class Described(Protocol):
+    """What a card describes: a pipeline's parts, each by its own `config`."""
+
+    policy: Any
+    scheduler: Any
+    normalizer: Any
+
+    @property
+    def config(self) -> Any: ...
+
+
+def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None) -> str:
     """The text of the model card.
 
     Args:
         pipeline: described by its own configuration.
         run: what is known of the training, all optional: `dataset` (a path or Hub id), `num_episodes`, `num_frames`,
-            `fps`, `epochs`, `steps`, `seed`, `config` (name to value), `validation` (joint name to mean absolute error,
-            degrees and gripper points), `command`.
+            `fps`, `epochs`, `steps`, `seed`, `config` (name to value), `validation` (an action's names to the mean
+            absolute error of each in its unit), `command`.
     """
     run = dict(run or {})
     dataset = run.get("dataset", "")
@@ -34,11 +46,18 @@ def render_model_card(pipeline: "DiffusionPolicyPipeline", run: Mapping[str, Any
         datasets=[dataset] if dataset.count("/") == 1 and not Path(dataset).exists() else None,
     )
     policy = dict(pipeline.policy.config)
+    state, action = (quantities_of(pipeline.policy.config, kind) for kind in ("state", "action"))
+    units = dict(zip(action.names, action.units, strict=True))
+    errors = {name: amount(error, units.get(name, "unknown")) for name, error in (run.get("validation") or {}).items()}
     return str(
         ModelCard.from_template(
             data,
             template_path=str(TEMPLATE),
             policy={name: value for name, value in policy.items() if not name.startswith("_")},
+            state=state,
+            action=action,
+            is_mycobot=action == mycobot_280.QUANTITIES,
+            errors=errors,
             parameters=sum(parameter.numel() for parameter in pipeline.policy.parameters()),
             scheduler=dict(pipeline.scheduler.config),
             scheduler_name=type(pipeline.scheduler).__name__,

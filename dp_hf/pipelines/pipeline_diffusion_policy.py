@@ -11,6 +11,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin
 from diffusers.utils import BaseOutput
 
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
@@ -38,14 +39,14 @@ class DiffusionPolicyOutput(BaseOutput):
     """Predicted actions.
 
     Args:
-        actions: (B * num_samples, horizon, action_dim) float32, in the units of `policy.config.action_units`; a
-            myCobot's are joint angles in degrees, then the gripper, 0 (closed) to 100 (open).
-        names, units: of the numbers of an action; None for a policy that was saved before it knew them.
+        actions: (B * num_samples, horizon, action_dim) float32, in `units`; a myCobot's are joint angles in degrees,
+            then the gripper, 0 (closed) to 100 (open).
+        names, units: of the numbers of an action.
     """
 
     actions: np.ndarray | torch.Tensor
-    names: tuple[str, ...] | None = None
-    units: tuple[str, ...] | None = None
+    names: tuple[str, ...]
+    units: tuple[str, ...]
 
 
 class DiffusionPolicyPipeline(PretrainedPipeline):
@@ -153,8 +154,8 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         output = actions.cpu().numpy() if output_type == "np" else actions
         if not return_dict:
             return (output,)
-        described = (getattr(config, name, None) for name in ("action_names", "action_units"))
-        return DiffusionPolicyOutput(output, *(values and tuple(values) for values in described))
+        quantities = quantities_of(config, "action")
+        return DiffusionPolicyOutput(output, quantities.names, quantities.units)
 
     @torch.no_grad()
     def sample(

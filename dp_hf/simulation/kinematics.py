@@ -3,6 +3,7 @@
 import mujoco
 import numpy as np
 
+NUM_ITERATIONS = 30
 DAMPING = 1e-6
 ROTATION_WEIGHT = 0.1  # metres a radian: how much of orientation is traded for how much of position
 MAX_JOINT_STEP = 0.2  # radians an iteration
@@ -26,7 +27,7 @@ class Kinematics:
         mujoco.mj_kinematics(self.model, self.data)
         return self.data.site_xpos[self.site].copy(), self.data.site_xmat[self.site].reshape(3, 3).copy()
 
-    def inverse(self, position: np.ndarray, yaw: float, initial: np.ndarray, num_iterations: int = 30) -> np.ndarray:
+    def inverse(self, position: np.ndarray, yaw: float, initial: np.ndarray) -> np.ndarray:
         """Joint angles (6,) in degrees that bring the tool to a pose, by damped least squares.
 
         Args:
@@ -39,7 +40,7 @@ class Kinematics:
         rotation_error = np.zeros(3)
         quaternion = np.zeros(4)
         self.data.qpos[:6] = np.radians(initial)
-        for _ in range(num_iterations):
+        for _ in range(NUM_ITERATIONS):
             mujoco.mj_kinematics(self.model, self.data)
             mujoco.mj_comPos(self.model, self.data)
             rotation = self.data.site_xmat[self.site].reshape(3, 3)

@@ -18,15 +18,15 @@ def layout_seeds(purpose: range, first: int, count: int | None = None) -> range:
 
     Args:
         purpose: `DEMONSTRATIONS`, `EVALUATION` or `TRAINING_ROLLOUTS`.
-        first: counted from 0 within it, as `--seed` does.
+        first: counted from 0 within it, as `--layout_seed` does.
 
     Raises:
         UserError: `purpose` has no such layouts.
     """
     end = first + (1 if count is None else count)
     if not 0 <= first <= end <= len(purpose):
-        remedy = "give a smaller --seed, or fewer layouts" if first >= 0 else "give a --seed of at least 0"
-        raise UserError(f"layouts {first} to {end - 1}: they are numbered 0 to {len(purpose) - 1} here: {remedy}")
+        remedy = "a smaller --layout_seed, or fewer layouts" if first >= 0 else "a --layout_seed of at least 0"
+        raise UserError(f"layouts {first} to {end - 1}: they are numbered 0 to {len(purpose) - 1} here: give {remedy}")
     return purpose[first : None if count is None else end]
 
 

@@ -104,7 +104,7 @@ def record_demonstrations(
     while (num_missing := num_episodes - num_done - num_recorded) > 0:
         seeds = list(islice((seed for seed in possible if seed not in used), num_missing))
         if len(seeds) < num_missing:
-            raise UserError(f"{num_missing} layouts are wanted, {len(seeds)} are left: give a smaller --seed")
+            raise UserError(f"{num_missing} layouts are wanted, {len(seeds)} are left: give a smaller --layout_seed")
         used.update(seeds)
         for stacked in map_in_processes(setup, seeds, num_workers, "recording"):
             num_recorded += stacked

@@ -11,10 +11,11 @@ from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.rollouts import RolloutResult
 
 BORDER = 4  # pixels
+NUM_COLUMNS = 4  # rollouts in a row
 RUNNING, SUCCESS, FAILURE = (70, 74, 80), (46, 170, 90), (205, 60, 50)
 
 
-def write_grid(results: Sequence[RolloutResult], path: str | Path, num_columns: int = 4) -> None:
+def write_grid(results: Sequence[RolloutResult], path: str | Path) -> None:
     """Writes the rollouts that kept their frames as a grid, in real time.
 
     Each stays on its last frame, framed green if it stacked and red if not, until all have ended.
@@ -22,13 +23,12 @@ def write_grid(results: Sequence[RolloutResult], path: str | Path, num_columns: 
     Args:
         results: rollouts of one image size.
         path: a .mp4 or .gif file.
-        num_columns: rollouts in a row.
     """
     results = [result for result in results if result.frames]
     if not results:
         raise ValueError("no rollout kept its frames")
     num_frames = max(len(result.frames) for result in results) + CONTROL_HZ
-    num_columns = min(num_columns, len(results))
+    num_columns = min(NUM_COLUMNS, len(results))
     num_rows = math.ceil(len(results) / num_columns)
     blank = np.zeros_like(_tile(results[0], 0))
     grid = []

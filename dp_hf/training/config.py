@@ -28,7 +28,7 @@ class DataOptions:
     camera_names: tuple[str, ...] = ()
     """Cameras (image columns) the policy sees; default all."""
     state_dim: int = PolicyConfig.state_dim
-    """Width of the state: six angles and the gripper. A dataset of another width is taken as it is."""
+    """Width of the state. A dataset of another width is taken as it is."""
     normalization: Literal["min_max", "mean_std", "identity"] = "min_max"
     """Of states and actions, by the training episodes: to [-1, 1], to zero mean and unit variance, or not at all."""
 
@@ -181,7 +181,7 @@ class TrainConfig:
     """
 
     config: Path | None = None
-    """A recipe's name, such as stack_cpu, or a YAML file of these options; flags win over it."""
+    """YAML file of these options, or the name of one that comes with dp_hf, such as stack_cpu; flags win over it."""
     data_dir: str = ""
     """Required. Folder of episodes, converted dataset, or dataset id on the Hub."""
     output_dir: Path = Path("outputs/train")

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from dp_hf.arms.quantities import Quantities, amounts_of
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
 from dp_hf.training.checkpoints import Progress
@@ -98,8 +99,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}/")
         elif isinstance(value, list):
-            flat |= {f"{prefix}{name}/{i}": element for i, element in enumerate(value)}
-        else:
+            flat |= _flat({str(i): element for i, element in enumerate(value)}, f"{prefix}{name}/")
+        elif not isinstance(value, str):
             flat[f"{prefix}{name}"] = value
     return flat
 
@@ -127,10 +128,16 @@ def draw_curves(folder: Path) -> None:
 
     validations = [row for row in rows if "validation" in row]
     steps = [row["step"] for row in validations]
-    for axes, kind, unit in ((joint_axes, "by_joint", "degrees, gripper points"), (phase_axes, "by_phase", "degrees")):
-        axes.set(title=f"validation error {kind.replace('_', ' ')} ({unit})", xlabel="update")
-        for name in validations[-1]["validation"][kind] if validations else []:
-            axes.plot(steps, [row["validation"][kind][name] for row in validations], ".-", label=name, linewidth=0.8)
+    last = validations[-1]["validation"] if validations else {"by_joint": {}, "by_phase": {}}
+    names = tuple(last["by_joint"])
+    actions = Quantities(names, tuple(last.get("units", ["unknown"] * len(names))))
+    of_arm = [unit for index, unit in enumerate(actions.units) if index not in actions.grippers]
+    for axes, kind, units in ((joint_axes, "by_joint", actions.units), (phase_axes, "by_phase", of_arm)):
+        axes.set(title=f"validation error {kind.replace('_', ' ')} ({amounts_of(units)})", xlabel="update")
+        for index, name in enumerate(last[kind]):
+            errors = [row["validation"][kind][name] for row in validations]
+            # There are ten colours.
+            axes.plot(steps, errors, (".-", ".--", ".:")[index // 10 % 3], label=name, linewidth=0.8)
         if axes.lines:
             axes.set_ylim(bottom=0)
             axes.legend(fontsize=6)

@@ -202,7 +202,11 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
         camera_names=cameras,
         fps=meta.fps,
         state_dim=width,
+        state_names=meta.state.names,
+        state_units=meta.state.units,
         action_dim=len(meta.action_names),
+        action_names=meta.action.names,
+        action_units=meta.action.units,
     )
     policy = DiffusionPolicyModel(**vars(policy_config))
     if config.optimization.pretrained_backbone != "none":

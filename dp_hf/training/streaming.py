@@ -1,24 +1,20 @@
 """Training on a Hub dataset without a copy of it: it is read once as a stream, and only resized frames are kept."""
 
-import io
-from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder
-from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards
+from dp_hf.episodes.dataset_writer import DatasetWriter
+from dp_hf.episodes.images import png_bytes
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, folder_written_beside
-from dp_hf.hub.repository import latest_commit
+from dp_hf.files import cache_root
+from dp_hf.hub.repository import hub_errors, latest_commit
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.training.row_cache import digest_of, digest_preprocessing
-
-ROWS_AT_ONCE = 64
 
 
 def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | None = None) -> Path:
@@ -47,24 +43,34 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
 
 def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target: Path) -> None:
     stream, meta = load_dataset_folder(repo_id, streaming=True, revision=commit)
-    rows, count = iter(stream), 0
-    with folder_written_beside(target) as folder, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:
-        with ParquetShards(folder / DATA_FOLDER, stream.features) as shards:
-            while batch := list(islice(rows, ROWS_AT_ONCE)):
-                shards.write({name: list(_column(batch, name, image_size)) for name in stream.features})
-                count += len(batch)
-                bar.update(len(batch))
-        if count != meta.num_frames:
-            raise UserError(f"{repo_id} gave {count} rows, its meta.json says {meta.num_frames}: try again")
-        meta.save(folder)
+    writer = DatasetWriter(
+        target,
+        meta.camera_names,
+        meta.state,
+        meta.action,
+        fps=meta.fps,
+        source=meta.source,
+        action_source=meta.action_source,
+        action_offset=meta.action_offset,
+        frame_skip=meta.frame_skip,
+        angle_unit_of_source=meta.angle_unit_of_source,
+    )
+    whole = hub_errors(f"{repo_id} was not read to its end", "train on a local copy")
+    with whole, writer, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:
+        for index, rows in groupby(stream, lambda row: row["episode_index"]):
+            if not 0 <= index < len(meta.episodes):
+                raise UserError(f"{repo_id} has rows of episode {index}, its meta.json names {len(meta.episodes)}")
+            columns: dict[str, list] = {name: [] for name in stream.features}
+            for row in rows:
+                row |= {camera: _resized(row[camera], image_size) for camera in meta.camera_names}
+                for name, column in columns.items():
+                    column.append(row[name])
+                bar.update()
+            images = {camera: columns[camera] for camera in meta.camera_names}
+            writer.add_episode(meta.episodes[index], images, columns["state"], columns["action"], columns["timestamp"])
+        if writer.num_frames != meta.num_frames:
+            raise UserError(f"{repo_id} gave {writer.num_frames} rows, its meta.json says {meta.num_frames}: try again")
 
 
-def _column(rows: list[dict[str, Any]], name: str, image_size: tuple[int, int]) -> Iterator[Any]:
-    for row in rows:
-        if isinstance(row[name], Image.Image):
-            resized = preprocess_image(row[name], image_size).permute(1, 2, 0).numpy()
-            encoded = io.BytesIO()
-            Image.fromarray(resized).save(encoded, "PNG", compress_level=1)
-            yield {"bytes": encoded.getvalue(), "path": None}
-        else:
-            yield row[name]
+def _resized(image: Image.Image, image_size: tuple[int, int]) -> bytes:
+    return png_bytes(Image.fromarray(preprocess_image(image, image_size).permute(1, 2, 0).numpy()))

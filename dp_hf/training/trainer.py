@@ -141,7 +141,7 @@ def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | 
     accelerator, config = run.accelerator, run.config
     if accelerator.is_main_process:
         with run.averaged_weights():
-            values: dict[str, Any] = {"validation": validate(run.pipeline, run.validation_data, run.meta.action_names)}
+            values: dict[str, Any] = {"validation": validate(run.pipeline, run.validation_data)}
             score = [-values["validation"]["by_chunk_step"][0]]
             if rollout is not None:
                 values["rollout"] = rollout(run.pipeline)

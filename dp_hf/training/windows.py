@@ -25,7 +25,7 @@ class Trajectories:
     """What is small enough to hold in memory of a dataset of N frames, in its units.
 
     Attributes:
-        state, action: (N, 7) float32.
+        state, action: (N, state_dim) and (N, action_dim) float32.
         episode_index: (N,) int64; an episode's rows are next to each other and in order.
     """
 
@@ -100,7 +100,8 @@ class WindowDataset(torch.utils.data.Dataset):
     """Map-style dataset of windows whose `__getitems__` gathers a whole batch; use it with `collate_fn=as_is`.
 
     A batch: `images` (B, n_obs_steps, n_cameras, 3, H, W) uint8 or `image_features` (B, n_obs_steps, variants, F);
-    `state` (B, n_obs_steps, 7) and `action` (B, horizon, 7) in degrees and gripper points; `is_pad` (B, horizon) bool.
+    `state` (B, n_obs_steps, state_dim) and `action` (B, horizon, action_dim) in the robot's units; `is_pad`
+    (B, horizon) bool.
     """
 
     def __init__(self, trajectories: Trajectories, windows: Windows, observations: Observations):

@@ -82,7 +82,7 @@ class Stacking:
     first_demonstration: int = 0
     """Seed of the first recorded layout."""
     first_layout: int = 0
-    """First evaluation layout, as --seed of `dp-hf evaluate`."""
+    """First evaluation layout, as --layout_seed of `dp-hf evaluate`."""
     num_workers: int = 2
     """Processes that record, and that run rollouts, at the same time."""
     output_dir: Path = Path("outputs/stacking")
@@ -104,7 +104,8 @@ def run_row(name: str, seed: int, options: Stacking) -> dict:
         "evaluate",
         *evaluation.split(),
         *("--pipeline", policy / "final", "--output_dir", folder),
-        *("--episodes", options.episodes, "--seed", options.first_layout, "--num_workers", options.num_workers),
+        *("--num_episodes", options.episodes, "--layout_seed", options.first_layout),
+        *("--num_workers", options.num_workers),
     )
     rates = json.loads((folder / "results.json").read_text(encoding="utf-8"))["rates"]
     return {"row": name, "seed": seed, "cpu_minutes": minutes, "rates": rates}
@@ -120,7 +121,7 @@ def trained_policy(recording: str, training: str, seed: int, options: Stacking) 
         # What an interrupted run left has no complete process time.
         shutil.rmtree(folder, ignore_errors=True)
         data = options.output_dir / f"demonstrations{recording.replace(' ', '').replace('--', '-')}-{first}"
-        recorder = ("--output_dir", data, "--seed", first, "--num_workers", options.num_workers)
+        recorder = ("--output_dir", data, "--layout_seed", first, "--num_workers", options.num_workers)
         command("record_demonstrations", *recording.split(), *recorder)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command("train", *training.split(), "--data_dir", data, "--output_dir", folder, "--seed", seed)

@@ -3,7 +3,7 @@
 import pytest
 
 from dp_hf.arms.mycobot_280 import QUANTITIES
-from dp_hf.arms.quantities import Quantities, amount, told_apart
+from dp_hf.arms.quantities import Quantities, amount, amounts_of, told_apart
 from dp_hf.errors import UserError
 
 ELBOW = Quantities(("shoulder", "elbow", "gripper"), ("radians", "radians", "0..100"))
@@ -57,6 +57,8 @@ def test_numbers_are_printed_in_their_unit():
     assert amount(1.254, "degrees") == "1.25 degrees"
     assert amount(3.5, "0..100") == "3.50 points"
     assert amount(0.01234, "radians") == "0.0123 radians"
+    assert amounts_of(ELBOW.units) == "radians, points"
+    assert amounts_of(["unknown", "none"]) == "unit unknown, no unit"
     assert amount(0.5, "unknown") == amount(0.5, "none") == "0.5000"
 
 

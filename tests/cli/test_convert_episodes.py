@@ -81,6 +81,32 @@ def test_to_lerobot_and_from_lerobot(tmp_path, record_episode, capsys):
     arguments = ["--data_dir", str(tmp_path / "out"), "--output_dir", str(tmp_path / "back"), "--from", "lerobot"]
     assert main(arguments) == 0
     assert "tasks    stack the cubes" in capsys.readouterr().out
-    assert main([*arguments, "--fps", "5"]) == 2
-    assert "--fps has no meaning for --from lerobot" in capsys.readouterr().err
     assert main([*arguments, "--to", "lerobot"]) == 2
+    assert main(["from-lerobot", *arguments[:4]]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["from-lerobot", "--fps", "5"], "--fps"),
+        (["--from", "lerobot", "--fps", "5"], "--fps"),
+        (["from-rosbag", "--angle_unit", "degrees"], "--angle_unit"),
+        (["to-lerobot", "--push_to_hub", "me/cubes"], "--push_to_hub"),
+        (["--task", "stack"], "--task"),
+        (["from-zarr"], "from-zarr"),
+    ],
+)
+def test_options_of_one_format_are_none_of_another(arguments, wrong, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--data_dir", "in", "--output_dir", "out"])
+    assert exit_.value.code == 2
+    assert wrong in "".join(capsys.readouterr())
+
+
+def test_a_converted_dataset_goes_to_lerobot_without_options_of_recordings(tmp_path, record_episode, capsys):
+    record_episode(tmp_path / "in", "episode1")
+    assert convert(tmp_path) == 0
+    arguments = ["to-lerobot", "--data_dir", str(tmp_path / "out"), "--output_dir", str(tmp_path / "lerobot")]
+    assert main([*arguments, "--angle_unit", "radians", "--gripper_open", "low"]) == 2
+    assert "is converted already: angle_unit, gripper cannot be chosen any more" in capsys.readouterr().err
+    assert main(arguments) == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dp_hf.arms.mycobot_280 import QUANTITIES
 from dp_hf.cli.infer import main
 from dp_hf.episodes.writer import EpisodeWriter
 
@@ -22,7 +23,7 @@ def test_image(make_pipeline, frame, tmp_path, capsys):
     call = ["--pipeline", str(tmp_path / "pipeline"), "--image", str(tmp_path / "frame.png")]
     assert main([*call, "--state", *["1", "2", "3", "4", "5", "6", "70"]]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[0] == ["step", "J1", "J2", "J3", "J4", "J5", "J6", "gripper"]
+    assert rows[0] == ["step", *QUANTITIES.names]
     assert [row[0] for row in rows[1:3]] == ["0", "1"]
     assert all(abs(float(value)) <= 161 for row in rows[1:3] for value in row[1:])
     assert main(call) == 2

@@ -30,7 +30,7 @@ def test_replay_of_actions_that_fail_exits_with_1(tmp_path):
 
 
 def test_the_expert_is_a_pipeline_too(tmp_path, capsys):
-    arguments = ["--pipeline", "expert", "--episodes", "2", "--video", "1", "--video_format", "gif"]
+    arguments = ["--pipeline", "expert", "--num_episodes", "2", "--video", "1", "--video_format", "gif"]
     assert evaluate([*arguments, "--output_dir", str(tmp_path), "--num_workers", "2", "--light_jitter", "0.2"]) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["rates"]["stacked"]["rate"] == 1.0
@@ -41,7 +41,7 @@ def test_the_expert_is_a_pipeline_too(tmp_path, capsys):
 
 def test_a_saved_pipeline(tmp_path, make_pipeline):
     make_pipeline(camera_names=("front", "side"), horizon=8, n_action_steps=8).save_pretrained(tmp_path / "pipeline")
-    arguments = ["--episodes", "1", "--num_inference_steps", "1", "--video", "0"]
+    arguments = ["--num_episodes", "1", "--num_inference_steps", "1", "--video", "0"]
     assert evaluate(["--pipeline", str(tmp_path / "pipeline"), *arguments, "--output_dir", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["rates"]["stacked"]["trials"] == 1
@@ -54,17 +54,17 @@ def test_a_saved_pipeline(tmp_path, make_pipeline):
     [
         (evaluate, [], "either --pipeline"),
         (evaluate, ["--pipeline", "expert", "--replay", "data"], "either --pipeline"),
-        (evaluate, ["--pipeline", "expert", "--cameras", "top"], "front, side, wrist"),
+        (evaluate, ["--pipeline", "expert", "--camera_names", "top"], "front, side, wrist"),
         (
             evaluate,
-            ["--pipeline", "expert", "--seed", "-5"],
-            "0 to 1073741823 here: give a --seed of at least 0",
+            ["--pipeline", "expert", "--layout_seed", "-5"],
+            "0 to 1073741823 here: give a --layout_seed of at least 0",
         ),
-        (evaluate, ["--pipeline", "expert", "--seed", str(2**30 - 5)], "smaller --seed"),
+        (evaluate, ["--pipeline", "expert", "--layout_seed", str(2**30 - 5)], "smaller --layout_seed"),
         (evaluate, ["--replay", "no_such_folder"], "no_such_folder"),
-        (record, ["--output_dir", "data", "--seed", "1048576"], "smaller --seed"),
-        (record, ["--output_dir", "data", "--seed", "1048570"], "200 layouts are wanted, 6 are left"),
-        (record, ["--output_dir", "data", "--seed", "-1"], "at least 0"),
+        (record, ["--output_dir", "data", "--layout_seed", "1048576"], "smaller --layout_seed"),
+        (record, ["--output_dir", "data", "--layout_seed", "1048570"], "200 layouts are wanted, 6 are left"),
+        (record, ["--output_dir", "data", "--layout_seed", "-1"], "at least 0"),
     ],
 )
 def test_wrong_input_is_one_line(command, arguments, message, capsys, tmp_path, monkeypatch):

@@ -12,9 +12,10 @@ def run_folders(tmp_path):
     training, evaluation = tmp_path / "policy", tmp_path / "evaluation"
     training.mkdir()
     evaluation.mkdir()
+    validation = {"by_joint": {"J1": 1.25, "gripper": 3.5, "J2": 0.5}, "units": ["degrees", "0..100", "radians"]}
     rows = [
         {"step": 50, "epoch": 1, "loss": 0.5, "seconds": 30.0},
-        {"step": 90, "epoch": 2, "validation": {"by_joint": {"J1": 1.25, "gripper": 3.5}}, "seconds": 120.0},
+        {"step": 90, "epoch": 2, "validation": validation, "seconds": 120.0},
     ]
     (training / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (training / "train_config.yaml").write_text(yaml.safe_dump({"horizon": 16, "data_dir": "<script>"}))
@@ -36,7 +37,14 @@ def test_page_holds_everything_in_one_file(run_folders, tmp_path, capsys):
     assert main(run_folders) == 0
     assert "stacked 17 of 20 cubes" in capsys.readouterr().out
     page = (tmp_path / "report.html").read_text()
-    for expected in ("17 of 20 cubes stacked", "1.25 degrees", "3.50 points", "3.1 s", "data:image/gif;base64,"):
+    for expected in (
+        "17 of 20 cubes stacked",
+        "1.25 degrees",
+        "3.50 points",
+        "0.5000 radians",
+        "3.1 s",
+        "data:image/gif;base64,",
+    ):
         assert expected in page
     assert "<script>" not in page
     assert 'src="data:' in page

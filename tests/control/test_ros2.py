@@ -121,11 +121,11 @@ def test_another_arm_on_the_wire(wire):
     for topic in (config.arm_topic, config.gripper_topic):
         peer.subscribe(topic, JointTrajectory, lambda message, topic=topic: received.update({topic: message}))
     joints = peer.publisher(config.joint_states_topic, JointState)
-    command, state = np.array([0.5, -1, 25, 0.2, 90]), np.array([0.1, 0.2, 75, 0.3, -45])
+    command, state, none = np.array([0.5, -1, 25, 0.2, 90]), np.array([0.1, 0.2, 75, 0.3, -45]), np.zeros(0)
     give_up = time.monotonic() + 10
     while (len(received) < 2 or robot.read_state() is None) and time.monotonic() < give_up:
         robot.send_command(command)
-        joints(JointState(Header(Time(), ""), [*FIVE.ros.names], FIVE.ros.positions(state), [], []))
+        joints(JointState(Header(Time(), ""), [*FIVE.ros.names], FIVE.ros.positions(state), none, none))
         time.sleep(0.05)
     np.testing.assert_allclose(robot.read_state().value, state)
     assert robot.quantities == FIVE.quantities

@@ -105,7 +105,7 @@ def test_several_cameras_become_columns(tmp_path, record_episode):
 
 def test_a_camera_cannot_take_the_name_of_another_column(tmp_path, record_episode):
     record_episode(tmp_path / "in", cameras=["action", "wrist"])
-    with pytest.raises(UserError, match=r"'action'.*--cameras"):
+    with pytest.raises(UserError, match=r"'action'.*--camera_names"):
         convert_episodes(tmp_path / "in", tmp_path / "out")
 
 

@@ -134,9 +134,9 @@ def test_everything_that_is_cached_goes_where_it_is_told(tmp_path, record_episod
 
 KILLED = """
 import os, signal, sys
-from dp_hf.episodes import conversion
+from dp_hf.episodes import dataset_writer
 from dp_hf.episodes.dataset import open_data
-conversion.write_dataset_card = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+dataset_writer.write_dataset_card = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 open_data(sys.argv[1])
 """
 

@@ -17,7 +17,7 @@ def test_pushed_pipeline_loads_by_id_and_acts_the_same(hub, client, make_pipelin
     make_pipeline().save_pretrained(tmp_path / "pipeline")
     local = json.loads(client("-c", ACT, str(tmp_path / "pipeline")))
 
-    client("-m", "dp_hf.cli.main", "push-to-hub", "--path", str(tmp_path / "pipeline"), "--repo_id", "me/stacker")
+    client("-m", "dp_hf.cli.main", "push-to-hub", "--pipeline", str(tmp_path / "pipeline"), "--repo_id", "me/stacker")
     files = hub[0].repos["models", "me/stacker"]["main"]
     assert {"model_index.json", "README.md", "normalizer/diffusion_pytorch_model.safetensors"} <= files.keys()
     card = files["README.md"].decode()
@@ -32,7 +32,7 @@ def test_private_branch_and_results_on_the_card(hub, client, make_pipeline, tmp_
     make_pipeline().save_pretrained(tmp_path / "pipeline")
     results = {"rates": {"stack": {"trials": 20, "rate": 0.85, "low": 0.64, "high": 0.95}}}
     (tmp_path / "results.json").write_text(json.dumps(results))
-    push = ["-m", "dp_hf.cli.main", "push-to-hub", "--path", str(tmp_path / "pipeline"), "--repo_id", "me/private"]
+    push = ["-m", "dp_hf.cli.main", "push-to-hub", "--pipeline", str(tmp_path / "pipeline"), "--repo_id", "me/private"]
     client(*push, "--private", "True", "--revision", "trial", "--results", str(tmp_path / "results.json"))
     assert hub[0].private["models", "me/private"]
     branches = hub[0].repos["models", "me/private"]
@@ -67,5 +67,5 @@ def test_arguments_are_those_of_diffusers_in_its_order(hub, client, make_pipelin
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
-    assert main(["--path", str(tmp_path), "--repo_id", "me/nothing"]) == 2
+    assert main(["--pipeline", str(tmp_path), "--repo_id", "me/nothing"]) == 2
     assert "neither a pipeline" in capsys.readouterr().err

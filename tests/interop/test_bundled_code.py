@@ -34,7 +34,7 @@ LOAD_WITH_CODE = "pipeline = Pipeline.from_pretrained(sys.argv[1], trust_remote_
 def test_plain_diffusers_loads_a_bundled_repository(hub, client, make_pipeline, tmp_path, config, options):
     make_pipeline(**config).save_pretrained(tmp_path / "pipeline")
     expected = json.loads(client("-c", WITH_DP_HF + LOAD + ACT, str(tmp_path / "pipeline"), *options))
-    push = ["--path", str(tmp_path / "pipeline"), "--repo_id", "me/stacker", "--bundle_code"]
+    push = ["--pipeline", str(tmp_path / "pipeline"), "--repo_id", "me/stacker", "--bundle_code"]
     client("-m", "dp_hf.cli.main", "push-to-hub", *push)
 
     alone = client("-c", WITHOUT_DP_HF + LOAD_WITH_CODE + ACT, "me/stacker", *options)

@@ -1,6 +1,5 @@
 """LeRobot datasets, without LeRobot: its layout is written out here. See test_lerobot_itself.py for the library."""
 
-import io
 import json
 import shutil
 from pathlib import Path
@@ -12,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from lerobot_set import CAMERA, edit_info, name_numbers, picture, write_lerobot
 
 from dp_hf.arms.mycobot_280 import QUANTITIES
-from dp_hf.arms.quantities import Quantities
+from dp_hf.arms.quantities import UNITS, Quantities
 from dp_hf.cli.main import main
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
@@ -24,89 +23,6 @@ from dp_hf.errors import UserError
 from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.interop.lerobot.importing import import_lerobot
 from dp_hf.interop.lerobot.layout import LeRobotInfo
-from dp_hf.interop.lerobot.video import VideoWriter
-
-CAMERA = "observation.images.front"
-
-
-def picture(episode, frame):
-    """A different colour for every frame."""
-    image = np.zeros((32, 48, 3), np.uint8)
-    image[..., 0], image[..., 1] = 60 + 40 * episode, 40 + 20 * frame
-    return image
-
-
-def png(image):
-    encoded = io.BytesIO()
-    Image.fromarray(image).save(encoded, "PNG")
-    return encoded.getvalue()
-
-
-def write_lerobot(root, version=3, width=6, kind="image", lengths=(6, 8), fps=10):
-    """A dataset in the layout that LeRobot documents; returns the states."""
-    vector = {"dtype": "float32", "shape": [width], "names": [f"joint_{i}.pos" for i in range(width)]}
-    info = {
-        "codebase_version": "v3.0" if version == 3 else "v2.1",
-        "robot_type": "so101_follower",
-        "total_episodes": len(lengths),
-        "total_frames": sum(lengths),
-        "chunks_size": 1000,
-        "fps": fps,
-        "features": {
-            "action": vector,
-            "observation.state": vector,
-            CAMERA: {"dtype": kind, "shape": [32, 48, 3], "names": ["height", "width", "channels"]},
-        },
-    }
-    rng = np.random.default_rng(0)
-    states, tables, records, video = [], [], [], None
-    for episode, length in enumerate(lengths):
-        states.append(rng.uniform(-90, 90, (length, width)).astype(np.float32))
-        vectors = pa.FixedSizeListArray.from_arrays(states[-1].ravel(), width)
-        columns = {
-            "action": vectors,
-            "observation.state": vectors,
-            "timestamp": pa.array(np.arange(length, dtype=np.float32) / fps),
-            "frame_index": np.arange(length),
-            "episode_index": np.full(length, episode),
-        }
-        record = {"episode_index": episode, "tasks": ["stack"], "length": length}
-        images = [picture(episode, frame) for frame in range(length)]
-        if kind == "image":
-            columns[CAMERA] = [{"bytes": png(image), "path": f"frame-{i}.png"} for i, image in enumerate(images)]
-        else:
-            if version == 3:
-                video = video or VideoWriter(root / f"videos/{CAMERA}/chunk-000/file-000.mp4", fps, (48, 32))
-                record |= {f"videos/{CAMERA}/{key}": 0 for key in ("chunk_index", "file_index")}
-                record[f"videos/{CAMERA}/from_timestamp"] = video.num_frames / fps
-            else:
-                video = VideoWriter(root / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4", fps, (48, 32))
-            for image in images:
-                video.write(image)
-            if version == 2:
-                video.close()
-        records.append(record)
-        tables.append(pa.table(columns))
-    meta, data = root / "meta", root / "data" / "chunk-000"
-    data.mkdir(parents=True)
-    meta.mkdir()
-    (meta / "info.json").write_text(json.dumps(info))
-    if version == 3:
-        (meta / "episodes" / "chunk-000").mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(records), meta / "episodes" / "chunk-000" / "file-000.parquet")
-        pq.write_table(pa.concat_tables(tables), data / "file-000.parquet")
-        if video is not None:
-            video.close()
-    else:
-        (meta / "episodes.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-        for episode, table in enumerate(tables):
-            pq.write_table(table, data / f"episode_{episode:06d}.parquet")
-    return np.concatenate(states)
-
-
-def edit_info(root, **changes):
-    info = json.loads((root / "meta" / "info.json").read_text())
-    (root / "meta" / "info.json").write_text(json.dumps(info | changes))
 
 
 def edit_rows(root, change):
@@ -165,14 +81,6 @@ def test_there_and_back(tmp_path, record_episode, videos):
     assert (meta_back.state, meta_back.action) == (QUANTITIES, QUANTITIES)
 
 
-def name(root, names, **more):
-    """Names for the elements of states and actions, as they are found in other people's sets."""
-    info = json.loads((root / "meta" / "info.json").read_text())
-    for column in ("observation.state", "action"):
-        info["features"][column] = info["features"][column] | {"names": names} | more
-    edit_info(root, features=info["features"])
-
-
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
@@ -191,7 +99,7 @@ def name(root, names, **more):
 )
 def test_names_are_found_wherever_they_stand(tmp_path, names, expected):
     write_lerobot(tmp_path / "in", width=3)
-    name(tmp_path / "in", names)
+    name_numbers(tmp_path / "in", names)
     report = import_lerobot(tmp_path / "in", tmp_path / "out")
     assert report.meta.state_names == report.meta.action_names == expected
     assert report.meta.state_units == report.meta.action_units == ["unknown"] * 3
@@ -201,7 +109,7 @@ def test_names_are_found_wherever_they_stand(tmp_path, names, expected):
 
 def test_names_of_another_number_are_told(tmp_path):
     write_lerobot(tmp_path / "in", width=3)
-    name(tmp_path / "in", ["pan", "lift"])
+    name_numbers(tmp_path / "in", ["pan", "lift"])
     report = import_lerobot(tmp_path / "in", tmp_path / "out")
     assert report.meta.state == Quantities.unnamed(3)
     assert "2 names for the 3 numbers of observation.state" in report.problems[0]
@@ -209,7 +117,7 @@ def test_names_of_another_number_are_told(tmp_path):
 
 def test_names_that_do_not_print_are_refused(tmp_path):
     write_lerobot(tmp_path / "in", width=3)
-    name(tmp_path / "in", ["pan", "lift", "\x1b[2J"])
+    name_numbers(tmp_path / "in", ["pan", "lift", "\x1b[2J"])
     with pytest.raises(UserError, match=r"info\.json: observation\.state: .* is no name"):
         import_lerobot(tmp_path / "in", tmp_path / "out")
 
@@ -242,7 +150,7 @@ def test_units_that_do_not_fit_are_refused(tmp_path, units):
 
 def test_other_peoples_words_for_units_are_passed_over(tmp_path):
     write_lerobot(tmp_path / "in", width=3)
-    name(tmp_path / "in", ["pan", "lift", "grip"], units="rad")
+    name_numbers(tmp_path / "in", ["pan", "lift", "grip"], units="rad")
     assert import_lerobot(tmp_path / "in", tmp_path / "out").meta.state_units == ["unknown"] * 3
 
 
@@ -370,6 +278,18 @@ def test_refuses_what_info_must_not_say(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         import_lerobot(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+
+
+@given(JSON)
+def test_whatever_stands_for_names_is_names_or_none(value):
+    info = LeRobotInfo(Path("/data/set"), (3, 0), 10.0, {"action": {"names": value, "units": value}}, "")
+    names, units = info.names("action"), info.units("action")
+    assert names is None or (names and all(isinstance(name, str) for name in names))
+    assert units is None or set(units) <= set(UNITS)
 
 
 @given(st.lists(st.sampled_from(["..", "/", "{video_key}", "{file_index:03d}", "{", "}", "a", "~", "\0"])).map("".join))

@@ -39,7 +39,7 @@ def images():
 def test_gives_the_same_actions_for_several_cameras_steps_and_batches(tmp_path, make_pipeline, images):
     pipeline = make_pipeline(**SEVERAL)
     pipeline.save_pretrained(tmp_path / "torch")
-    assert main(["--pipeline", str(tmp_path / "torch"), "--output", str(tmp_path / "onnx")]) == 0
+    assert main(["--pipeline", str(tmp_path / "torch"), "--output_dir", str(tmp_path / "onnx")]) == 0
     exported = DiffusionPolicyPipeline.from_pretrained(tmp_path / "onnx", backend="onnx")
     frames = [{"head": images[i], "wrist": images[i + 1]} for i in range(5)]
     state = np.linspace(-90, 90, 3 * 7, dtype=np.float32).reshape(3, 7)
@@ -86,7 +86,7 @@ def test_an_exported_pipeline_behaves_like_one(tmp_path, make_pipeline, images):
 def test_command_compares_on_the_users_data(tmp_path, make_pipeline, record_episode, capsys):
     make_pipeline().save_pretrained(tmp_path / "torch")
     record_episode(tmp_path / "data", "episode1")
-    arguments = ["--pipeline", str(tmp_path / "torch"), "--output", str(tmp_path / "onnx"), "--quantize", "int8"]
+    arguments = ["--pipeline", str(tmp_path / "torch"), "--output_dir", str(tmp_path / "onnx"), "--quantize", "int8"]
     assert main(arguments) == 2
     assert "give it with --data_dir" in capsys.readouterr().err
     assert main([*arguments, "--data_dir", str(tmp_path / "data"), "--num_comparisons", "3"]) == 0
@@ -100,6 +100,6 @@ def test_command_compares_on_the_users_data(tmp_path, make_pipeline, record_epis
 
 def test_a_failed_export_leaves_nothing(tmp_path, make_pipeline, monkeypatch):
     make_pipeline().save_pretrained(tmp_path / "torch")
-    arguments = ["--pipeline", str(tmp_path / "torch"), "--output", str(tmp_path / "onnx"), "--quantize", "int8"]
+    arguments = ["--pipeline", str(tmp_path / "torch"), "--output_dir", str(tmp_path / "onnx"), "--quantize", "int8"]
     assert main([*arguments, "--data_dir", str(tmp_path / "absent")]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["torch"]

@@ -137,8 +137,6 @@ def test_gaps_are_left_out_and_reported(tmp_path, capsys):
     assert "gap 0.60 s to 1.10 s: no /camera_head/color/image_raw within 0.05 s" in capsys.readouterr().out
     times = [frame["timestamp"] for frame in frames_of(tmp_path / "out" / "episode_bag")]
     assert np.allclose(times, [*np.arange(6) / 10, *np.arange(11, 21) / 10], atol=0.04)
-    assert main([*arguments, "--angle_unit", "degrees"]) == 2
-    assert "--angle_unit has no meaning for --from rosbag" in capsys.readouterr().err
 
 
 def test_without_header_times_those_of_the_recorder_serve(tmp_path):

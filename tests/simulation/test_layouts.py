@@ -24,5 +24,5 @@ def test_seeds_are_of_their_purpose_and_of_no_other(purpose, first, count):
 def test_what_is_wrong_is_said():
     with pytest.raises(UserError, match=r"layouts -5 to 4: they are numbered 0 to 1073741823 here: .* at least 0"):
         layout_seeds(EVALUATION, -5, 10)
-    with pytest.raises(UserError, match=r"layouts 1048570 to 1048579: .* smaller --seed, or fewer"):
+    with pytest.raises(UserError, match=r"layouts 1048570 to 1048579: .* smaller --layout_seed, or fewer"):
         layout_seeds(DEMONSTRATIONS, 1048570, 10)

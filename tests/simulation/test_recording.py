@@ -65,7 +65,7 @@ def test_other_settings_and_other_recordings_are_refused(tmp_path, record_episod
     record_episode(tmp_path / "real")
     with pytest.raises(UserError, match="not recorded in the simulator"):
         record(tmp_path / "real", 2)
-    with pytest.raises(UserError, match="smaller --seed"):
+    with pytest.raises(UserError, match="smaller --layout_seed"):
         record(tmp_path / "new", 2, first_seed=2**20 - 1)
 
 

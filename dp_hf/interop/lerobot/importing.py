@@ -2,23 +2,20 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.arms.quantities import UNITS, Quantities, told_apart
 from dp_hf.cameras import camera_columns
-from dp_hf.episodes.actions import actions_from_states
-from dp_hf.episodes.conversion import refuse_to_replace
-from dp_hf.episodes.dataset_card import write_dataset_card
-from dp_hf.episodes.metadata import DatasetMeta, column_statistics
-from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
+from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
+from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.episodes.parquet import features_of
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside, user_path
+from dp_hf.files import user_path
 from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo, column_of, read_info
 from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
 from dp_hf.interop.lerobot.video import ImageError, read_frames
@@ -53,7 +50,7 @@ class ImportReport:
             f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}, {meta.fps:g} a second",
             f"  images   {', '.join(f'{column} ({camera})' for camera, column in self.columns.items())}",
             f"  state    {meta.state}",
-            f"  actions  {meta.action}: {meta.action_meaning}",
+            f"  actions  {'the same' if meta.action == meta.state else meta.action}: {meta.action_meaning}",
             f"  tasks    {'; '.join(self.tasks) or 'none named'}",
         ]
         if self.left_out:
@@ -96,97 +93,56 @@ def import_lerobot(
     info = read_info(user_path(lerobot_dir))
     refuse_to_replace(target)
     found = read_episodes(info)
-    rows = _Rows(info, _usable_cameras(info, found, cameras))
+    columns = _usable_cameras(info, found, cameras)
     widths = {(e.state.shape[1], e.action.shape[1] if e.action is not None else None) for e in found.episodes}
     if len(widths) > 1:
         raise UserError(f"{info.root}: the data files differ in the widths of state and action: {sorted(widths)}")
     state, action = _quantities(info, found, units)
-    try:
-        with folder_written_beside(target) as folder:
-            features = features_of([*rows.columns.values()], len(state), len(action))
-            with ParquetShards(folder / DATA_FOLDER, features) as shards:
-                for episode in tqdm(found.episodes, "Converting", unit="episode", delay=1, disable=not progress):
-                    if episode.problem is None:
-                        rows.write(episode, shards)
-                    if strict and episode.problem is not None:
-                        raise UserError(f"{info.root}: {episode.name}: {episode.problem}; or convert without --strict")
-            if not rows.names:
-                raise UserError(_nothing_usable(info, found))
-            recorded = found.episodes[0].action is not None
-            meta = rows.describe(state, action, "recorded" if recorded else "state")
-            meta.save(folder)
-            write_dataset_card(folder, meta)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error}; free space there, or choose another folder") from error
+    writer = DatasetWriter(
+        target,
+        [*columns.values()],
+        state,
+        action,
+        fps=info.fps,
+        source=info.root.resolve().name,
+        action_source="state" if found.episodes[0].action is None else "recorded",
+    )
+    with writer:
+        for episode in tqdm(found.episodes, "Converting", unit="episode", delay=1, disable=not progress):
+            if episode.problem is None:
+                _add_episode(writer, info, episode, columns)
+            if strict and episode.problem is not None:
+                raise UserError(f"{info.root}: {episode.name}: {episode.problem}; or convert without --strict")
+        if writer.num_frames == 0:
+            raise UserError(_nothing_usable(info, found))
     left_out = [(episode.name, episode.problem) for episode in found.episodes if episode.problem is not None]
-    return ImportReport(target, meta, found.tasks, rows.columns, left_out, found.problems)
+    return ImportReport(target, writer.meta, found.tasks, columns, left_out, found.problems)
 
 
-@dataclass
-class _Rows:
-    """How episodes become rows, and those written so far."""
+def _add_episode(writer: DatasetWriter, info: LeRobotInfo, episode: LeRobotEpisode, columns: dict[str, str]) -> None:
+    """Adds an episode; sets its `problem` when its images are not all there."""
+    try:
+        images = {column: list(_images(info, episode, camera)) for camera, column in columns.items()}
+    except ImageError as error:
+        episode.problem = str(error)
+        return
+    writer.add_episode(episode.name, images, episode.state, episode.action, episode.timestamp)
 
-    info: LeRobotInfo
-    columns: dict[str, str]
-    names: list[str] = field(default_factory=list)
-    states: list[np.ndarray] = field(default_factory=list)
-    actions: list[np.ndarray] = field(default_factory=list)
 
-    def write(self, episode: LeRobotEpisode, shards: ParquetShards) -> None:
-        """Appends an episode's rows; sets its `problem` when its images are not all there."""
-        try:
-            images = {column: list(self._images(episode, camera)) for camera, column in self.columns.items()}
-        except ImageError as error:
-            episode.problem = str(error)
-            return
-        action = actions_from_states(episode.state, 1, 1) if episode.action is None else episode.action
-        shards.write(
-            {
-                **{name: [{"bytes": data, "path": None} for data in column] for name, column in images.items()},
-                "state": list(episode.state),
-                "action": list(action),
-                "episode_index": [len(self.names)] * len(action),
-                "frame_index": range(len(action)),
-                "timestamp": (episode.timestamp - episode.timestamp[0]).astype(np.float32),
-            }
-        )
-        self.names.append(episode.name)
-        self.states.append(episode.state)
-        self.actions.append(action)
-
-    def _images(self, episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
-        if self.info.cameras[camera] == "image":
-            yield from _embedded_images(episode, camera)
-            return
-        if camera not in episode.videos:
-            raise ImageError(f"meta does not say where its video of {camera} is")
-        file, start = episode.videos[camera]
-        try:
-            for image in read_frames(file, [*(start + episode.timestamp)], tolerance=0.5 / self.info.fps):
-                encoded = io.BytesIO()
-                image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-                yield encoded.getvalue()
-        except ImageError as error:
-            raise ImageError(f"video {file.relative_to(self.info.root)}: {error}") from error
-
-    def describe(self, state: Quantities, action: Quantities, action_source: str) -> DatasetMeta:
-        return DatasetMeta(
-            fps=self.info.fps,
-            camera_names=[*self.columns.values()],
-            episodes=self.names,
-            num_frames=sum(map(len, self.states)),
-            statistics={
-                "state": column_statistics(np.concatenate(self.states)),
-                "action": column_statistics(np.concatenate(self.actions)),
-            },
-            action_source=action_source,
-            angle_unit_of_source="as recorded",
-            source=self.info.root.resolve().name,
-            state_names=list(state.names),
-            state_units=list(state.units),
-            action_names=list(action.names),
-            action_units=list(action.units),
-        )
+def _images(info: LeRobotInfo, episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
+    if info.cameras[camera] == "image":
+        yield from _embedded_images(episode, camera)
+        return
+    if camera not in episode.videos:
+        raise ImageError(f"meta does not say where its video of {camera} is")
+    file, start = episode.videos[camera]
+    try:
+        for image in read_frames(file, [*(start + episode.timestamp)], tolerance=0.5 / info.fps):
+            encoded = io.BytesIO()
+            image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+            yield encoded.getvalue()
+    except ImageError as error:
+        raise ImageError(f"video {file.relative_to(info.root)}: {error}") from error
 
 
 def _quantities(info: LeRobotInfo, found: Findings, units: Sequence[str] | None) -> tuple[Quantities, Quantities]:
@@ -267,7 +223,9 @@ def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | 
         raise UserError(_nothing_usable(info, found))
     columns = camera_columns({camera: column_of(camera) for camera in usable})
     if len(set(columns.values())) < len(columns) or set(columns.values()) & set(features_of(())):
-        raise UserError(f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --cameras")
+        raise UserError(
+            f"{info.root}: cameras {', '.join(columns)} get no names of their own: choose with --camera_names"
+        )
     return columns
 
 

@@ -44,7 +44,6 @@ class LeRobotInfo:
         video_path: template of the video files.
         files_in_chunk: of v2.x, episodes in a folder of videos.
         totals: what it says of `total_episodes` and `total_frames`, where it does.
-        robot_type: free text, or "".
     """
 
     root: Path
@@ -54,7 +53,6 @@ class LeRobotInfo:
     video_path: str
     files_in_chunk: int = FILES_IN_CHUNK
     totals: dict[str, int] = field(default_factory=dict)
-    robot_type: str = ""
 
     @property
     def cameras(self) -> dict[str, str]:
@@ -129,7 +127,6 @@ def read_info(root: Path) -> LeRobotInfo:
         video_path=str(info.get("video_path") or (VIDEO_FILE if version[0] == 3 else VIDEO_FILE_V2)),
         files_in_chunk=info["chunks_size"] if _is_count(info.get("chunks_size"), least=1) else FILES_IN_CHUNK,
         totals={name: info[name] for name in ("total_episodes", "total_frames") if _is_count(info.get(name))},
-        robot_type=str(info.get("robot_type") or ""),
     )
 
 

@@ -1,0 +1,276 @@
+"""Writes a dataset of any arm: from episodes in memory to the folder that training and the Hub take."""
+
+import io
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dp_hf.arms.quantities import Quantities
+from dp_hf.cameras import by_camera, camera_columns
+from dp_hf.episodes.actions import actions_from_states
+from dp_hf.episodes.dataset_card import CARD_FILE, write_dataset_card
+from dp_hf.episodes.images import MODES, png_bytes
+from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
+from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
+from dp_hf.errors import UserError
+from dp_hf.files import folder_written_beside, user_path
+
+Picture = bytes | np.ndarray | Image.Image
+
+_OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
+_OWN_COLUMNS = set(features_of(()))
+
+
+class DatasetWriter:
+    """Context manager that writes a dataset, episode by episode. It is there, whole, once the context is left.
+
+    ```python
+    joints = Quantities(("shoulder", "elbow", "jaw"), ("radians", "radians", "0..100"))
+    with DatasetWriter("data/pouring", cameras=["front"], state=joints, fps=30) as writer:
+        writer.add_episode("monday_1", images=frames, state=states, action=commands)
+    ```
+
+    Args:
+        output_dir: the dataset's folder; an earlier dataset there is replaced.
+        cameras: their names, which become the names of the columns; the only one's becomes `image`.
+        state, action: what each number of a state and of an action is; an action has a state's by default.
+        fps: rows a second.
+        source: what was recorded, the title of the dataset's card.
+        action_source: "recorded": every episode comes with the commands that were given; "state": an action is the
+            state `action_offset` rows later.
+        action_offset: see there.
+        frame_skip: every how many recorded frames a row was taken.
+        angle_unit_of_source: what angles were converted from.
+
+    Attributes:
+        num_frames: rows written.
+        image_sizes: (width, height) in pixels of the images written.
+
+    Raises:
+        UserError: an argument that is none of these, an `output_dir` that holds something else; when the context is
+            left, no episode.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike,
+        cameras: Sequence[str],
+        state: Quantities,
+        action: Quantities | None = None,
+        *,
+        fps: float,
+        source: str = "",
+        action_source: str = "recorded",
+        action_offset: int = 1,
+        frame_skip: int = 1,
+        angle_unit_of_source: str = "as recorded",
+    ):
+        if not (math.isfinite(fps) and fps > 0):
+            raise UserError(f"fps is a number of rows a second; got {fps}")
+        if action_offset < 0 or frame_skip < 1:
+            raise UserError(f"action_offset {action_offset} is at least 0, and frame_skip {frame_skip} at least 1")
+        if action_source not in ("recorded", "state"):
+            raise UserError(f"action_source is recorded or state; got {action_source!r}")
+        if action_source == "state" and action not in (None, state):
+            raise UserError(f"actions that are states are {state}, not {action}")
+        self.output_dir = user_path(output_dir)
+        refuse_to_replace(self.output_dir)
+        self.columns = _columns(cameras)
+        self.state, self.action = state, action or state
+        self.num_frames = 0
+        self.image_sizes: set[tuple[int, int]] = set()
+        self._description: dict[str, Any] = {
+            "fps": float(fps),
+            "source": source,
+            "action_source": action_source,
+            "action_offset": action_offset,
+            "frame_skip": frame_skip,
+            "angle_unit_of_source": angle_unit_of_source,
+        }
+        self._episodes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __enter__(self) -> "DatasetWriter":
+        features = features_of([*self.columns.values()], len(self.state), len(self.action))
+        with self._disk_errors(), ExitStack() as stack:
+            self._folder = stack.enter_context(folder_written_beside(self.output_dir))
+            self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, features))
+            self._stack = stack.pop_all()
+        return self
+
+    def add_episode(
+        self,
+        name: str,
+        images: Sequence[Picture] | Mapping[str, Sequence[Picture]],
+        state: np.ndarray | Sequence,
+        action: np.ndarray | Sequence | None = None,
+        timestamp: np.ndarray | Sequence | None = None,
+    ) -> None:
+        """Appends an episode of T rows.
+
+        Args:
+            name: of the episode, different from all others.
+            images: T pictures of the only camera, or a dict of them for every camera: PNG or JPEG files as bytes, which
+                are kept as they are, or uint8 arrays (H, W, 3) or PIL images, RGB, which become PNG files.
+            state: (T, numbers of a state).
+            action: (T, numbers of an action): the command given at each row. May be left out where `action_source` is
+                "state".
+            timestamp: (T,) seconds on any clock; by default the rows are 1 / `fps` apart.
+
+        Raises:
+            UserError: one of them has another length, shape or kind, or holds a value that is not finite; nothing of
+                the episode is written then.
+        """
+        index = len(self._episodes)
+        if not name or name in self._episodes:
+            raise UserError(f"episode {name!r}: {'there is one of that name' if name else 'it has no name'}")
+        states = _numbers(f"episode {name}: state", state, (None, len(self.state)), np.float32)
+        if action is not None:
+            actions = _numbers(f"episode {name}: action", action, (len(states), len(self.action)), np.float32)
+        elif self._description["action_source"] == "state":
+            actions = actions_from_states(states, 1, self._description["action_offset"])
+        else:
+            raise UserError(f"episode {name}: no action is given; action_source 'state' makes actions of the states")
+        times = np.arange(len(states)) / self._description["fps"] if timestamp is None else timestamp
+        times = _numbers(f"episode {name}: timestamp", times, (len(states),), np.float64)
+        cells = self._cells(name, images, len(states))
+        with self._disk_errors():
+            self._shards.write(
+                {
+                    **cells,
+                    "state": list(states),
+                    "action": list(actions),
+                    "episode_index": [index] * len(states),
+                    "frame_index": range(len(states)),
+                    "timestamp": (times - times[0]).astype(np.float32),
+                }
+            )
+        self._episodes[name] = states, actions
+        self.num_frames += len(states)
+
+    def _cells(
+        self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]], count: int
+    ) -> dict[str, list[dict]]:
+        """The cells of every image column."""
+        pictures = by_camera(images)
+        names = set(self.columns if isinstance(images, Mapping) else self.columns.values())
+        if set(pictures) != names:
+            raise UserError(f"episode {name}: it has images of {', '.join(pictures)}, not of {', '.join(self.columns)}")
+        cells = {}
+        for camera, column in self.columns.items():
+            of_camera = list(pictures[camera if isinstance(images, Mapping) else column])
+            if len(of_camera) != count:
+                raise UserError(f"episode {name}: it has {len(of_camera)} images of {camera}, and {count} states")
+            cells[column] = [
+                {"bytes": self._encoded(picture, f"episode {name}: image {row} of {camera}"), "path": None}
+                for row, picture in enumerate(of_camera)
+            ]
+        return cells
+
+    def _encoded(self, picture: Picture, what: str) -> bytes:
+        if isinstance(picture, bytes):
+            try:
+                with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG")) as image:
+                    self.image_sizes.add(image.size)
+            except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error and others
+                raise UserError(f"{what}: its bytes are no PNG or JPEG file") from error
+            return picture
+        if isinstance(picture, np.ndarray):
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise UserError(f"{what}: an image is a uint8 array (H, W, 3), not {picture.dtype} {picture.shape}")
+            picture = Image.fromarray(picture)
+        if not isinstance(picture, Image.Image) or picture.mode not in MODES:
+            kind = getattr(picture, "mode", type(picture).__name__)
+            raise UserError(f"{what}: an image is bytes, an array or an 8-bit PIL image, not {kind}")
+        self.image_sizes.add(picture.size)
+        return png_bytes(picture)
+
+    @property
+    def meta(self) -> DatasetMeta:
+        """The description of what is written so far.
+
+        Raises:
+            UserError: nothing is.
+        """
+        if not self._episodes:
+            raise UserError(f"{self.output_dir}: no episode was added")
+        states, actions = zip(*self._episodes.values(), strict=True)
+        return DatasetMeta(
+            camera_names=[*self.columns.values()],
+            episodes=[*self._episodes],
+            num_frames=self.num_frames,
+            statistics={
+                "state": column_statistics(np.concatenate(states)),
+                "action": column_statistics(np.concatenate(actions)),
+            },
+            state_names=list(self.state.names),
+            state_units=list(self.state.units),
+            action_names=list(self.action.names),
+            action_units=list(self.action.units),
+            **self._description,
+        )
+
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        if exception is not None:
+            self._stack.__exit__(exception_type, exception, traceback)
+            return
+        with self._disk_errors(), self._stack:
+            meta = self.meta
+            meta.save(self._folder)
+            write_dataset_card(self._folder, meta)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            remedy = "free space there, or choose another folder"
+            raise UserError(f"cannot write {self.output_dir}: {error}; {remedy}") from error
+
+
+def refuse_to_replace(target: Path) -> None:
+    """Raises a UserError when `target` exists and is anything but a dataset that was written here."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"{target} is a file: give a folder for the dataset")
+    names = {path.name for path in target.iterdir()}
+    if names and META_FILE not in names:
+        raise UserError(f"{target} holds other files than a dataset: give a new folder")
+    if others := names - _OWN_FILES:
+        raise UserError(f"{target} also holds {sorted(others)[0]}: move it away, or give a new folder")
+
+
+def _columns(cameras: Sequence[str]) -> dict[str, str]:
+    """Camera to the name of its column."""
+    columns = camera_columns({camera: camera for camera in cameras})
+    if isinstance(cameras, str) or not cameras or len(columns) < len(cameras):
+        raise UserError(f"cameras is a list of different names; got {cameras!r}")
+    if wrong := [camera for camera in columns if not re.fullmatch(r"[\w-]+", camera)]:
+        raise UserError(f"a camera is called {wrong[0]!r}: use letters, digits, - and _")
+    if taken := _OWN_COLUMNS & set(columns.values()):
+        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --camera_names")
+    return columns
+
+
+def _numbers(what: str, values: Any, shape: tuple[int | None, ...], dtype: Any) -> np.ndarray:
+    """`values` as finite numbers of this shape; None takes any length above 0."""
+    try:
+        rows = np.array(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} is no array of numbers ({error})") from error
+    fits = len(rows.shape) == len(shape) and all(
+        found > 0 and wanted in (None, found) for found, wanted in zip(rows.shape, shape, strict=True)
+    )
+    if not fits:
+        raise UserError(f"{what} has the shape {rows.shape}, not {str(shape).replace('None', 'T')}")
+    if not np.isfinite(rows).all():
+        row = int(np.argwhere(~np.isfinite(rows))[0, 0])
+        raise UserError(f"{what} of row {row} is not finite: {rows[row]}")
+    return rows

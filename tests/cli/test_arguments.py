@@ -1,0 +1,127 @@
+"""Arguments of all commands: home folders, renamed options, recipes by name, and a reader that leaves."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dp_hf.cli.arguments import parse
+from dp_hf.cli.main import main
+from dp_hf.cli.recipes import find_recipe, recipe_names
+from dp_hf.cli.train import parse_config
+from dp_hf.errors import UserError
+
+
+@dataclass(frozen=True)
+class Port:
+    path: Path = Path("port")
+
+
+@dataclass
+class Example:
+    pipeline: str = "~/policy"
+    data_dir: str = "user/name"
+    images: tuple[Path, ...] = ()
+    limits: list[Path] | None = None
+    port: Port = field(default_factory=Port)
+
+
+def test_home_folders_in_every_place_that_names_one(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    arguments = ["--images", "~/a.png", "b~.png", "--limits", "~/l.yaml", "--port.path=~/tty"]
+    parsed = parse(Example, arguments, "example")
+    assert (parsed.pipeline, parsed.data_dir) == ("/home/ada/policy", "user/name")
+    assert parsed.images == (Path("/home/ada/a.png"), Path("b~.png"))
+    assert parsed.limits == [Path("/home/ada/l.yaml")]
+    assert parsed.port.path == Path("/home/ada/tty")
+
+
+def test_home_folders_in_a_yaml_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x.yaml").write_text(
+        "output_dir: ~/run\ndata_dir: ~/data\ncache_dir: ~/cache\npretrained_backbone: ~/w.pth"
+    )
+    config = parse_config(["--config=~/x.yaml"])
+    assert (config.output_dir, config.data_dir) == (tmp_path / "run", str(tmp_path / "data"))
+    assert config.loading.cache_dir == tmp_path / "cache"
+    assert config.optimization.pretrained_backbone == str(tmp_path / "w.pth")
+
+
+def test_an_unknown_users_home_is_one_line_and_2(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        parse(Example, ["--images", "~nobody-of-that-name/x"], "example")
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ~nobody-of-that-name/x: ~ stands for no folder")
+
+
+def test_renamed_options_work_and_are_not_shown(capsys):
+    old_names = {"path": "pipeline", "old_images": "images"}
+    parsed = parse(Example, ["--path=x=y", "--old-images", "a", "b"], "example", old_names=old_names)
+    assert (parsed.pipeline, parsed.images) == ("x=y", (Path("a"), Path("b")))
+    with pytest.raises(SystemExit):
+        parse(Example, ["--help"], "example", old_names=old_names)
+    assert "--path" not in capsys.readouterr().out.replace("--port.path", "")
+
+
+OLD = {
+    "evaluate": ["--pipeline", "nowhere", "--episodes", "1", "--seed", "3", "--cameras", "front"],
+    "record-demonstrations": ["--output_dir", "x", "--seed", "-1", "--cameras", "front"],
+    "export-policy": ["--pipeline", "nowhere", "--output", "x"],
+    "push-to-hub": ["--path", "nowhere", "--repo_id", "me/x"],
+    "report": ["--training", "x", "--evaluation", "y", "--dataset", "z", "--output", "r.html"],
+    "import-checkpoint": ["nowhere.pth", "x"],
+    "inspect-checkpoint": ["nowhere.pth"],
+    "convert-episodes": ["--from", "lerobot", "--data_dir", "nowhere", "--output_dir", "x", "--cameras", "top"],
+}
+
+
+@pytest.mark.parametrize("command", OLD)
+def test_commands_as_they_were_written_before(command, tmp_path, monkeypatch, capsys):
+    """They get as far as the missing input."""
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *OLD[command]]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_recipes_are_found_by_name_or_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert recipe_names("train") == ["real_robot", "reference", "stack_cpu", "stack_gpu"]
+    assert parse_config(["--config", "stack_cpu", "--horizon", "32"]).policy.horizon == 32
+    assert find_recipe("control", "mycobot_280_slow").read_text().startswith("# For first runs on a real arm")
+    for path in ("stack_cpu.yaml", "folder/stack_cpu"):
+        assert find_recipe("train", path) == Path(path)
+    (tmp_path / "stack_cpu").write_text("horizon: 3")
+    assert find_recipe("train", "stack_cpu") == Path("stack_cpu")
+    with pytest.raises(UserError, match=r"stak_cpu: no such file, .* real_robot, reference, stack_cpu, stack_gpu"):
+        find_recipe("train", "stak_cpu")
+
+
+def test_the_first_help_says_what_recipes_there_are(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for kind in ("train", "control", "accelerate"):
+        assert ", ".join(recipe_names(kind)) in shown
+
+
+def without_a_reader(*arguments):
+    """(exit code, standard error) of a command whose standard output is closed before anything is written."""
+    code = "import sys; sys.stdin.read(); from dp_hf.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], text=True, **pipes)
+    process.stdout.close()
+    process.stdin.close()
+    error = process.stderr.read()
+    return process.wait(), error
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
+def test_help_that_nobody_reads_is_no_error(arguments):
+    assert without_a_reader(*arguments) == (0, "")
+
+
+def test_the_work_is_done_although_nobody_reads(tmp_path, record_episode):
+    record_episode(tmp_path / "in")
+    assert without_a_reader("convert-episodes", "--data_dir", tmp_path / "in", "--output_dir", tmp_path / "out")[0] == 0
+    assert (tmp_path / "out" / "meta.json").exists()
