@@ -10,11 +10,12 @@ import numpy as np
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
+from dp_hf.control.following import Following
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Report
-from dp_hf.control.robot import Frame, Robot, Stamped
+from dp_hf.control.robot import DryRun, Frame, Robot, Stamped
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, failure
 
@@ -97,6 +98,7 @@ class Controller:
         self.executor = executor or PolicyThread()
         self.report = Report()
         self.watchdog = Watchdog(limits)
+        self.following = None if isinstance(robot, DryRun) else Following(limits)
         self.planner = Planner(
             policy,
             limits,
@@ -192,7 +194,12 @@ class Controller:
         if self.planner.waited(now) > INFERENCE_TIMEOUT:
             raise RunFailed(f"the policy has not answered for {INFERENCE_TIMEOUT:g} s")
         away = None if state is None else self._away_from_command(limiter, state.value)
-        reason = self._alarm(now, image, state) or away
+        stray = (
+            None
+            if state is None or self.following is None
+            else self.following.check(now, limiter.position, state.value)
+        )
+        reason = self._alarm(now, image, state) or away or stray
         is_withheld = away is not None and limiter.at_rest
         observed_at = None
         if reason or image is None or state is None:

@@ -470,3 +470,43 @@ def test_a_duration_that_is_none_is_refused():
     for duration in (0, -1, np.nan):
         with pytest.raises(UserError, match="duration is seconds above 0"):
             make(towards(TARGET)).run(duration)
+
+
+def test_a_joint_that_does_not_do_what_it_is_told_is_a_reason_to_hold(caplog):
+    robot = FakeRobot(FakeClock())
+    controller = make(lambda image, state: np.tile(HOME + [20, 0, 0, 0, 0, 0, 0], (4, 1)), robot=robot)
+    robot.follows = False
+    report = controller.run(duration=5)
+    assert report.holds == 1
+    assert "link1_to_link2 has been 20.00 degrees from its command for 2 s" in caplog.text
+    assert_legal(robot.commands, LIMITS, controller.period)
+
+
+def test_a_gripper_that_stands_away_from_its_command_is_said_once_and_does_not_stop_the_arm(caplog):
+    robot = FakeRobot(FakeClock())
+    controller = make(lambda image, state: [[*(state[:6] + 0.5), 0]] * 4, robot=robot)
+    send = robot.send_command
+
+    def with_something_in_the_gripper(command):
+        send(command)
+        robot.state[6] = max(robot.state[6], 30)
+
+    robot.send_command = with_something_in_the_gripper
+    report = controller.run(duration=8)
+    assert report.holds == 0
+    assert caplog.text.count("gripper has been") == 1
+    assert "it holds something, or is not obeyed" in caplog.text
+
+
+def test_an_arm_that_only_lags_follows():
+    robot = FakeRobot(FakeClock())
+    controller = make(towards(HOME + 60, horizon=8, speed=5.0), robot=robot)
+    sent, send = [HOME] * 15, robot.send_command
+
+    def lag(command):
+        send(command)
+        sent.append(command)
+        robot.state = sent[-15].copy()  # 0.3 s ago
+
+    robot.send_command = lag
+    assert controller.run(duration=6).holds == 0
