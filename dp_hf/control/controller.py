@@ -124,8 +124,13 @@ class Controller:
         self.emergency = self.emergency or f"emergency stop: {reason}"
 
     def reset(self) -> None:
-        """Releases an emergency stop; the arm moves again on fresh measurements and a fresh chunk."""
+        """Releases an emergency stop, and gives a joint that did not follow another chance.
+
+        The arm moves again on fresh measurements and a fresh chunk.
+        """
         self.emergency = None
+        if self.following is not None:
+            self.following = Following(self.limits)
 
     def run(self, duration: float | None = None) -> Report:
         """Drives the arm for `duration` seconds, or until `stop`.

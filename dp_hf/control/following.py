@@ -16,34 +16,37 @@ TIMEOUT = 2.0
 class Following:
     """Compares what was commanded with what is read.
 
-    A number does not follow when it is further than the limits' `start_tolerance` from its command and has not come
-    closer by a quarter of that for 2 s. For a gripper, which may hold something, that is a warning; for a joint, whose
-    reading may be frozen or which something blocks, a reason to hold.
+    A number does not follow when for 2 s it has not moved by a quarter of the limits' `start_tolerance`, though it is
+    further than that from its command or its command has moved further than that. For a gripper, which may hold
+    something, that is a warning; for a joint, whose reading may be frozen or which something blocks, a reason to hold.
     """
 
     def __init__(self, limits: SafetyLimits):
         self.limits = limits
         n = len(limits.quantities)
         self._is_gripper = np.isin(np.arange(n), limits.quantities.grippers)
-        self._since = np.full(n, np.inf)
-        self._measured = np.full(n, np.nan)
+        self._measured = np.full(n, np.inf)
+        self._lowest = self._highest = np.zeros(n)
+        self._since = np.zeros(n)
         self._has_warned = False
 
     def check(self, now: float, command: np.ndarray, measured: np.ndarray) -> str | None:
         """The reason to hold at the time `now`, or None; called at every tick with the last command (n,)."""
-        error, tolerance = command - measured, self.limits.start_tolerance
-        follows = ~(np.abs(error) > tolerance) | ((measured - self._measured) * np.sign(error) > tolerance / 4)
-        begins = follows | np.isinf(self._since)
-        self._since = np.where(begins, now, self._since)
-        self._measured = np.where(begins, measured, self._measured)
+        tolerance = self.limits.start_tolerance
+        has_moved = ~(np.abs(measured - self._measured) <= tolerance / 4)
+        self._measured = np.where(has_moved, measured, self._measured)
+        self._lowest = np.where(has_moved, command, np.minimum(command, self._lowest))
+        self._highest = np.where(has_moved, command, np.maximum(command, self._highest))
+        away = np.maximum(np.abs(command - measured), self._highest - self._lowest)
+        self._since = np.where(has_moved | ~(away > tolerance), now, self._since)
         lost = now - self._since > TIMEOUT
         if not self._has_warned and (lost & self._is_gripper).any():
             self._has_warned = True
-            logger.warning("%s: it holds something, or is not obeyed", self._words(lost & self._is_gripper, error))
+            logger.warning("%s: it holds something, or does not obey", self._words(lost & self._is_gripper, away))
         joints = lost & ~self._is_gripper
-        return self._words(joints, error) if joints.any() else None
+        return self._words(joints, away) if joints.any() else None
 
-    def _words(self, lost: np.ndarray, error: np.ndarray) -> str:
+    def _words(self, lost: np.ndarray, away: np.ndarray) -> str:
         first, quantities = int(np.argmax(lost)), self.limits.quantities
-        away = amount(abs(error[first]), quantities.units[first])
-        return f"{quantities.names[first]} has been {away} from its command for {TIMEOUT:g} s"
+        told = amount(away[first], quantities.units[first])
+        return f"{quantities.names[first]} was told to move by {told} and has stood still for {TIMEOUT:g} s"

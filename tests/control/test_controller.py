@@ -478,7 +478,7 @@ def test_a_joint_that_does_not_do_what_it_is_told_is_a_reason_to_hold(caplog):
     robot.follows = False
     report = controller.run(duration=5)
     assert report.holds == 1
-    assert "link1_to_link2 has been 20.00 degrees from its command for 2 s" in caplog.text
+    assert "link1_to_link2 was told to move by 20.00 degrees and has stood still for 2 s" in caplog.text
     assert_legal(robot.commands, LIMITS, controller.period)
 
 
@@ -494,8 +494,8 @@ def test_a_gripper_that_stands_away_from_its_command_is_said_once_and_does_not_s
     robot.send_command = with_something_in_the_gripper
     report = controller.run(duration=8)
     assert report.holds == 0
-    assert caplog.text.count("gripper has been") == 1
-    assert "it holds something, or is not obeyed" in caplog.text
+    assert caplog.text.count("gripper was told") == 1
+    assert "it holds something, or does not obey" in caplog.text
 
 
 def test_an_arm_that_only_lags_follows():
@@ -510,3 +510,18 @@ def test_an_arm_that_only_lags_follows():
 
     robot.send_command = lag
     assert controller.run(duration=6).holds == 0
+
+
+def test_a_frozen_joint_state_is_noticed_though_the_command_stays_near_it(caplog):
+    robot = FakeRobot(FakeClock())
+    robot.follows = False
+    swing = lambda image, state: [HOME + [8 * np.sin(2 * robot.clock.now()), 0, 0, 0, 0, 0, 0]] * 4  # noqa: E731
+    controller = make(swing, robot=robot)
+    at_time(controller, {6.0: controller.reset})
+    ticks = []
+    controller.observers = [ticks.append]
+    controller.run(duration=7)
+    assert "link1_to_link2 was told to move by" in caplog.text
+    start = ticks[0].time
+    assert all(tick.hold_reason for tick in ticks if 5.0 < tick.time - start < 5.9)
+    assert not any(tick.hold_reason for tick in ticks if 6.1 < tick.time - start < 6.9)
