@@ -1,5 +1,7 @@
 """The exceptions that commands print as one sentence, and how text of others is printed."""
 
+import unicodedata
+
 
 class UserError(ValueError):
     """Names the file or argument at fault and the remedy; commands print it without a traceback and exit with 2."""
@@ -19,8 +21,10 @@ def printable(text: str) -> str:
 
     For text from files and from the network, which would otherwise move the terminal's cursor and colour its lines.
     """
-    return "".join(char if char.isprintable() or char in "\n\t" else _written_out(char) for char in text)
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in text)
 
 
-def _written_out(char: str) -> str:
-    return char.encode("unicode_escape").decode()
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\n\t"

@@ -55,10 +55,11 @@ def run(function: Callable[[Arguments], int | None], arguments: Arguments) -> in
     """Calls `function(arguments)` and returns the exit code.
 
     It is the function's own, 2 for a `UserError`, 1 for a `RunFailed`, 130 for Ctrl-C. Errors are printed as one
-    sentence; their tracebacks are logged at debug level.
+    sentence; their tracebacks are logged at debug level. What is printed has no control characters: it may come from
+    files.
     """
     try:
-        with while_somebody_reads():
+        with while_somebody_reads(clean=printable):
             return function(arguments) or 0
     except (UserError, RunFailed) as error:
         logger.debug("traceback", exc_info=True)

@@ -176,6 +176,21 @@ def test_the_camera_gives_rgb_frames(tmp_path):
     camera.close()
 
 
+def test_a_camera_of_another_aspect_than_asked_for_is_refused_and_another_size_is_said(tmp_path, caplog):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "image_00000.png"), np.zeros((48, 64, 3), dtype=np.uint8))
+    source = str(tmp_path / "image_%05d.png")
+    with pytest.raises(
+        UserError, match=r"gives 64x48, not the 424x240 asked for.*--camera\.width 64 --camera\.height 48"
+    ):
+        OpenCvCamera(CameraConfig(source=source))
+    assert not caplog.records
+    OpenCvCamera(CameraConfig(source=source, width=64, height=48)).close()
+    assert not caplog.records
+    OpenCvCamera(CameraConfig(source=source, width=640, height=480)).close()
+    assert "gives 64x48, not the 640x480 asked for" in caplog.text
+
+
 def test_the_commands_arguments_connect_arm_and_camera(firmware, tmp_path):
     cv2 = pytest.importorskip("cv2")
     cv2.imwrite(str(tmp_path / "image_00000.png"), np.zeros((24, 42, 3), dtype=np.uint8))
