@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from dp_hf.cameras import as_frame
 from dp_hf.control.planner import Policy
 from dp_hf.control.policy_settings import PolicySettings
 
@@ -13,8 +14,7 @@ NUM_CALLS = 3
 def warm_up(policy: Policy, settings: PolicySettings) -> float:
     """Calls the policy on black images until it takes no longer than before; returns the seconds of a call."""
     black = np.zeros((*settings.image_size, 3), np.uint8)
-    names = settings.camera_names
-    frame = black if len(names) == 1 else dict.fromkeys(names, black)
+    frame = as_frame(dict.fromkeys(settings.camera_names, black))
     state = np.zeros((1, settings.n_obs_steps, settings.state_dim))
     seconds = []
     for _ in range(NUM_CALLS):
