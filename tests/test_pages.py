@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -148,3 +149,74 @@ def test_python_runs(page, text, workplace, monkeypatch, tmp_path):
     (place / "outputs" / "policy").symlink_to(workplace / "outputs" / "policy")
     monkeypatch.setattr(sys, "argv", [name_of(page)])
     exec(compile(text, name_of(page), "exec"), {"__name__": "page"})
+
+
+def files_passed(function) -> list[str]:
+    """Files of the package, relative to it, whose functions run while `function` does."""
+    package = str(ROOT / "dp_hf") + os.sep
+    passed: dict[str, None] = {}
+
+    def note(frame, event, argument):
+        code = frame.f_code
+        if code.co_filename.startswith(package) and code.co_name != "<module>":
+            passed[code.co_filename.removeprefix(package)] = None
+
+    before = sys.gettrace(), threading.gettrace()
+    sys.settrace(note)
+    threading.settrace(note)
+    try:
+        function()
+    finally:
+        sys.settrace(before[0])
+        threading.settrace(before[1])
+    return list(passed)
+
+
+def files_of(section: str) -> list[list[str]]:
+    """The files that a section of the architecture page lists: those of its numbered lines, those of its other ones."""
+    text = (ROOT / "dp_hf" / "README.md").read_text("utf-8").partition(f"## {section}\n")[2].partition("\n## ")[0]
+    items = re.findall(r"^(\d+\.|-) ([^:]*)", text, re.M)
+    return [
+        [file for mark, names in items if (mark == "-") is others for file in re.findall(r"`([\w/]+\.py)`", names)]
+        for others in (False, True)
+    ]
+
+
+def test_the_walk_from_an_image_to_an_action_is_the_one_on_the_page(workplace):
+    from diffusers import DPMSolverMultistepScheduler
+
+    from dp_hf import DiffusionPolicyPipeline
+
+    pipeline = DiffusionPolicyPipeline.from_pretrained(workplace / "outputs/policy/best")
+    walk, detour = files_of("From an image to an action")
+    frame = np.zeros((24, 42, 3), np.uint8)
+    passed = files_passed(lambda: pipeline(frame, state=[0] * 7))
+    assert sorted(passed) == sorted(walk + detour)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    passed = set(files_passed(lambda: pipeline(frame, state=[0] * 7)))
+    assert passed - {detour[0]} <= set(walk) | {"pipelines/fast/folding.py", "pipelines/fast/scheduler_updates.py"}
+    assert passed >= set(walk)
+
+
+def test_the_walk_from_a_dataset_to_the_loss_is_the_one_on_the_page(workplace, tmp_path):
+    from dp_hf.training.config import TrainConfig
+    from dp_hf.training.diffusion import diffusion_loss
+    from dp_hf.training.setup import make_accelerator, set_up
+
+    sizes = {"image_encoder": "small_cnn", "image_size": (24, 42), "freeze_image_encoder": False, "batch_size": 4}
+    places = {"data_dir": str(workplace / "dataset"), "output_dir": tmp_path, "cache_dir": tmp_path / "cache"}
+    config = TrainConfig.from_options(pretrained_backbone="none", frame_skip=1, **sizes, **places)
+    runs = []
+
+    def batch_to_loss():
+        (run,) = runs
+        batch = next(iter(run.loader))
+        diffusion_loss(run.model, run.pipeline.policy, run.noise_scheduler, run.pipeline.normalizer, batch, config)
+
+    def dataset_to_loss():
+        runs.append(set_up(config, make_accelerator(config)))
+        batch_to_loss()
+
+    walk, description = files_of("From a converted dataset to the loss")
+    assert sorted(files_passed(dataset_to_loss)) == sorted(walk + description)
+    assert sorted(files_passed(batch_to_loss)) == sorted(walk[number - 1] for number in (3, 4, 5, 6, 7, 8, 10, 12))

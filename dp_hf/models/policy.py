@@ -57,7 +57,7 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
         self.denoising_network = self.make_denoiser(config, observation_dim)
 
     def make_denoiser(self, config: PolicyConfig, observation_dim: int) -> torch.nn.Module:
-        """The network that `denoise` calls, from observation features (B, observation_dim); a subclass may have another."""
+        """The network that `denoise` calls on features (B, observation_dim); a subclass may have another."""
         if config.denoiser == "unet1d":
             return ConditionalUnet1DModel(
                 config.action_dim, observation_dim, tuple(config.down_dims), time_embed_dim=config.time_embed_dim

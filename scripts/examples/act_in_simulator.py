@@ -1,4 +1,4 @@
-"""A policy stacks cubes in the simulator: python scripts/examples/act_in_simulator.py quickstart/policy/final [LAYOUT]"""
+"""A policy acts in the simulator: python scripts/examples/act_in_simulator.py quickstart/policy/final [LAYOUT]"""
 
 import sys
 

@@ -1,11 +1,11 @@
 """An arm that dp_hf does not know, from its recordings to the control loop:
 
     python scripts/examples/drive_own_robot.py record desk_data
-    python scripts/examples/train_loop.py desk_data outputs/desk 40
+    python scripts/examples/train_loop.py desk_data outputs/desk 15
     python scripts/examples/drive_own_robot.py drive outputs/desk
 
-The arm has three numbers in three units; its camera shows a bright square where it is to go. Only `DeskArm` knows how it is
-reached: put your own bus and camera there.
+The arm has three numbers in three units; its camera shows a bright square where it is to go. Only `DeskArm` knows how it
+is reached: put your own bus and camera there.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """A training loop to change: python scripts/examples/train_loop.py DATASET OUTPUT_DIR [EPOCHS]
 
-What `dp-hf train` does without checkpoints, several processes and caches. The parts are the package's; the loop, the policy and
-what is done after an epoch are yours.
+What `dp-hf train` does without checkpoints, several processes and caches. The parts are the package's; the loop, the
+policy and what is done after an epoch are yours.
 """
 
 import sys
@@ -56,7 +56,9 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
     )
 
 
-def train(data_dir: str, output_dir: Path, num_epochs: int = 60, config: TrainConfig = CONFIG) -> DiffusionPolicyPipeline:
+def train(
+    data_dir: str, output_dir: Path, num_epochs: int = 60, config: TrainConfig = CONFIG
+) -> DiffusionPolicyPipeline:
     """Trains on a dataset or a folder of episodes, and saves the pipeline in `output_dir`."""
     torch.manual_seed(config.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
