@@ -4,8 +4,8 @@
     python scripts/examples/train_loop.py desk_data outputs/desk 15
     python scripts/examples/drive_own_robot.py drive outputs/desk
 
-The arm has three numbers in three units; its camera shows a bright square where it is to go. Only `DeskArm` knows how it
-is reached: put your own bus and camera there.
+The arm has three numbers in three units; its camera shows a bright square where it is to go. Only `DeskArm` knows how
+it is reached: put your own bus and camera there.
 """
 
 import logging

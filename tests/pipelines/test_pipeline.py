@@ -11,7 +11,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from dp_hf import DiffusionPolicyPipeline, Normalizer
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.errors import UserError
 
 
