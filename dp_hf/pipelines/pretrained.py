@@ -53,12 +53,18 @@ class PretrainedPipeline(DiffusionPipeline):
         Args:
             backend: what runs the policy; a pipeline that `dp-hf export-policy` wrote is `onnx`, any other `torch`.
                 None takes what is there.
+            kwargs: `policy` among them, a policy of the caller's own class, loaded by that class.
+
+        Raises:
+            UserError: no such pipeline, one for another backend, or one whose policy is of somebody's own class.
         """
         source = user_place(str(pretrained_model_name_or_path))
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
+        if "policy" not in kwargs:
+            _require_own_policy(source)
         with no_progress_bar():
             pipeline = super().from_pretrained(source, **kwargs)
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
@@ -146,6 +152,16 @@ class PretrainedPipeline(DiffusionPipeline):
                 commit_message=commit_message,
                 create_pr=create_pr,
             )
+
+
+def _require_own_policy(source: str) -> None:
+    """Raises `UserError` for a policy of a class that is not ours, whose weights ours would leave out."""
+    _, name = DiffusionPipeline.load_config(source).get("policy") or (None, None)
+    if name not in (None, DiffusionPolicyModel.__name__, OnnxPolicy.__name__):
+        raise UserError(
+            f"{source}: its policy is a {name}, which is none of dp_hf's; load it by that class, "
+            f"{name}.from_pretrained(...), and pass it as policy="
+        )
 
 
 @contextmanager

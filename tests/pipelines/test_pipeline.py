@@ -11,7 +11,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from dp_hf import DiffusionPolicyPipeline, Normalizer
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.errors import UserError
 
 
@@ -165,3 +165,24 @@ def test_a_tilde_is_the_home_folder(make_pipeline, frame, tmp_path, monkeypatch)
         for policy, image in ((loaded, "~/frame.png"), (pipeline, frame))
     )
     np.testing.assert_array_equal(one, other)
+
+
+class OwnPolicy(DiffusionPolicyModel):
+    """A policy with a denoiser that the package does not know."""
+
+    def make_denoiser(self, config, observation_dim):
+        network = super().make_denoiser(config, observation_dim)
+        network.own = torch.nn.Parameter(torch.ones(3))
+        return network
+
+
+def test_a_policy_of_an_own_class_is_loaded_by_that_class_only(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline()
+    policy = OwnPolicy(**{k: v for k, v in pipeline.policy.config.items() if not k.startswith("_")})
+    own = DiffusionPolicyPipeline(policy, pipeline.scheduler, pipeline.normalizer)
+    own.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"its policy is a OwnPolicy, .*OwnPolicy\.from_pretrained"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path)
+    loaded = DiffusionPolicyPipeline.from_pretrained(tmp_path, policy=OwnPolicy.from_pretrained(tmp_path / "policy"))
+    actions = [each(frame, generator=torch.Generator().manual_seed(0)).actions for each in (own, loaded)]
+    np.testing.assert_array_equal(*actions)
