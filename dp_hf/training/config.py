@@ -171,6 +171,8 @@ class SavingOptions:
 
     def __post_init__(self):
         at_least_one(self, "save_interval", "log_interval")
+        if self.checkpoints_total_limit is not None:
+            at_least_one(self, "checkpoints_total_limit")
 
 
 @dataclass
