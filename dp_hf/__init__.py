@@ -4,7 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dp_hf.arms.quantities import Quantities as Quantities
     from dp_hf.episodes.dataset import open_data as open_data
+    from dp_hf.episodes.dataset_writer import DatasetWriter as DatasetWriter
     from dp_hf.episodes.writer import EpisodeWriter as EpisodeWriter
     from dp_hf.models.normalizer import Normalizer as Normalizer
     from dp_hf.models.policy import DiffusionPolicyModel as DiffusionPolicyModel
@@ -19,11 +21,13 @@ __version__ = "0.1.0"
 # Resolved on first use, so that `import dp_hf` and `dp-hf --help` do not pay for torch; type checkers read the imports.
 _LAZY = {
     "ActionChunker": "dp_hf.pipelines.action_chunking",
+    "DatasetWriter": "dp_hf.episodes.dataset_writer",
     "DiffusionPolicyModel": "dp_hf.models.policy",
     "DiffusionPolicyOutput": "dp_hf.pipelines.pipeline_diffusion_policy",
     "DiffusionPolicyPipeline": "dp_hf.pipelines.pipeline_diffusion_policy",
     "EpisodeWriter": "dp_hf.episodes.writer",
     "Normalizer": "dp_hf.models.normalizer",
+    "Quantities": "dp_hf.arms.quantities",
     "TrainConfig": "dp_hf.training.config",
     "open_data": "dp_hf.episodes.dataset",
     "train": "dp_hf.training.trainer",

@@ -13,15 +13,16 @@ fi
 echo "Installing dp_hf[$extras] into .venv: PyTorch is large, this takes a few minutes the first time."
 if command -v flock > /dev/null; then  # a second one waits, also for the pip that a killed one left running
     exec 9< pyproject.toml
-    flock 9
+    flock 9 || true
 fi
 
 # pip takes a package that was cut off for a whole one, so a new .venv is finished in one go or made again.
 unfinished=.venv/.unfinished
-if [ -e "$unfinished" ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)' 2> /dev/null; then
+in_venv='import sys; sys.exit(sys.prefix == sys.base_prefix)'
+if [ -e "$unfinished" ] || ! .venv/bin/python -c "$in_venv" 2> /dev/null; then
     python="${PYTHON:-python3}"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2> /dev/null ||
-        fail "$python is no Python 3.10 or newer: name one, PYTHON=python3.12 bash scripts/install.sh"
+        fail "$python is not Python 3.10 or newer: name one that is, as in PYTHON=python3.12 bash scripts/install.sh"
     rm -rf .venv
     mkdir .venv
     touch "$unfinished"

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from dp_hf.cameras import as_frame
 from dp_hf.control.planner import Policy
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.errors import RunFailed, UserError, failure
@@ -20,8 +21,7 @@ def warm_up(policy: Policy, settings: PolicySettings) -> float:
         RunFailed: whatever else it raised, or its actions are not what its settings say.
     """
     black = np.zeros((*settings.image_size, 3), np.uint8)
-    names = settings.camera_names
-    frame = black if len(names) == 1 else dict.fromkeys(names, black)
+    frame = as_frame(dict.fromkeys(settings.camera_names, black))
     state = np.zeros((1, settings.n_obs_steps, settings.state_dim))
     seconds = []
     for _ in range(NUM_CALLS):

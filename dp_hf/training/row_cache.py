@@ -13,7 +13,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, recover
 from dp_hf.models.image_processor import PREPROCESSING_VERSION
 
 
@@ -50,6 +50,7 @@ def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...]
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             return path
+        recover(path.parent)
         size, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, shutil.disk_usage(path.parent).free
         if size > free:
             raise UserError(

@@ -270,3 +270,11 @@ def test_colcon_builds_the_package_without_ros(tmp_path):
         assert os.access(installed / "lib" / "diffusion_policy_inference" / script, os.X_OK)
     assert (installed / "share/diffusion_policy_inference/launch/simulation_inference.launch.py").is_file()
     assert (installed / "share/ament_index/resource_index/packages/diffusion_policy_inference").is_file()
+
+
+def test_a_tilde_in_a_parameter_is_the_home_folder(world, pipeline, monkeypatch):
+    from diffusion_policy_inference.model_inference_node import find_pipeline
+
+    monkeypatch.setenv("HOME", str(Path(pipeline).parents[1]))
+    assert find_pipeline("stack", "~/models") == find_pipeline("~/models/stack", "") == pipeline
+    assert find_pipeline("me/policy", "") == "me/policy"

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dp_hf.arms.quantities import UNITS, Quantities
-from dp_hf.episodes.dataset import load_dataset_folder, open_data
-from dp_hf.episodes.dataset_writer import DatasetWriter
+from dp_hf import DatasetWriter, Quantities, open_data
+from dp_hf.arms.quantities import UNITS
+from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.errors import UserError
 
 ARM = Quantities(("shoulder", "elbow", "jaw"), ("radians", "radians", "0..100"))

@@ -3,7 +3,9 @@ import signal
 import subprocess
 import sys
 
-from dp_hf.training.checkpoints import find_checkpoint, list_checkpoints
+from accelerate import Accelerator
+
+from dp_hf.training.checkpoints import Progress, find_checkpoint, list_checkpoints, save_checkpoint
 
 SAVE = """
 import os, signal, sys
@@ -30,7 +32,7 @@ save(2)
 """
 
 
-def save_twice(folder, moment):
+def killed_at(folder, moment):
     return subprocess.run([sys.executable, "-c", SAVE, str(folder), moment]).returncode
 
 
@@ -39,7 +41,8 @@ def batch_of(checkpoint):
 
 
 def test_a_checkpoint_is_replaced_whole(tmp_path):
-    assert save_twice(tmp_path, "never") == 0
+    for batch in (1, 2):
+        save_checkpoint(Accelerator(cpu=True), tmp_path, Progress(1, 1, step=7, batch=batch), None, 3)
     assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint-7"]
     assert batch_of(find_checkpoint(tmp_path, "latest")) == 2
 
@@ -47,7 +50,7 @@ def test_a_checkpoint_is_replaced_whole(tmp_path):
 def test_the_only_checkpoint_outlives_every_kill(tmp_path):
     for moment in ("while writing", "between the renames"):
         folder = tmp_path / moment
-        assert save_twice(folder, moment) == -signal.SIGKILL
+        assert killed_at(folder, moment) == -signal.SIGKILL
         assert batch_of(find_checkpoint(folder, "latest")) == 1
         # Nothing is left of the killed writer.
         assert list(folder.iterdir()) == [folder / "checkpoint-7"]
