@@ -4,7 +4,7 @@ import functools
 import sys
 from typing import Any, Literal
 
-from dp_hf.arms import mycobot_280
+from dp_hf.arms.mycobot_280 import QUANTITIES
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 
@@ -24,10 +24,10 @@ def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
     width = getattr(config, f"{kind}_dim")
     names, units = getattr(config, f"{kind}_names", None), getattr(config, f"{kind}_units", None)
     if names is None:
-        if width != len(mycobot_280.QUANTITIES):
+        if width != len(QUANTITIES):
             return Quantities.unnamed(width)
         _say_once(getattr(config, "_name_or_path", None) or "a policy")
-        return mycobot_280.QUANTITIES
+        return QUANTITIES
     quantities = Quantities(tuple(names), tuple(units or ["unknown"] * len(names)))
     if len(quantities) != width:
         raise UserError(f"{kind}_names are {len(quantities)} ({quantities}), but {kind}_dim is {width}")
@@ -36,6 +36,5 @@ def quantities_of(config: Any, kind: Literal["state", "action"]) -> Quantities:
 
 @functools.cache
 def _say_once(source: str) -> None:
-    numbers = mycobot_280.QUANTITIES
-    line = f"{source} has no names for its seven numbers: they count as the myCobot 280's, {numbers}"
+    line = f"{source} has no names for its seven numbers: they count as the myCobot 280's, {QUANTITIES}"
     print(line, file=sys.stderr)

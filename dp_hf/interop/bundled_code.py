@@ -37,7 +37,6 @@ SUBSTITUTES: dict[Name, str] = {
     ("dp_hf.models.image_encoder", "ImageEncoder"): "from torch.nn import Module as ImageEncoder",
     ("dp_hf.pipelines.pretrained", PRETRAINED): f"from diffusers import DiffusionPipeline as {PRETRAINED}",
     ("dp_hf.pipelines.fast.denoising", "denoise_fast"): "def denoise_fast(*_): return None",
-    ("dp_hf.arms.undescribed", "quantities_of"): "def quantities_of(config, kind): return 'its ' + kind",
 }
 
 HEADER = '''"""{name} of dp_hf {version}, with all that it needs; generated from dp_hf's sources."""'''

@@ -4,13 +4,14 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin
 from diffusers.utils import BaseOutput
 
+from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
@@ -38,14 +39,14 @@ class DiffusionPolicyOutput(BaseOutput):
     """Predicted actions.
 
     Args:
-        actions: (B * num_samples, horizon, action_dim) float32, in the units of `policy.config.action_units`; a
-            myCobot's are joint angles in degrees, then the gripper, 0 (closed) to 100 (open).
-        names, units: of the numbers of an action; None for a policy that was saved before it knew them.
+        actions: (B * num_samples, horizon, action_dim) float32, in `units`; a myCobot's are joint angles in degrees,
+            then the gripper, 0 (closed) to 100 (open).
+        names, units: of the numbers of an action.
     """
 
     actions: np.ndarray | torch.Tensor
-    names: tuple[str, ...] | None = None
-    units: tuple[str, ...] | None = None
+    names: tuple[str, ...]
+    units: tuple[str, ...]
 
 
 class DiffusionPolicyPipeline(PretrainedPipeline):
@@ -53,7 +54,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
 
     ```python
     pipeline = DiffusionPolicyPipeline.from_pretrained("outputs/stack/final")
-    action = pipeline("frame.png").actions[0, 0]  # six angles in degrees and the gripper, 0..100
+    action = pipeline("frame.png").actions[0, 0]  # a myCobot's six angles in degrees and gripper, 0..100
     ```
 
     It may be called from several threads at once.
@@ -73,10 +74,10 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
 
     def __init__(
         self,
-        policy: DiffusionPolicyModel | OnnxPolicy,
+        policy: Union[DiffusionPolicyModel, OnnxPolicy],  # noqa: UP007, diffusers 0.35 cannot read `A | B`
         scheduler: SchedulerMixin,
         normalizer: Normalizer,
-        num_inference_steps: int | None = None,
+        num_inference_steps: Optional[int] = None,  # noqa: UP045
     ):
         super().__init__()
         require_supported(scheduler)
@@ -153,8 +154,8 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         output = actions.cpu().numpy() if output_type == "np" else actions
         if not return_dict:
             return (output,)
-        names, units = (getattr(config, f"action_{kind}", None) for kind in ("names", "units"))
-        return DiffusionPolicyOutput(output, names, units)
+        quantities = quantities_of(config, "action")
+        return DiffusionPolicyOutput(output, quantities.names, quantities.units)
 
     @torch.no_grad()
     def sample(

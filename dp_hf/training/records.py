@@ -135,7 +135,8 @@ def draw_curves(folder: Path) -> None:
     for axes, kind, units in ((joint_axes, "by_joint", actions.units), (phase_axes, "by_phase", of_arm)):
         axes.set(title=f"validation error {kind.replace('_', ' ')} ({amounts_of(units)})", xlabel="update")
         for index, name in enumerate(last[kind]):
-            errors = [row["validation"][kind][name] for row in validations]
+            # A validation in which a phase did not occur has no error for it.
+            errors = [row["validation"][kind].get(name, math.nan) for row in validations]
             # There are ten colours.
             axes.plot(steps, errors, (".-", ".--", ".:")[index // 10 % 3], label=name, linewidth=0.8)
         if axes.lines:

@@ -12,7 +12,6 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.main import main
 from dp_hf.episodes.dataset import load_dataset_folder
-from dp_hf.interop.lerobot.importing import import_lerobot
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.records import read_metrics
@@ -33,7 +32,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bimanual")
     write_lerobot(folder / "lerobot", width=14)
     name_numbers(folder / "lerobot", [NAMES])
-    import_lerobot(folder / "lerobot", folder / "dataset", units=["radians"])
+    folders = ["--data_dir", str(folder / "lerobot"), "--output_dir", str(folder / "dataset")]
+    assert main(["convert-episodes", "from-lerobot", *folders, "--units", "radians"]) == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder / "datasets_cache"))
         data_dir, output_dir = str(folder / "dataset"), folder / "run"
@@ -52,7 +52,10 @@ def test_the_dataset_speaks_in_them(run):
 
 
 def test_the_policy_speaks_in_them(run):
-    config = DiffusionPolicyPipeline.from_pretrained(run / "run" / "best").policy.config
+    pipeline = DiffusionPolicyPipeline.from_pretrained(run / "run" / "best")
+    output = pipeline(picture(0, 0), state=[0.0] * 14)
+    assert (output.names, output.units) == (BIMANUAL.names, BIMANUAL.units)
+    config = pipeline.policy.config
     assert quantities_of(config, "state") == quantities_of(config, "action") == BIMANUAL
     card = (run / "run" / "best" / "README.md").read_text()
     assert f"`actions` is float32, (1, 14): {BIMANUAL}. `state` has the same names and units." in card
@@ -122,6 +125,8 @@ def test_a_policy_without_names_is_the_mycobots_or_unknown(make_pipeline, record
     told = capsys.readouterr()
     assert told.err.count("count as the myCobot 280's") == 1
     assert told.out.count("degrees") == 6
+    output = DiffusionPolicyPipeline.from_pretrained(tmp_path / "seven")(picture(0, 0))
+    assert (output.names, output.units) == (QUANTITIES.names, QUANTITIES.units)
     assert quantities_of(make_pipeline(state_dim=3).policy.config, "state") == Quantities.unnamed(3)
 
 

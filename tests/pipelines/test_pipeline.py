@@ -140,6 +140,13 @@ def test_bad_calls_are_explained(make_pipeline, frame, tmp_path):
         DiffusionPolicyPipeline.from_pretrained("nobody/nothing")
 
 
+def test_actions_say_what_they_are(make_pipeline, frame, tmp_path):
+    names, units = tuple(f"joint{i}" for i in range(7)), ("radians",) * 7
+    make_pipeline(action_names=names, action_units=units).save_pretrained(tmp_path)
+    output = DiffusionPolicyPipeline.from_pretrained(tmp_path)(frame)
+    assert (output.names, output.units) == (names, units)
+
+
 def test_another_kind_of_pipeline_is_named(tmp_path):
     (tmp_path / "model_index.json").write_text('{"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}')
     with pytest.raises(UserError, match=r"not a diffusion policy.*normalizer, policy, scheduler"):
