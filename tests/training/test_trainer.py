@@ -1,5 +1,6 @@
 import json
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,3 +148,9 @@ def test_tensorboard(make_config):
     assert {"loss", "learning_rate", "validation/error", "validation/by_joint/gripper"} <= set(
         accumulator.Tags()["scalars"]
     )
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
+def test_workers_without_shared_memory_for_their_batches_are_refused(make_config):
+    with pytest.raises(UserError, match=r"batches on their way take \d+ MB of shared memory, /dev/shm has \d+ MB free"):
+        train(make_config(cache="none", num_workers=10**9))
