@@ -217,5 +217,6 @@ def test_the_walk_from_a_dataset_to_the_loss_is_the_one_on_the_page(workplace, t
         batch_to_loss()
 
     walk, description = files_of("From a converted dataset to the loss")
-    assert sorted(files_passed(dataset_to_loss)) == sorted(walk + description)
+    passed = files_passed(dataset_to_loss)
+    assert set(walk + description) <= set(passed), sorted(passed)
     assert sorted(files_passed(batch_to_loss)) == sorted(walk[number - 1] for number in (3, 4, 5, 6, 7, 8, 10, 12))

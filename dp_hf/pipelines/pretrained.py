@@ -71,10 +71,10 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
-        if "policy" not in kwargs:
-            _require_own_policy(source)
         require_saved_parts(Path(source), given=kwargs)
         with no_progress_bar(), faults_in(source):
+            if "policy" not in kwargs:
+                _require_own_policy(source)
             pipeline = super().from_pretrained(source, **kwargs)
             require_sampling(pipeline.scheduler)
             require_names(pipeline.policy.config)
