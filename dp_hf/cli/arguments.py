@@ -1,5 +1,6 @@
 """What every command shares: arguments from a dataclass, and errors that read as one sentence."""
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -9,9 +10,11 @@ from typing import Any, TypeVar
 import tyro
 
 from dp_hf.cli.stdout import while_somebody_reads
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError, printable
 from dp_hf.files import user_path
 from dp_hf.ranges import require_in_range
+
+logger = logging.getLogger(__name__)
 
 Arguments = TypeVar("Arguments")
 Value = TypeVar("Value")
@@ -46,21 +49,44 @@ def parse(
         require_in_range(parsed)
         return _with_user_paths(parsed)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print_error(error)
         raise SystemExit(2) from error
 
 
 def run(function: Callable[[Arguments], int | None], arguments: Arguments) -> int:
-    """Calls `function(arguments)` and returns the exit code: its own, 2 for a `UserError`, 130 for Ctrl-C."""
+    """Calls `function(arguments)` and returns the exit code.
+
+    It is the function's own, 2 for a `UserError`, 1 for a `RunFailed`, 130 for Ctrl-C. Errors are printed as one
+    sentence; their tracebacks are logged at debug level. What is printed has no control characters: it may come from
+    files.
+    """
     try:
-        with while_somebody_reads():
+        with while_somebody_reads(clean=printable):
             return function(arguments) or 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (UserError, RunFailed) as error:
+        logger.debug("traceback", exc_info=True)
+        _print_error(error)
+        return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def log_to_stderr(verbose: bool = False) -> None:
+    """Shows the log on standard error, from info on, or from debug on; for commands that run for long."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PrintableFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("dp_hf").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def _print_error(error: Exception) -> None:
+    print(f"error: {printable(str(error))}", file=sys.stderr)
 
 
 def _by_new_name(argument: str, old_names: Mapping[str, str]) -> str:

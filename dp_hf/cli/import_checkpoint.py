@@ -41,10 +41,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def name_paths(argv: Sequence[str]) -> list[str]:
     """The arguments with names for two paths in front, which are where from and where to."""
-    if len(argv) < 2 or argv[0].startswith("-") or argv[1].startswith("-"):
+    export = [argument for argument in argv if argument == "--export"]
+    paths = [argument for argument in argv if argument != "--export"]
+    if len(paths) < 2 or paths[0].startswith("-") or paths[1].startswith("-"):
         return list(argv)
-    source, target = ("--pipeline", "--checkpoint") if "--export" in argv else ("--checkpoint", "--pipeline")
-    return [source, argv[0], target, *argv[1:]]
+    source, target = ("--pipeline", "--checkpoint") if export else ("--checkpoint", "--pipeline")
+    return [*export, source, paths[0], target, *paths[1:]]
 
 
 def convert(arguments: ImportCheckpoint) -> None:

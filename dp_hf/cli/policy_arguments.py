@@ -30,6 +30,8 @@ class PolicyArguments:
     """torch device, such as cuda; default a GPU where there is one"""
     token_file: Path | None = None
     """file that holds the policy server's token; default the environment variable DP_HF_TOKEN"""
+    verbose: bool = False
+    """log every detail, and the tracebacks of errors"""
 
     def load_policy(self, source: str) -> "tuple[Policy, PolicySettings]":
         """The pipeline in a folder or Hub repository, sampling as the arguments say, and what a controller must know

@@ -1,13 +1,12 @@
 """`dp-hf run-policy`: drive a robot with a policy in real time."""
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.errors import UserError
@@ -26,7 +25,8 @@ class RunPolicy(RobotArguments, PolicyArguments):
 
     A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
     stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 after an
-    emergency stop that was not released, and when nothing that the policy predicted could be executed.
+    emergency stop that was not released, when nothing that the policy predicted could be executed, and when the policy
+    or the robot failed.
     """
 
     robot: Literal["sim", "mycobot", "ros2"] = "sim"
@@ -62,8 +62,7 @@ def run_policy(arguments: RunPolicy) -> int:
         raise UserError("give either --pipeline or --remote")
     if arguments.execute and arguments.dry_run:
         raise UserError("give either --execute or --dry_run")
-    logging.basicConfig(format="%(asctime)s %(message)s")
-    logging.getLogger("dp_hf").setLevel(logging.INFO)
+    log_to_stderr(arguments.verbose)
     from dp_hf.arms.matching import require_same
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
@@ -79,7 +78,7 @@ def run_policy(arguments: RunPolicy) -> int:
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
     print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
-    rate = arguments.rate or settings.fps
+    rate = settings.fps if arguments.rate is None else arguments.rate
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
         controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)

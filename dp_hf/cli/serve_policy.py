@@ -1,10 +1,9 @@
 """`dp-hf serve-policy`: let an arm whose computer cannot run torch use a policy over the network."""
 
-import logging
 import threading
 from dataclasses import dataclass
 
-from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.errors import UserError
 
@@ -36,8 +35,7 @@ def serve(arguments: ServePolicy) -> None:
     from dp_hf.control.operator import on_signals
     from dp_hf.control.warm_up import warm_up
 
-    logging.basicConfig(format="%(asctime)s %(message)s")
-    logging.getLogger("dp_hf").setLevel(logging.INFO)
+    log_to_stderr(arguments.verbose)
     policy, settings = arguments.load_policy(arguments.pipeline)
     seconds = warm_up(policy, settings)
     server = PolicyServer(policy, settings, arguments.host, arguments.port, arguments.token())

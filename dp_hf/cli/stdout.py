@@ -1,4 +1,4 @@
-"""Standard output whose reader may leave, as `dp-hf ... | head` does."""
+"""Standard output of commands: its reader may leave, as that of `dp-hf ... | head` does."""
 
 import os
 import sys
@@ -8,9 +8,13 @@ from typing import Any
 
 
 @contextmanager
-def while_somebody_reads() -> Iterator[None]:
-    """Standard output goes nowhere once its reader has left, so that the work is done to its end all the same."""
-    stdout: Any = _Stdout(sys.stdout)
+def while_somebody_reads(clean: Callable[[str], str] = str) -> Iterator[None]:
+    """Standard output goes nowhere once its reader has left, so that the work is done to its end all the same.
+
+    Args:
+        clean: what is done with each text that is written.
+    """
+    stdout: Any = _Stdout(sys.stdout, clean)
     with redirect_stdout(stdout):
         try:
             yield
@@ -19,11 +23,13 @@ def while_somebody_reads() -> Iterator[None]:
 
 
 class _Stdout:
-    def __init__(self, stream: Any):
+    def __init__(self, stream: Any, clean: Callable[[str], str]):
         self.stream = stream
+        self.clean = clean
 
     def write(self, text: str) -> int:
-        return self._or_nowhere(self.stream.write, text) or 0
+        self._or_nowhere(self.stream.write, self.clean(text))
+        return len(text)
 
     def flush(self) -> None:
         self._or_nowhere(self.stream.flush)

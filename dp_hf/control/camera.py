@@ -1,5 +1,6 @@
 """A camera at this computer, read in a thread so that the latest frame is always at hand."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -9,6 +10,13 @@ import numpy as np
 from dp_hf.control.robot import Stamped
 from dp_hf.errors import UserError
 
+logger = logging.getLogger(__name__)
+
+# Of width to height: 424x240 and 640x360 are the same picture, 640x480 is not.
+ASPECT_TOLERANCE = 0.03
+# Seconds that a read under way has to end.
+CLOSE_TIMEOUT = 2.0
+
 
 @dataclass(frozen=True)
 class CameraConfig:
@@ -17,7 +25,7 @@ class CameraConfig:
     source: str = "0"
     """number of the camera, or a video file, a stream's address or anything else that OpenCV opens"""
     width: int = 424
-    """pixels"""
+    """pixels, as in the policy's recordings; a camera that gives another shape is refused"""
     height: int = 240
     """pixels"""
     fps: int = 30
@@ -28,7 +36,8 @@ class OpenCvCamera:
     """The latest frame of a camera, RGB.
 
     Raises:
-        UserError: OpenCV is not installed, or the camera cannot be opened.
+        UserError: OpenCV is not installed, the camera cannot be opened, or its pictures have another aspect than was
+            asked for: a policy would see them squashed.
     """
 
     def __init__(self, config: CameraConfig):
@@ -36,6 +45,8 @@ class OpenCvCamera:
             import cv2
         except ImportError as error:
             raise UserError(f"the camera needs OpenCV: pip install 'dp_hf[mycobot]' ({error})") from error
+        if not (config.width > 0 and config.height > 0):
+            raise UserError(f"camera.width and camera.height are pixels, got {config.width} and {config.height}")
         self._capture = cv2.VideoCapture(int(config.source) if config.source.isdecimal() else config.source)
         if not self._capture.isOpened():
             raise UserError(f"camera {config.source} cannot be opened: is it plugged in, and free?")
@@ -43,17 +54,36 @@ class OpenCvCamera:
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
         self._capture.set(cv2.CAP_PROP_FPS, config.fps)
         self._latest: Stamped[np.ndarray] | None = None
+        self._grab_one()
+        if self._latest is not None:
+            self._require_size(self._latest.value, config)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
         self._thread.start()
 
+    def _require_size(self, picture: np.ndarray, config: CameraConfig) -> None:
+        height, width = picture.shape[:2]
+        if (width, height) == (config.width, config.height):
+            return
+        given = f"camera {config.source} gives {width}x{height}, not the {config.width}x{config.height} asked for"
+        if abs(width / height * config.height / config.width - 1) > ASPECT_TOLERANCE:
+            self._capture.release()
+            raise UserError(
+                f"{given}, and of another aspect: where the policy's recordings have it too, ask for it "
+                f"(--camera.width {width} --camera.height {height})"
+            )
+        logger.warning("%s; the aspect is the same", given)
+
     def _grab(self) -> None:
         while not self._closing.is_set():
-            ok, bgr = self._capture.read()
-            if ok:
-                self._latest = Stamped(np.ascontiguousarray(bgr[..., ::-1]), time.monotonic())
-            else:
+            if not self._grab_one():
                 time.sleep(0.01)  # unplugged, or the file's end; the watchdog notices
+
+    def _grab_one(self) -> bool:
+        ok, bgr = self._capture.read()
+        if ok:
+            self._latest = Stamped(np.ascontiguousarray(bgr[..., ::-1]), time.monotonic())
+        return ok
 
     def read(self) -> Stamped[np.ndarray] | None:
         """The latest frame, or None before the first."""
@@ -61,5 +91,6 @@ class OpenCvCamera:
 
     def close(self) -> None:
         self._closing.set()
-        self._thread.join()
-        self._capture.release()
+        self._thread.join(CLOSE_TIMEOUT)
+        if not self._thread.is_alive():  # an unplugged camera or a stream may keep a read waiting for ever
+            self._capture.release()

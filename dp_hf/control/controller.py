@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,25 @@ import numpy as np
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
+from dp_hf.control.following import Following
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
+from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Report
-from dp_hf.control.robot import Frame, Robot, Stamped
+from dp_hf.control.robot import DryRun, Frame, Robot, Stamped
 from dp_hf.control.watchdog import Watchdog
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError, failure
 
 logger = logging.getLogger(__name__)
 
 # After so many periods without a command the arm has stopped by itself.
 STALL_PERIODS = 5
 START_TIMEOUT = 10.0
+# Seconds without actions after which waiting for the policy is a hold, and after which it counts as hung.
+MAX_OVERDUE = 0.5
+INFERENCE_TIMEOUT = 10.0
+# Seconds for which the end of a run waits for the inference under way.
+LAST_INFERENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,12 @@ class Controller:
 
     At every tick of the robot's `command_rate` a command goes out: the point of the policy's chunk that is due now,
     as near as the limits allow. While the watchdog objects, and from an emergency stop until `reset`, the arm brakes
-    and then stands. When a run ends, however it ends, the arm brakes first.
+    and then stands; where it is not at its command, no more commands are sent then. While the policy is overdue, the
+    arm stands at the end of what it knew. When a run ends, however it ends, the arm brakes first.
 
     Args:
         robot: the arm.
-        policy: see `planner.Policy`; it runs in a thread of its own.
+        policy: see `planner.Policy`; it runs in a thread of its own, and one that hangs ends the run.
         limits: what the arm may do, number by number of `robot.quantities`.
         rate: actions per second of the policy's chunks.
         n_obs_steps: observations that the policy sees at once, `1 / rate` s apart.
@@ -77,7 +85,7 @@ class Controller:
         clock: Clock | None = None,
         executor: Executor | None = None,
     ):
-        if not 0 < rate <= robot.command_rate:
+        if not 0 < rate <= robot.command_rate < np.inf:
             raise UserError(f"rate must be above 0 and at most the robot's {robot.command_rate:g} Hz, got {rate}")
         if difference := robot.quantities.difference(limits.quantities):
             raise UserError(f"the limits are of another arm, which {difference}")
@@ -87,9 +95,10 @@ class Controller:
         self.observers = list(observers)
         self.heartbeat = heartbeat
         self.clock = clock or MonotonicClock()
-        self.executor = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
+        self.executor = executor or PolicyThread()
         self.report = Report()
         self.watchdog = Watchdog(limits)
+        self.following = None if isinstance(robot, DryRun) else Following(limits)
         self.planner = Planner(
             policy,
             limits,
@@ -115,29 +124,43 @@ class Controller:
         self.emergency = self.emergency or f"emergency stop: {reason}"
 
     def reset(self) -> None:
-        """Releases an emergency stop; the arm moves again on fresh measurements and a fresh chunk."""
+        """Releases an emergency stop, and gives a joint that did not follow another chance.
+
+        The arm moves again on fresh measurements and a fresh chunk.
+        """
         self.emergency = None
+        if self.following is not None:
+            self.following = Following(self.limits)
 
     def run(self, duration: float | None = None) -> Report:
         """Drives the arm for `duration` seconds, or until `stop`.
 
         Raises:
-            UserError: no measurements within 10 s, or the arm is not where a run may start.
-            Exception: whatever the policy or the robot raised; the arm brakes before.
+            UserError: no measurements within 10 s, the arm is not where a run may start, or the policy's own.
+            RunFailed: the policy hangs, or whatever else policy, robot or an observer raised; the arm brakes before.
         """
+        if duration is not None and not duration > 0:
+            raise UserError(f"duration is seconds above 0, got {duration}")
         limiter = self._start()
         self._started_at = self.clock.now()
         grid = Grid(self.period, first=self._started_at)
         next_heartbeat = self._started_at + self.heartbeat
+        ended_by: BaseException | None = None
         try:
             while self._stop_reason is None and (duration is None or self.report.seconds < duration):
                 now = self._tick(limiter, grid)
                 if now >= next_heartbeat:
                     logger.info("%s", self.report)
                     next_heartbeat += self.heartbeat
-        finally:
+        except BaseException as error:
+            ended_by = error
+        try:
             self._come_to_rest(limiter, grid)
-            self.executor.shutdown(wait=False, cancel_futures=True)
+        except Exception as error:  # of the robot, which may have been lost before
+            ended_by = ended_by or error
+        self._end_policy()
+        if ended_by is not None:
+            raise ended_by if _is_final(ended_by) else failure("the run", ended_by) from ended_by
         logger.info("stopped: %s", self._stop_reason or "the time is over")
         return self.report
 
@@ -166,25 +189,36 @@ class Controller:
                     "limits file"
                 )
         self._sent_at = now
-        return MotionLimiter(limits, nearest, self.period)
+        return MotionLimiter(limits, measured, self.period)
 
     def _tick(self, limiter: MotionLimiter, grid: Grid) -> float:
         now = self._wait(grid)
         image, state = self.robot.read_image(), self.robot.read_state()
         if now - self._sent_at > STALL_PERIODS * self.period:
             limiter.rest()
+        if self.planner.waited(now) > INFERENCE_TIMEOUT:
+            raise RunFailed(f"the policy has not answered for {INFERENCE_TIMEOUT:g} s")
         away = None if state is None else self._away_from_command(limiter, state.value)
-        self._update_hold(self.watchdog.check(now, image, state) or away)
+        stray = (
+            None
+            if state is None or self.following is None
+            else self.following.check(now, limiter.position, state.value)
+        )
+        reason = self._alarm(now, image, state) or away or stray
+        is_withheld = away is not None and limiter.at_rest
         observed_at = None
-        if self._hold_reason or image is None or state is None:
+        if reason or image is None or state is None:
             self.planner.forget(now)
             command = limiter.brake()
         else:
             observed_at = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
             command = self._follow(limiter, now, state.value)
-        if away is None:
-            self._send(command, now)
+            if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
+                reason = f"the policy has given no actions for {overdue:.1f} s"
+        self._update_hold(reason)
+        if not is_withheld:
+            self._send(command, limiter, now)
         if observed_at is not None:
             self.report.image_to_command.add(self.clock.now() - observed_at)
         for observer in self.observers:
@@ -200,7 +234,10 @@ class Controller:
         return now
 
     def _away_from_command(self, limiter: MotionLimiter, measured: np.ndarray) -> str | None:
-        """Why no command may be sent: the arm has been pushed, or switched off, and would leap back to its command."""
+        """Why no command may be sent, once the last one is a stop.
+
+        The arm has been pushed, or switched off, and would leap back to its command; or a measurement is wrong.
+        """
         distance = np.abs(limiter.position - measured)
         allowed = self.limits.max_jump + self.limits.start_tolerance
         if (distance > allowed).any():
@@ -209,12 +246,14 @@ class Controller:
             return f"{quantities.names[worst]} is {away} away from its command"
         return None
 
-    def _update_hold(self, alarm: str | None) -> None:
+    def _alarm(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> str | None:
         if fault := self.robot.fault:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        reason = self.emergency or alarm
+        return self.emergency or self.watchdog.check(now, image, state)
+
+    def _update_hold(self, reason: str | None) -> None:
         if reason and not self._hold_reason:
             self.report.holds += 1
             logger.warning("holding: %s", reason)
@@ -232,8 +271,12 @@ class Controller:
         low, high = trajectory.range_from(now)
         return limiter.follow(wish, wish_velocity, np.clip(low, *leash), np.clip(high, *leash))
 
-    def _send(self, command: np.ndarray, now: float) -> None:
-        self.robot.send_command(command)
+    def _send(self, command: np.ndarray, limiter: MotionLimiter, now: float) -> None:
+        try:
+            self.robot.send_command(command)
+        except BaseException:
+            limiter.withdraw()
+            raise
         self._sent_at = now
         self.report.commands += 1
 
@@ -241,6 +284,17 @@ class Controller:
         try:
             while not limiter.at_rest:
                 now = self._wait(grid)
-                self._send(limiter.brake(), now)
+                self._send(limiter.brake(), limiter, now)
         finally:
             self.robot.hold()
+
+    def _end_policy(self) -> None:
+        if isinstance(self.executor, PolicyThread):
+            self.executor.shutdown(timeout=LAST_INFERENCE)
+        else:
+            self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether it says all that a user needs, or is no error."""
+    return isinstance(error, (UserError, RunFailed)) or not isinstance(error, Exception)

@@ -10,7 +10,8 @@ class MotionLimiter:
 
     With commands q and velocities v = (q - last q) / period, every command keeps `lowest <= q <= highest`,
     `|v| <= velocity` and `|v - last v| <= acceleration * period`. It can, because it never moves faster than it
-    can brake in front of a position limit.
+    can brake in front of a position limit. An arm that is outside one at the start never goes further out, and comes
+    in within the other limits.
 
     Args:
         limits: the arm's limits.
@@ -25,8 +26,9 @@ class MotionLimiter:
     def __init__(self, limits: SafetyLimits, position: np.ndarray, period: float):
         self.limits = limits
         self.period = period
-        self.position = np.clip(np.asarray(position, dtype=np.float64), limits.lowest, limits.highest)
+        self.position = np.array(position, dtype=np.float64)
         self.velocity = np.zeros_like(self.position)
+        self._before = self.position, self.velocity
 
     def follow(self, wish: np.ndarray, wish_velocity: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """The next command on the way to a moving point.
@@ -61,19 +63,25 @@ class MotionLimiter:
         """Takes note that the arm has come to rest at the last command, no new one having come for a while."""
         self.velocity = np.zeros_like(self.velocity)
 
+    def withdraw(self) -> None:
+        """Takes note that the last command could not be sent: the one before it counts."""
+        self.position, self.velocity = self._before
+
     def _advance(self, velocity: np.ndarray) -> np.ndarray:
         limits, change = self.limits, self.limits.acceleration * self.period
+        self._before = self.position, self.velocity
+        lowest, highest = np.minimum(limits.lowest, self.position), np.maximum(limits.highest, self.position)
         # Braking is always within all three ranges, so they overlap, and a later clip keeps the earlier ones.
         velocity = np.where(np.isfinite(velocity), velocity, 0.0)
         velocity = np.clip(velocity, -limits.velocity, limits.velocity)
         velocity = np.clip(
             velocity,
-            self._arriving_velocity(limits.lowest - self.position),
-            self._arriving_velocity(limits.highest - self.position),
+            self._arriving_velocity(lowest - self.position),
+            self._arriving_velocity(highest - self.position),
         )
         self.velocity = np.clip(velocity, self.velocity - change, self.velocity + change)
         position = self.position + self.velocity * self.period
-        self.position = np.clip(position, limits.lowest, limits.highest)
+        self.position = np.clip(position, lowest, highest)
         return self.position.copy()
 
     def _arriving_velocity(self, distance: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from dp_hf.control.clock import Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
+from dp_hf.errors import UserError, failure
 from dp_hf.pipelines.execution import ObservationHistory, predict_chunk
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Planner:
         self._inference: _Inference | None = None
         self._observations = Grid(self.step)
         self._steps_left = 0
+        self._asked_at: float | None = None
         self._forgot_at = -np.inf
 
     def forget(self, now: float) -> None:
@@ -82,6 +84,7 @@ class Planner:
         self._chunks.clear()
         self._observations = Grid(self.step)
         self._steps_left = 0
+        self._asked_at = None
         self._forgot_at = now
 
     def observe(self, now: float, image: Stamped[Frame], state: Stamped[np.ndarray]) -> None:
@@ -95,12 +98,26 @@ class Planner:
         self._steps_left -= 1
         if self._steps_left > 0:
             return
+        self._asked_at = now if self._asked_at is None else self._asked_at
         if self._inference is not None:
             self.report.misses += 1
             return
         self._steps_left = self.n_action_steps
         chunk = self.executor.submit(predict_chunk, self.policy, self._history.observations())
         self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
+
+    def waited(self, now: float) -> float:
+        """Seconds since the observation that the policy has not answered yet; 0 when nothing is asked."""
+        if self._inference is None or self._inference.chunk.done():
+            return 0.0
+        return now - self._inference.submitted_at
+
+    def overdue(self, now: float) -> float:
+        """Seconds for which the arm has had no actions left while the policy was asked in vain; 0 while it has."""
+        if self._asked_at is None:
+            return 0.0
+        ended_at = -np.inf if self.trajectory is None else self.trajectory.times[-1]
+        return max(0.0, now - max(self._asked_at, ended_at))
 
     def take_over(self, now: float, position: np.ndarray, sent_at: float, measured: np.ndarray) -> float | None:
         """Makes the trajectory of a chunk that has arrived, from the last command `position`, sent at `sent_at`.
@@ -109,7 +126,8 @@ class Planner:
             when the chunk's observation was made, or None when no chunk was taken.
 
         Raises:
-            Exception: what the policy raised, other than a failing connection, which may come back.
+            UserError: the policy's, or its actions are not the arm's.
+            RunFailed: whatever else the policy raised, other than a failing connection, which may come back.
         """
         inference = self._inference
         if inference is None or not inference.chunk.done():
@@ -123,9 +141,13 @@ class Planner:
         except OSError as error:
             self._reject(f"{type(error).__name__}: {error}")
             return None
+        except UserError:
+            raise
+        except Exception as error:
+            raise failure("the policy", error) from error
         quantities = self.limits.quantities
         if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(quantities):
-            raise ValueError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(quantities)})")
+            raise UserError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(quantities)})")
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None
@@ -140,6 +162,7 @@ class Planner:
             self._reject("begins too far from the arm", f"{quantities.names[worst]} by {far}")
             return None
         self.trajectory = trajectory
+        self._asked_at = None
         self.report.chunks += 1
         return inference.observed_at
 

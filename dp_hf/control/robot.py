@@ -28,6 +28,9 @@ class Stamped(Generic[Value]):
 class Robot(Protocol):
     """An arm with cameras. The methods return at once: a robot gathers its measurements in threads of its own.
 
+    What a method raises ends the run. A robot that may come back raises nothing: it has a `fault`, or its measurements
+    grow old, and it sees to it that a command which was lost is sent again.
+
     Attributes:
         quantities: what the n numbers of a state and of a command are, with their units.
         command_rate: commands per second that the arm takes.

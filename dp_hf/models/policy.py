@@ -56,24 +56,27 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
             self.encoder.requires_grad_(False).eval()
         observation_dim = self.encoder.feature_dim * len(config.camera_names) * config.n_obs_steps
         observation_dim += config.state_dim * config.n_obs_steps if config.use_proprioception else 0
+        self.denoising_network = self.make_denoiser(config, observation_dim)
+
+    def make_denoiser(self, config: PolicyConfig, observation_dim: int) -> torch.nn.Module:
+        """The network that `denoise` calls on features (B, observation_dim); a subclass may have another."""
         if config.denoiser == "unet1d":
-            self.denoising_network: torch.nn.Module = ConditionalUnet1DModel(
+            return ConditionalUnet1DModel(
                 config.action_dim, observation_dim, tuple(config.down_dims), time_embed_dim=config.time_embed_dim
             )
-        else:
-            denoiser_class = MLPDenoiser if config.denoiser == "mlp" else LayerNormMLPDenoiser
-            kwargs = {"activation": config.activation} if config.denoiser == "mlp" else {}
-            self.denoising_network = denoiser_class(
-                config.action_dim,
-                config.horizon,
-                observation_dim,
-                config.hidden_dim,
-                config.num_mlp_layers,
-                config.dropout,
-                config.time_embed_dim,
-                config.time_hidden_ratio,
-                **kwargs,
-            )
+        denoiser_class = MLPDenoiser if config.denoiser == "mlp" else LayerNormMLPDenoiser
+        kwargs = {"activation": config.activation} if config.denoiser == "mlp" else {}
+        return denoiser_class(
+            config.action_dim,
+            config.horizon,
+            observation_dim,
+            config.hidden_dim,
+            config.num_mlp_layers,
+            config.dropout,
+            config.time_embed_dim,
+            config.time_hidden_ratio,
+            **kwargs,
+        )
 
     def train(self, mode: bool = True) -> "DiffusionPolicyModel":
         super().train(mode)

@@ -1,1 +1,1 @@
-"""From an image to an action: the pipeline, its sampling functions, and the execution of chunks."""
+"""From an image to an action: the pipeline with its denoising loop, its folder, and the execution of chunks."""

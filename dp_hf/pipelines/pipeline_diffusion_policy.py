@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
 
     ```python
     pipeline = DiffusionPolicyPipeline.from_pretrained("outputs/stack/final")
-    action = pipeline("frame.png").actions[0, 0]  # six angles in degrees and the gripper, 0..100
+    action = pipeline("frame.png").actions[0, 0]  # a myCobot's six angles in degrees and gripper, 0..100
     ```
 
     It may be called from several threads at once.
@@ -74,10 +74,10 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
 
     def __init__(
         self,
-        policy: DiffusionPolicyModel | OnnxPolicy,
+        policy: Union[DiffusionPolicyModel, OnnxPolicy],  # noqa: UP007, diffusers 0.35 cannot read `A | B`
         scheduler: SchedulerMixin,
         normalizer: Normalizer,
-        num_inference_steps: int | None = None,
+        num_inference_steps: Optional[int] = None,  # noqa: UP045
     ):
         super().__init__()
         require_supported(scheduler)

@@ -60,9 +60,11 @@ class PretrainedPipeline(DiffusionPipeline):
         Args:
             backend: what runs the policy; a pipeline that `dp-hf export-policy` wrote is `onnx`, any other `torch`.
                 None takes what is there.
+            kwargs: `policy` among them, a policy of the caller's own class, loaded by that class.
 
         Raises:
-            UserError: a file that is absent, cut or damaged, or that lacks something which changes the actions.
+            UserError: no such pipeline, one for another backend, one whose policy is of somebody's own class, or a file
+                that is absent, cut or damaged, or lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():

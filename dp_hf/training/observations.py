@@ -51,19 +51,24 @@ class LiveImages:
 
 
 def open_observations(
-    dataset: datasets.Dataset, policy: DiffusionPolicyModel, config: TrainConfig, device: torch.device
+    dataset: datasets.Dataset,
+    policy: DiffusionPolicyModel,
+    config: TrainConfig,
+    device: torch.device,
+    images: str | None = None,
 ) -> Observations:
     """The fastest source of what the policy sees that `config` allows; builds its cache where there is none.
 
     Args:
         policy: on `device`.
+        images: their `digest_images`, where it is known already.
     """
     cameras, image_size = tuple(policy.config.camera_names), tuple(policy.config.image_size)
     live = LiveImages(dataset, cameras, image_size)
     if config.loading.cache == "none":
         return live
     folder = cache_root(config.loading.cache_dir)
-    key = digest_of(digest_images(dataset, cameras), digest_preprocessing(image_size))
+    key = digest_of(images or digest_images(dataset, cameras), digest_preprocessing(image_size))
     frozen = policy.config.freeze_image_encoder
     if not frozen or (config.augmentation.changes_images and config.loading.cached_augmentations == 0):
         shape = (len(dataset), len(cameras), 3, *image_size)

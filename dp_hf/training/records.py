@@ -86,6 +86,21 @@ class Records:
         self.progress.metrics_rows += 1
 
 
+def require_rows(folder: Path, count: int) -> None:
+    """Raises `UserError` unless `metrics.jsonl` holds the first `count` rows, which a checkpoint knows."""
+    if not count:
+        return
+    path = folder / METRICS_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: is missing, and the checkpoint goes on after {count} rows of it: copy it there")
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
+        if len(rows) < count or not all(isinstance(row, dict) for row in rows):
+            raise ValueError(f"{len(rows)} rows")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is damaged, the checkpoint goes on after {count} rows of it ({error})") from error
+
+
 def _keep_rows(path: Path, count: int) -> None:
     rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[:count] if count else []
     with file_written_beside(path) as file:
@@ -135,7 +150,8 @@ def draw_curves(folder: Path) -> None:
     for axes, kind, units in ((joint_axes, "by_joint", actions.units), (phase_axes, "by_phase", of_arm)):
         axes.set(title=f"validation error {kind.replace('_', ' ')} ({amounts_of(units)})", xlabel="update")
         for index, name in enumerate(last[kind]):
-            errors = [row["validation"][kind][name] for row in validations]
+            # A validation in which a phase did not occur has no error for it.
+            errors = [row["validation"][kind].get(name, math.nan) for row in validations]
             # There are ten colours.
             axes.plot(steps, errors, (".-", ".--", ".:")[index // 10 % 3], label=name, linewidth=0.8)
         if axes.lines:

@@ -1,6 +1,8 @@
 """Arrays on disk with a row for every frame, built once, shared by processes, and named by all that went into them."""
 
+import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -52,13 +54,15 @@ def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...]
             return path
         recover(path.parent)
         size, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, shutil.disk_usage(path.parent).free
+        too_small = (
+            f"{path.parent}: the cache takes {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; choose another "
+            "folder with --cache_dir, or train without with --cache none"
+        )
         if size > free:
-            raise UserError(
-                f"{path.parent}: the cache takes {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; choose another "
-                "folder with --cache_dir, or train without with --cache none"
-            )
+            raise UserError(too_small)
         with file_written_beside(path) as file, tqdm(total=shape[0], desc=description, unit="frame", delay=1) as bar:
             rows = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+            _allocate(file, too_small)
             start = 0
             for batch in batches:
                 rows[start : start + len(batch)] = batch
@@ -67,6 +71,20 @@ def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...]
             rows.flush()
             del rows
     return path
+
+
+def _allocate(file: Path, too_small: str) -> None:
+    """Takes the file's space: writing into a map of a file without it would end the process when the disk is full."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with open(file, "r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(too_small) from error
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot
+            raise
 
 
 def digest_images(dataset: datasets.Dataset, camera_names: Iterable[str]) -> str:

@@ -25,6 +25,8 @@ from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import DataOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.observations import open_observations
+from dp_hf.training.origin import Origin, origin_of
+from dp_hf.training.row_cache import digest_images
 from dp_hf.training.streaming import stream_dataset
 from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows, split_episodes
 
@@ -38,12 +40,14 @@ class Run:
         parameters: those that learn.
         ema: their moving average, or None.
         num_windows, num_steps: training windows, and updates of the whole run.
+        origin: what its checkpoints belong to.
         held_out: episodes that are not trained on; validation uses the training episodes where there are none.
     """
 
     config: TrainConfig
     accelerator: Accelerator
     meta: DatasetMeta
+    origin: Origin
     learned: list[int]
     held_out: list[int]
     pipeline: DiffusionPolicyPipeline
@@ -70,6 +74,18 @@ class Run:
             if self.ema is not None:
                 self.ema.restore(self.parameters)
 
+    def obey_optimizer_options(self) -> None:
+        """Gives the optimizer, restored from a checkpoint, the learning rate and weight decay of the options."""
+        options, schedule = self.config.optimization, self.lr_scheduler.scheduler
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = options.weight_decay
+        if all(rate == options.learning_rate for rate in schedule.base_lrs):
+            return
+        schedule.base_lrs = [options.learning_rate] * len(schedule.base_lrs)
+        schedule._last_lr = [options.learning_rate * factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
+        for group, rate in zip(self.optimizer.param_groups, schedule._last_lr, strict=True):
+            group["initial_lr"], group["lr"] = options.learning_rate, rate
+
 
 def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Opens the data, builds the networks and what trains them."""
@@ -95,7 +111,9 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.diffusion.num_inference_steps)
     pipeline.to(accelerator.device)
 
-    observations = open_observations(dataset, policy, config, accelerator.device)
+    images = digest_images(dataset, policy.config.camera_names)
+    origin = origin_of(config, accelerator, trajectories, meta, images, policy)
+    observations = open_observations(dataset, policy, config, accelerator.device, images)
     training, validation = (
         make_windows(trajectories.episode_index, episodes, config.policy.n_obs_steps, config.policy.horizon)
         for episodes in (learned, held_out or learned)
@@ -124,6 +142,7 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         config=config,
         accelerator=accelerator,
         meta=meta,
+        origin=origin,
         learned=learned,
         held_out=held_out,
         pipeline=pipeline,

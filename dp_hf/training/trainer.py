@@ -1,28 +1,28 @@
 """The training loop."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from accelerate import skip_first_batches
+from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import set_seed
 
-from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-from dp_hf.training.checkpoints import Progress, find_checkpoint, load_checkpoint, save_checkpoint
+from dp_hf.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from dp_hf.training.config import TrainConfig, changed_options, plain_options, save_config
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
-from dp_hf.training.records import Records, draw_curves, read_metrics
+from dp_hf.training.output_folder import CONFIG_FILE, checkpoint_to_continue, locked
+from dp_hf.training.records import Records, draw_curves, read_metrics, require_rows
 from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up
 from dp_hf.training.validation import validate
 
 # Closed-loop trials of a pipeline: {"success_rate": 0..1} and whatever else is worth a row of metrics.
 Rollout: TypeAlias = Callable[[DiffusionPolicyPipeline], dict[str, Any]]
 
-CONFIG_FILE = "train_config.yaml"
 # Options that name places of this machine, which are nobody else's business.
 PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint")
 
@@ -43,11 +43,28 @@ def train(
         `metrics.jsonl` and `curves.png`.
 
     Raises:
-        UserError: data or options that cannot be used, or an output folder that holds another run.
+        UserError: data or options that cannot be used, or an output folder that holds another run, or one that is
+            still running.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is saved.
     """
-    checkpoint = check_folders(config)
+    checkpoint_to_continue(config)
     accelerator = make_accelerator(config)
+    with locked(config.output_dir) if accelerator.is_main_process else nullcontext():
+        train_into_folder(config, accelerator, rollout, check)
+    return config.output_dir
+
+
+def train_into_folder(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    rollout: Rollout | None,
+    check: Callable[[DiffusionPolicyPipeline], None] | None,
+) -> None:
+    """As `train`, in an output folder that is this run's alone."""
+    # Another run may have begun or gone on in it until the lock was had.
+    accelerator.wait_for_everyone()
+    checkpoint = checkpoint_to_continue(config)
+    accelerator.wait_for_everyone()
     run = set_up(config, accelerator)
     if check is not None:
         check(run.pipeline)
@@ -55,7 +72,8 @@ def train(
     set_seed(config.seed, device_specific=True)
     progress = Progress(run.num_windows, accelerator.num_processes)
     if checkpoint is not None:
-        load_checkpoint(accelerator, checkpoint, progress, run.ema)
+        load_checkpoint(accelerator, checkpoint, progress, run.ema, run.origin, len(run.loader))
+        run.obey_optimizer_options()
     records = start_records(run, progress, checkpoint)
 
     with cpu_threads(config, run.validation_data), Interruption(accelerator) as interruption, records.bar:
@@ -77,26 +95,11 @@ def train(
             validations = [row["validation"] for row in read_metrics(config.output_dir) if "validation" in row]
             save_pipeline(run, progress, config.output_dir / "final", validations[-1])
     accelerator.end_training()
-    return config.output_dir
 
 
 def is_due(interval: int | None, count: int) -> bool:
     """Whether something is to be done every `interval` times, after `count` of them; 0 and None are never."""
     return interval is not None and interval > 0 and count % interval == 0
-
-
-def check_folders(config: TrainConfig) -> Path | None:
-    """The checkpoint to continue from, if any, once it is sure that no other run would be overwritten."""
-    if not config.data_dir:
-        raise UserError("--data_dir is missing: a folder of episodes, a converted dataset, or a dataset id on the Hub")
-    if config.resume_from_checkpoint:
-        return find_checkpoint(config.output_dir, config.resume_from_checkpoint)
-    if (config.output_dir / CONFIG_FILE).exists():
-        raise UserError(
-            f"{config.output_dir}: holds a run already. Continue it with --resume_from_checkpoint latest, choose "
-            "another --output_dir, or remove it"
-        )
-    return None
 
 
 def train_epoch(run: Run, progress: Progress, records: Records, interruption: Interruption) -> None:
@@ -148,7 +151,9 @@ def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | 
                 score.insert(0, values["rollout"]["success_rate"])
             records.write(values)
             chooses = rollout is not None or config.validation.rollout_interval == 0
-            if chooses and (progress.best is None or score > progress.best):
+            # Scores with and without a success rate, of before and after a resume, are not compared.
+            best = progress.best if progress.best and len(progress.best) == len(score) else None
+            if chooses and (best is None or score > best):
                 progress.best = score
                 save_pipeline(run, progress, config.output_dir / "best", values["validation"])
         draw_curves(config.output_dir)
@@ -157,9 +162,8 @@ def evaluate(run: Run, progress: Progress, records: Records, rollout: Rollout | 
 
 def save(run: Run, progress: Progress, records: Records) -> None:
     records.reduced_loss()
-    save_checkpoint(
-        run.accelerator, run.config.output_dir, progress, run.ema, run.config.saving.checkpoints_total_limit
-    )
+    limit = run.config.saving.checkpoints_total_limit
+    save_checkpoint(run.accelerator, run.config.output_dir, progress, run.ema, run.origin, limit)
 
 
 def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[str, Any] | None = None) -> None:
@@ -187,11 +191,13 @@ def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Reco
     """Prints what is about to happen, writes the options down and opens the metrics."""
     config, accelerator = run.config, run.accelerator
     if accelerator.is_main_process:
-        config.output_dir.mkdir(parents=True, exist_ok=True)
+        require_rows(config.output_dir, progress.metrics_rows)
         if checkpoint is not None:
             print(f"continuing {checkpoint} at epoch {progress.epoch}, update {progress.step}")
             for change in changed_options(config, config.output_dir / CONFIG_FILE):
                 print(f"  changed: {change}")
+        elif config.resume_from_checkpoint:
+            print(f"{config.output_dir}: the run was stopped before its first checkpoint and begins anew")
         save_config(config, config.output_dir / CONFIG_FILE)
         learned = sum(parameter.numel() for parameter in run.parameters)
         print(

@@ -13,14 +13,14 @@ DATA, NETWORK, PLAIN = "#f6e3cf", "#cfe0f3", "#e6e6e6"
 # name: (x, y, width, height, colour, text)
 BOXES = {
     "image": (0.0, 2.1, 1.7, 0.9, DATA, "camera frames\nuint8, n_obs_steps"),
-    "state": (0.0, 0.7, 1.7, 0.9, DATA, "arm state\n6 angles, gripper"),
+    "state": (0.0, 0.7, 1.7, 0.9, DATA, "arm state, in its units\n(state_dim)"),
     "encoder": (2.3, 2.1, 1.9, 0.9, NETWORK, "image encoder\ntimm or small CNN\n(once per observation)"),
-    "normalizer": (2.3, 0.7, 1.9, 0.9, PLAIN, "normalizer\ndegrees to [-1, 1]"),
+    "normalizer": (2.3, 0.7, 1.9, 0.9, PLAIN, "normalizer\nunits to [-1, 1]"),
     "observation": (4.8, 1.4, 1.6, 0.9, PLAIN, "observation\nfeatures"),
     "denoiser": (7.0, 1.4, 1.9, 0.9, NETWORK, "denoiser\nMLP or 1-D U-Net"),
     "scheduler": (7.0, 0.0, 1.9, 0.8, PLAIN, "noise scheduler\nDDPM, DDIM, ..."),
-    "noise": (4.8, 0.0, 1.6, 0.8, DATA, "noise\n(horizon, 7)"),
-    "actions": (9.5, 0.0, 2.0, 0.8, DATA, "actions (horizon, 7)\ndegrees, 0..100"),
+    "noise": (4.8, 0.0, 1.6, 0.8, DATA, "noise\n(horizon, action_dim)"),
+    "actions": (9.5, 0.0, 2.0, 0.8, DATA, "actions, in its units\n(horizon, action_dim)"),
 }
 ARROWS = [
     ("image", "encoder"),

@@ -1,17 +1,21 @@
 """Arguments of all commands: home folders, renamed options, recipes by name, and a reader that leaves."""
 
+import logging
 import subprocess
 import sys
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dp_hf.cli.arguments import parse
+from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.main import main
 from dp_hf.cli.recipes import find_recipe, recipe_names
 from dp_hf.cli.train import parse_config
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError, failure, printable
 
 
 @dataclass(frozen=True)
@@ -125,3 +129,37 @@ def test_the_work_is_done_although_nobody_reads(tmp_path, record_episode):
     record_episode(tmp_path / "in")
     assert without_a_reader("convert-episodes", "--data_dir", tmp_path / "in", "--output_dir", tmp_path / "out")[0] == 0
     assert (tmp_path / "out" / "meta.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UserError("no"), 2), (RunFailed("no"), 1), (failure("it", OSError("no")), 1)]
+)
+def test_errors_are_one_sentence_and_their_traceback_is_for_who_asks(error, code, capsys, caplog):
+    def fail(arguments):
+        raise error
+
+    caplog.set_level(logging.DEBUG)
+    assert run(fail, None) == code
+    assert capsys.readouterr().err == f"error: {error}\n"
+    (record,) = caplog.records
+    assert record.levelname == "DEBUG"
+    assert record.exc_info[1] is error
+
+
+def test_text_of_files_does_not_steer_the_terminal(capsys):
+    def speak(arguments):
+        print("a name \x1b[2J\x07 \u202eof\tsome é 目 🤖 episode\nand a line")
+        raise UserError("\x1b]0;title\x07: cannot be read \udcff")
+
+    assert run(speak, None) == 2
+    said = capsys.readouterr()
+    assert said.out == "a name \\x1b[2J\\x07 \\u202eof\tsome é 目 🤖 episode\nand a line\n"
+    assert said.err == "error: \\x1b]0;title\\x07: cannot be read \\udcff\n"
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Cc", "Cf", "Cs", "Zs"])))
+def test_what_is_printable_stays_and_all_of_it_can_be_written(text):
+    shown = printable(text)
+    shown.encode("utf-8")
+    assert not [char for char in shown if unicodedata.category(char)[0] == "C" and char not in "\n\t"]
+    assert printable(shown) == shown

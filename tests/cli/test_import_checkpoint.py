@@ -73,7 +73,7 @@ def test_failures_leave_nothing_behind(checkpoint, tmp_path, capsys):
     (tmp_path / "bad.pth").write_bytes(checkpoint.read_bytes()[:1000])
     assert import_checkpoint([str(tmp_path / "bad.pth"), str(tmp_path / "pipeline")]) == 2
     assert import_checkpoint([str(checkpoint), str(checkpoint)]) == 2
-    assert import_checkpoint([str(tmp_path / "absent"), str(tmp_path / "back.pth"), "--export"]) == 2
+    assert import_checkpoint(["--export", str(tmp_path / "absent"), str(tmp_path / "back.pth")]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert [line.startswith("error: ") for line in errors] == [True] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pth", "model.pth"]

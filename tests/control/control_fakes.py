@@ -108,6 +108,7 @@ def as_policy(function):
 def assert_legal(commands, limits, period: float, start=HOME, times=None) -> None:
     """Every command is finite and keeps the limits of position, velocity and acceleration, from rest at `start`.
 
+    A `start` that is outside a position limit is only left inwards.
     With `times` (n,), when they came, the speed may fall to rest where the computer had stalled for several periods.
     """
     positions = np.vstack([start, start, *commands])
@@ -117,7 +118,7 @@ def assert_legal(commands, limits, period: float, start=HOME, times=None) -> Non
         stalled = np.r_[False, False, np.diff(times) > 4.5 * period]
         acceleration = acceleration[~(stalled[1:] | stalled[:-1])[: len(acceleration)]]
     assert np.isfinite(positions).all()
-    assert (positions >= limits.lowest).all()
-    assert (positions <= limits.highest).all()
+    assert (positions[1:] >= np.minimum(limits.lowest, positions[:-1])).all()
+    assert (positions[1:] <= np.maximum(limits.highest, positions[:-1])).all()
     assert (np.abs(velocity) <= limits.velocity * (1 + 1e-9)).all()
     assert (np.abs(acceleration) <= limits.acceleration * (1 + 1e-6)).all()

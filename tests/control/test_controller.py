@@ -1,3 +1,5 @@
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
-from dp_hf.errors import UserError
+from dp_hf.control.robot import Stamped
+from dp_hf.errors import RunFailed, UserError
 
 LIMITS = MYCOBOT_280.limits
 
@@ -367,3 +370,158 @@ def test_a_rate_beyond_the_robots_is_refused():
 def test_a_policy_of_another_shape_is_an_error():
     with pytest.raises(ValueError, match=r"\(1, 1, 6\)"):
         make(lambda image, state: np.zeros((1, 6))).run(duration=1)
+
+
+@pytest.mark.parametrize(("command_rate", "seconds"), [(50, 0.02), (50, 0.1), (50, 0.6), (20, 0.05), (20, 0.6)])
+def test_a_wrong_joint_state_makes_the_arm_brake_and_never_leap(command_rate, seconds):
+    robot = FakeRobot(FakeClock(), command_rate=command_rate)
+    controller = make(towards(HOME + [140, 0, 0, 0, 0, 0, 0], horizon=8, speed=14.0), robot=robot)
+    honest, wrong = robot.read_state, np.array([0, 0, 60, 0, 0, 0, 0])
+    begin, began = robot.clock.now(), []
+
+    def read_state():
+        state = honest()
+        is_wrong = 0.8 - 1e-6 <= robot.clock.now() - begin < 0.8 + seconds - 1e-6
+        began.extend([len(robot.commands)] * is_wrong)
+        return Stamped(state.value + wrong, state.timestamp) if is_wrong else state
+
+    robot.read_state = read_state
+    controller.run(duration=2.5)
+    commands = np.array(robot.commands)
+    assert_legal(commands, LIMITS, controller.period)
+    speed = np.abs(np.diff(commands[:, 0])) * command_rate
+    assert speed[began[0] - 3] > 80  # it was moving fast
+    if seconds > 0.5:
+        assert np.diff(robot.times).max() > 1.5 * controller.period  # once it had braked, nothing was sent
+    assert np.abs(robot.state[0] - 140) < 30
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_from_outside_a_limit_it_comes_in_slowly_or_stays(moves):
+    outside = HOME.copy()
+    outside[2] = LIMITS.highest[2] + 9
+    robot = FakeRobot(FakeClock(), state=outside)
+    controller = make(towards(HOME if moves else outside + 5, horizon=4), robot=robot)
+    controller.run(duration=3)
+    assert_legal(robot.commands, LIMITS, controller.period, start=outside)
+    np.testing.assert_array_equal(robot.commands[0], outside)
+    assert robot.commands[-1][2] <= LIMITS.highest[2]
+
+
+def test_a_policy_that_is_late_beyond_its_chunk_is_a_hold_with_a_reason(caplog):
+    controller = make(towards(TARGET, 4), latency=2.0, n_action_steps=4)
+    ticks = []
+    controller.observers = [ticks.append]
+    report = controller.run(duration=7)
+    assert "holding: the policy has given no actions for 0.5 s" in caplog.text
+    start = ticks[0].time
+    held = [tick for tick in ticks if tick.hold_reason]
+    # The first chunk is there after 2 s and lasts for a step; the second after 4 s.
+    assert {round(tick.time - start, 1) for tick in held} >= {0.6, 1.9, 2.7, 3.9}
+    assert not any(tick.hold_reason for tick in ticks if 2.1 < tick.time - start < 2.5)
+    assert report.chunks == 3
+    assert report.holds == 4
+    assert_legal(controller.robot.commands, LIMITS, controller.period)
+
+
+def test_a_policy_that_hangs_ends_the_run(caplog):
+    controller = make(towards(TARGET, 4), latency=1e9)
+    with pytest.raises(RunFailed, match="the policy has not answered for 10 s"):
+        controller.run()
+    assert "holding: the policy" in caplog.text
+    assert controller.report.seconds == pytest.approx(10, abs=0.1)
+    assert controller.robot.held
+
+
+def test_a_policy_that_hangs_keeps_no_thread_that_must_end(monkeypatch):
+    monkeypatch.setattr("dp_hf.control.controller.INFERENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr("dp_hf.control.controller.LAST_INFERENCE", 0.1)
+    clock = FakeClock()
+    clock.now, clock.sleep_until = time.monotonic, lambda moment: time.sleep(max(0.0, moment - time.monotonic()))
+    released = threading.Event()
+    controller = Controller(FakeRobot(clock), lambda image, state: released.wait(30), LIMITS, clock=clock)
+    start = time.monotonic()
+    with pytest.raises(RunFailed, match="has not answered"):
+        controller.run()
+    assert time.monotonic() - start < 5
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "policy" and thread.is_alive()]
+    assert thread.daemon
+    released.set()
+    thread.join(5)
+
+
+def test_a_port_that_fails_ends_the_run_in_one_sentence_and_no_command_leaps():
+    controller = make(towards(HOME + 60, horizon=16, speed=8.0), n_action_steps=4)
+    robot = controller.robot
+    send = robot.send_command
+
+    def fail_once(command):
+        robot.send_command = send
+        raise OSError("write failed")
+
+    at_time(controller, {0.5: lambda: setattr(robot, "send_command", fail_once)})
+    with pytest.raises(RunFailed, match="the run failed: OSError: write failed"):
+        controller.run()
+    assert_legal([*robot.commands, robot.commands[-1]], LIMITS, controller.period)
+    assert robot.held
+
+
+def test_a_duration_that_is_none_is_refused():
+    for duration in (0, -1, np.nan):
+        with pytest.raises(UserError, match="duration is seconds above 0"):
+            make(towards(TARGET)).run(duration)
+
+
+def test_a_joint_that_does_not_do_what_it_is_told_is_a_reason_to_hold(caplog):
+    robot = FakeRobot(FakeClock())
+    controller = make(lambda image, state: np.tile(HOME + [20, 0, 0, 0, 0, 0, 0], (4, 1)), robot=robot)
+    robot.follows = False
+    report = controller.run(duration=5)
+    assert report.holds == 1
+    assert "link1_to_link2 was told to move by 20.00 degrees and has stood still for 2 s" in caplog.text
+    assert_legal(robot.commands, LIMITS, controller.period)
+
+
+def test_a_gripper_that_stands_away_from_its_command_is_said_once_and_does_not_stop_the_arm(caplog):
+    robot = FakeRobot(FakeClock())
+    controller = make(lambda image, state: [[*(state[:6] + 0.5), 0]] * 4, robot=robot)
+    send = robot.send_command
+
+    def with_something_in_the_gripper(command):
+        send(command)
+        robot.state[6] = max(robot.state[6], 30)
+
+    robot.send_command = with_something_in_the_gripper
+    report = controller.run(duration=8)
+    assert report.holds == 0
+    assert caplog.text.count("gripper was told") == 1
+    assert "it holds something, or does not obey" in caplog.text
+
+
+def test_an_arm_that_only_lags_follows():
+    robot = FakeRobot(FakeClock())
+    controller = make(towards(HOME + 60, horizon=8, speed=5.0), robot=robot)
+    sent, send = [HOME] * 15, robot.send_command
+
+    def lag(command):
+        send(command)
+        sent.append(command)
+        robot.state = sent[-15].copy()  # 0.3 s ago
+
+    robot.send_command = lag
+    assert controller.run(duration=6).holds == 0
+
+
+def test_a_frozen_joint_state_is_noticed_though_the_command_stays_near_it(caplog):
+    robot = FakeRobot(FakeClock())
+    robot.follows = False
+    swing = lambda image, state: [HOME + [8 * np.sin(2 * robot.clock.now()), 0, 0, 0, 0, 0, 0]] * 4  # noqa: E731
+    controller = make(swing, robot=robot)
+    at_time(controller, {6.0: controller.reset})
+    ticks = []
+    controller.observers = [ticks.append]
+    controller.run(duration=7)
+    assert "link1_to_link2 was told to move by" in caplog.text
+    start = ticks[0].time
+    assert all(tick.hold_reason for tick in ticks if 5.0 < tick.time - start < 5.9)
+    assert not any(tick.hold_reason for tick in ticks if 6.1 < tick.time - start < 6.9)

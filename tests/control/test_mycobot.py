@@ -11,7 +11,7 @@ from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.controller import Controller
 from dp_hf.control.robot import Stamped
 from dp_hf.control.robots.mycobot import MyCobotConfig, MyCobotRobot
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError
 
 
 class NoiseCamera:
@@ -98,6 +98,53 @@ def test_a_pulled_cable_is_a_fault(firmware):
     firmware.unplug()
     wait_for(lambda: robot.fault is not None)
     assert firmware.port in robot.fault
+    for call in (robot.read_state, lambda: robot.send_command(HOME)):
+        with pytest.raises(RunFailed, match=f"{firmware.port}: the arm is gone, is its cable plugged in"):
+            call()
+    robot.close()
+
+
+def test_a_cable_pulled_while_it_moves_ends_the_run_in_one_sentence(firmware, caplog):
+    robot = connect(firmware)
+    policy = as_policy(lambda image, state: state + np.arange(1, 9)[:, None] * 2.0)
+
+    def pull():
+        wait_for(lambda: len(firmware.commands) > 10)
+        firmware.running = False
+        firmware.thread.join()
+        firmware.unplug()
+
+    thread = threading.Thread(target=pull)
+    thread.start()
+    with pytest.raises(RunFailed, match=f"{firmware.port}: the arm is gone"):
+        Controller(robot, policy, MYCOBOT_280.limits).run()
+    thread.join()
+    robot.close()
+    assert len(caplog.records) <= 1
+
+
+def test_a_lost_gripper_command_is_sent_again(firmware):
+    firmware.gripper, lost, obey = 100, [], firmware.obey
+
+    def lossy(command, payload):
+        if command == 0x67 and payload[0] == 0 and not lost:
+            lost.append(payload[0])
+        else:
+            obey(command, payload)
+
+    firmware.obey = lossy
+    robot = connect(firmware)
+    closed = np.array([0, 0, 0, 0, 0, 0, 0], dtype=np.float64)
+    start = time.monotonic()
+    while firmware.gripper != 0:
+        robot.send_command(closed)
+        time.sleep(0.05)
+        assert time.monotonic() - start < 5
+    assert lost == [0]
+    for _ in range(30):
+        robot.send_command(closed)
+        time.sleep(0.05)
+    assert firmware.grippers == [0]  # it has arrived
     robot.close()
 
 
@@ -127,6 +174,21 @@ def test_the_camera_gives_rgb_frames(tmp_path):
     np.testing.assert_array_equal(camera.read().value, red)
     assert threading.active_count() > 1
     camera.close()
+
+
+def test_a_camera_of_another_aspect_than_asked_for_is_refused_and_another_size_is_said(tmp_path, caplog):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "image_00000.png"), np.zeros((48, 64, 3), dtype=np.uint8))
+    source = str(tmp_path / "image_%05d.png")
+    with pytest.raises(
+        UserError, match=r"gives 64x48, not the 424x240 asked for.*--camera\.width 64 --camera\.height 48"
+    ):
+        OpenCvCamera(CameraConfig(source=source))
+    assert not caplog.records
+    OpenCvCamera(CameraConfig(source=source, width=64, height=48)).close()
+    assert not caplog.records
+    OpenCvCamera(CameraConfig(source=source, width=640, height=480)).close()
+    assert "gives 64x48, not the 640x480 asked for" in caplog.text
 
 
 def test_the_commands_arguments_connect_arm_and_camera(firmware, tmp_path):

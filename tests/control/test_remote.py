@@ -1,9 +1,12 @@
 import pickle
+import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
 
@@ -17,15 +20,16 @@ pytest.importorskip("websockets")
 pytest.importorskip("msgpack")
 
 import msgpack
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.sync.server import serve as websockets_serve
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, QUANTITIES
 from dp_hf.control.controller import Controller
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.client import RemotePolicy
-from dp_hf.control.remote.messages import pack, unpack
-from dp_hf.control.remote.server import PolicyServer
+from dp_hf.control.remote.messages import PROTOCOL_VERSION, pack, unpack
+from dp_hf.control.remote.server import MAX_ENTERING, PolicyServer
 from dp_hf.errors import UserError
 
 SETTINGS = PolicySettings(
@@ -159,6 +163,16 @@ class Attack:
         (pack({"images": [{"dtype": "uint8", "shape": [-1], "data": b"123"}], "state": None}), "no array's shape"),
         (pack({"images": [{"dtype": "uint8", "shape": "x", "data": b"123"}], "state": None}), "no array's shape"),
         (b"\x91" * 5000, ""),
+        (pack({"images": ["/etc/hostname"], "state": None}), "a frame is an array"),
+        (pack({"images": [{"front": "/etc/hostname"}], "state": None}), "a frame is an array"),
+        (pack({"images": [np.zeros((2, 2, 3), np.float32)], "state": None}), "a frame is an array"),
+        (pack({"images": [np.zeros((0, 2, 3), np.uint8)], "state": None}), "a frame is an array"),
+        (pack({"images": [np.zeros((2, 2), np.uint8)], "state": None}), "a frame is an array"),
+        (pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": "/etc/hostname"}), "state is an array"),
+        (pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": [1.0]}), "state is an array"),
+        (b"\x91" + b"\xdd\x03\x93\x87\x00" + b"\x90" * 60_000_000, "exceeds"),
+        (b"\xdc\x03\xff" + (b"\xdc\x03\xff" + b"\x90" * 1023) * 1023, "a message holds at most"),
+        (msgpack.packb({str(i): i for i in range(5000)}), "exceeds"),
     ],
 )
 def test_a_bad_message_is_answered_with_its_fault_and_the_next_is_served(serve, message, fault):
@@ -171,6 +185,140 @@ def test_a_bad_message_is_answered_with_its_fault_and_the_next_is_served(serve, 
         assert fault in reply["error"]
         connection.send(pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": np.zeros((1, 7), np.float32)}))
         assert unpack(connection.recv(5)).keys() == {"actions", "inference_time"}
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x00" * 100, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + bytes(200)])
+def test_garbage_and_clients_that_vanish_write_a_line_at_most(serve, garbage, capfd, caplog):
+    caplog.set_level("INFO")
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port)) as stranger:
+        stranger.sendall(garbage)
+    client = connect(url(server), proxy=None)
+    client.recv(5)
+    client.socket.shutdown(socket.SHUT_RDWR)
+    give_up = time.monotonic() + 5
+    while "connected" not in caplog.text or server._clients:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    for record in caplog.records:
+        assert record.exc_info is None
+        assert "\n" not in record.getMessage()
+    assert len([record for record in caplog.records if record.name.startswith("dp_hf")]) == 2  # it came, and has left
+    assert len([record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]) <= 1
+    assert "Traceback" not in capfd.readouterr().err
+    client.close()
+
+
+def test_connections_that_say_nothing_are_capped_and_the_token_bearer_gets_in_after(serve):
+    server = serve(token="secret")
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MAX_ENTERING + 20)]
+    for connection in silent:
+        connection.setblocking(False)
+
+    def num_turned_away() -> int:
+        return sum(_is_closed(connection) for connection in silent)
+
+    give_up = time.monotonic() + 5
+    while num_turned_away() < 20:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    assert num_turned_away() == 20
+    for connection in silent:
+        connection.close()
+    time.sleep(0.3)
+    RemotePolicy(url(server), "secret").close()
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@contextmanager
+def false_server(greeting, answer):
+    """Its address; it says `greeting`, and `answer` to whatever it is asked."""
+
+    def speak(connection):
+        with suppress(ConnectionClosed):
+            connection.send(greeting)
+            while True:
+                connection.recv()
+                connection.send(answer)
+
+    with websockets_serve(speak, "127.0.0.1", 0, compression=None) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+
+
+GREETING = {"protocol_version": PROTOCOL_VERSION, "settings": asdict(SETTINGS)}
+FRAMES, STATES = [[np.zeros((24, 42, 3), np.uint8)] * 2], np.ones((1, 2, 7))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        "text",
+        b"\xc1",
+        pack({}),
+        pack({"error": 3}),
+        pack({"actions": "x", "inference_time": 0.1}),
+        pack({"actions": np.zeros((1, 8, 6), np.float32), "inference_time": 0.1}),
+        pack({"actions": np.zeros(7, np.float32), "inference_time": 0.1}),
+        pack({"actions": np.zeros((1, 8, 7), np.float32), "inference_time": None}),
+        pack({"actions": np.zeros((1, 8, 7), np.float32)}),
+    ],
+)
+def test_a_damaged_answer_is_a_lost_connection(answer):
+    with false_server(pack(GREETING), answer) as address:
+        remote = RemotePolicy(address)
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="the answer is damaged"):
+                remote(FRAMES, state=STATES)
+        remote.close()
+
+
+wrong_values = [None, -1, 0, 10**9, 1.5, float("nan"), "x", [], ["x"], [[1]], {"a": 1}, True, [-1, 5], [1e9, 3]]
+
+
+@pytest.mark.parametrize("field", [*asdict(SETTINGS)])
+def test_damaged_settings_are_refused_in_one_sentence(field):
+    for value in wrong_values:
+        settings = {**asdict(SETTINGS), field: value}
+        with suppress(UserError):
+            assert PolicySettings.from_message(settings).execution()
+    for settings in (None, [], {"fps": 10}, {**asdict(SETTINGS), "more": 1}, "x"):
+        with pytest.raises(UserError):
+            PolicySettings.from_message(settings)
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"",
+        pack({}),
+        pack({"protocol_version": PROTOCOL_VERSION}),
+        pack(GREETING | {"settings": 1}),
+        pack(GREETING | {"settings": GREETING["settings"] | {"image_size": [10**7, 10**7]}}),
+        pack(GREETING | {"settings": GREETING["settings"] | {"fps": "10"}}),
+        pack(GREETING | {"settings": GREETING["settings"] | {"n_action_steps": 99}}),
+    ],
+)
+def test_a_damaged_greeting_is_one_sentence(greeting):
+    with false_server(greeting, b"") as address, pytest.raises(UserError, match="is no policy server of this version"):
+        RemotePolicy(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["nothing", "ws://host:999999", "http://127.0.0.1:1", "ws://", "ws://\x00", "ws://a..b"]
+)
+def test_an_address_that_is_none_is_an_error(address):
+    with pytest.raises(UserError, match="no policy server can be reached"):
+        RemotePolicy(address, timeout=2)
 
 
 @given(st.binary(max_size=200))

@@ -1,5 +1,6 @@
 """The commands, with a real, tiny pipeline."""
 
+import json
 import os
 import re
 import signal
@@ -237,3 +238,108 @@ def test_episodes_of_a_ros2_robot_are_recorded_by_topic(wire, tmp_path, capsys):
 def test_wrong_arguments_are_named(arguments, message, capsys):
     assert run_policy(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def remote(make_pipeline):
+    """A function that serves a policy, an arm's, and returns the address."""
+    pytest.importorskip("websockets")
+    pytest.importorskip("msgpack")
+    from dp_hf.arms.mycobot_280 import QUANTITIES
+    from dp_hf.control.policy_settings import PolicySettings
+    from dp_hf.control.remote.server import PolicyServer
+
+    numbers = {"state_names": QUANTITIES.names, "state_units": QUANTITIES.units}
+    numbers |= {"action_names": QUANTITIES.names, "action_units": QUANTITIES.units}
+    servers = []
+
+    def serve(policy) -> str:
+        config = make_pipeline(horizon=8, n_action_steps=2, use_proprioception=True, **numbers).policy.config
+        server = PolicyServer(policy, PolicySettings.from_config(config), port=0)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"ws://127.0.0.1:{server.port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+
+
+def test_a_policy_that_fails_or_hangs_before_the_arm_moves_is_one_sentence(remote, capsys):
+    released = threading.Event()
+
+    def broken(image, state):
+        raise RuntimeError("out of memory \x1b[31m")
+
+    arguments = ["--robot", "ros2", "--execute", "--remote"]
+    assert run_policy([*arguments, remote(broken)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "RuntimeError: out of memory \\x1b[31m" in line
+    assert run_policy([*arguments, remote(lambda image, state: released.wait(20))]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has not answered within 5 s" in line
+    released.set()
+
+
+HANGING = """
+import sys, time
+from functools import partial
+from types import SimpleNamespace
+import numpy as np
+import dp_hf.control.controller as controller
+from dp_hf.cli import run_policy
+from dp_hf.cli.policy_arguments import PolicyArguments
+
+controller.INFERENCE_TIMEOUT = 1.0
+load = PolicyArguments.load_policy
+
+def load_hanging(self, source):
+    policy, settings = load(self, source)
+    calls = []
+    def hanging(image, state):
+        calls.append(1)
+        if len(calls) > 6:
+            time.sleep(1000)
+        return policy(image, state=state)
+    return hanging, settings
+
+PolicyArguments.load_policy = load_hanging
+sys.exit(run_policy.main(sys.argv[1:]))
+"""
+
+
+def test_a_policy_that_hangs_on_the_way_ends_the_process(pipeline, wire):
+    domain_id, peer = wire
+    command = [sys.executable, "-c", HANGING, "--pipeline", pipeline, "--robot", "ros2", "--execute"]
+    command += ["--ros2.domain_id", str(domain_id)]
+    with peer:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: the policy has not answered for 1 s"
+    assert "holding: the policy has given no actions for 0.5 s" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert_legal(peer.commands, MYCOBOT_280.limits, 0.02, times=peer.times)
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "message"),
+    [
+        (["--n_action_steps", "0"], {}, "n_action_steps is 1 to horizon (8); got 0"),
+        (["--n_action_steps", "9"], {}, "n_action_steps is 1 to horizon (8); got 9"),
+        ([], {"temporal_ensemble": float("nan")}, "temporal_ensemble"),
+        ([], {"n_action_steps": 9}, "n_action_steps"),
+        (["--rate", "0"], {}, "rate must be above 0"),
+        (["--rate", "nan"], {}, "rate must be above 0"),
+        (["--duration", "nan"], {}, "duration is seconds above 0"),
+        (["--duration", "-1"], {}, "duration is seconds above 0"),
+    ],
+)
+def test_options_out_of_range_are_refused_before_the_arm_moves(pipeline, wire, options, config, message, capsys):
+    domain_id, peer = wire
+    file = Path(pipeline, "policy", "config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | config))
+    with peer:
+        arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--execute"]
+        assert run_policy([*arguments, *options]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert len(peer.commands) == 0

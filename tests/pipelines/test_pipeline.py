@@ -11,7 +11,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from dp_hf import DiffusionPolicyPipeline, Normalizer
+from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.errors import UserError
 
 
@@ -140,6 +140,13 @@ def test_bad_calls_are_explained(make_pipeline, frame, tmp_path):
         DiffusionPolicyPipeline.from_pretrained("nobody/nothing")
 
 
+def test_actions_say_what_they_are(make_pipeline, frame, tmp_path):
+    names, units = tuple(f"joint{i}" for i in range(7)), ("radians",) * 7
+    make_pipeline(action_names=names, action_units=units).save_pretrained(tmp_path)
+    output = DiffusionPolicyPipeline.from_pretrained(tmp_path)(frame)
+    assert (output.names, output.units) == (names, units)
+
+
 def test_another_kind_of_pipeline_is_named(tmp_path):
     (tmp_path / "model_index.json").write_text('{"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}')
     with pytest.raises(UserError, match=r"not a diffusion policy.*normalizer, policy, scheduler"):
@@ -158,3 +165,24 @@ def test_a_tilde_is_the_home_folder(make_pipeline, frame, tmp_path, monkeypatch)
         for policy, image in ((loaded, "~/frame.png"), (pipeline, frame))
     )
     np.testing.assert_array_equal(one, other)
+
+
+class OwnPolicy(DiffusionPolicyModel):
+    """A policy with a denoiser that the package does not know."""
+
+    def make_denoiser(self, config, observation_dim):
+        network = super().make_denoiser(config, observation_dim)
+        network.own = torch.nn.Parameter(torch.ones(3))
+        return network
+
+
+def test_a_policy_of_an_own_class_is_loaded_by_that_class_only(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline()
+    policy = OwnPolicy(**{k: v for k, v in pipeline.policy.config.items() if not k.startswith("_")})
+    own = DiffusionPolicyPipeline(policy, pipeline.scheduler, pipeline.normalizer)
+    own.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"its policy is a OwnPolicy, .*OwnPolicy\.from_pretrained"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path)
+    loaded = DiffusionPolicyPipeline.from_pretrained(tmp_path, policy=OwnPolicy.from_pretrained(tmp_path / "policy"))
+    actions = [each(frame, generator=torch.Generator().manual_seed(0)).actions for each in (own, loaded)]
+    np.testing.assert_array_equal(*actions)

@@ -6,12 +6,14 @@ import sys
 from accelerate import Accelerator
 
 from dp_hf.training.checkpoints import Progress, find_checkpoint, list_checkpoints, save_checkpoint
+from dp_hf.training.origin import Origin
 
 SAVE = """
 import os, signal, sys
 from pathlib import Path
 from accelerate import Accelerator
 from dp_hf.training.checkpoints import Progress, save_checkpoint
+from dp_hf.training.origin import Origin
 
 kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
 rename = Path.rename
@@ -21,7 +23,8 @@ def killed_after_rename(path, new):
     kill()
 
 def save(batch):
-    save_checkpoint(Accelerator(cpu=True), Path(sys.argv[1]), Progress(1, 1, step=7, batch=batch), None, 3)
+    progress = Progress(1, 1, step=7, batch=batch)
+    save_checkpoint(Accelerator(cpu=True), Path(sys.argv[1]), progress, None, Origin("", None, {}), 3)
 
 save(1)
 if sys.argv[2] == "between the renames":
@@ -42,7 +45,8 @@ def batch_of(checkpoint):
 
 def test_a_checkpoint_is_replaced_whole(tmp_path):
     for batch in (1, 2):
-        save_checkpoint(Accelerator(cpu=True), tmp_path, Progress(1, 1, step=7, batch=batch), None, 3)
+        progress = Progress(1, 1, step=7, batch=batch)
+        save_checkpoint(Accelerator(cpu=True), tmp_path, progress, None, Origin("", None, {}), 3)
     assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint-7"]
     assert batch_of(find_checkpoint(tmp_path, "latest")) == 2
 

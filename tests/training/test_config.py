@@ -123,3 +123,9 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     config = TrainConfig(data_dir="~/in", output_dir=Path("~/out"))
     assert (config.data_dir, config.output_dir) == (f"{tmp_path}/in", tmp_path / "out")
     assert TrainConfig(data_dir="me/cubes").data_dir == "me/cubes"
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_run_keeps_a_checkpoint(limit):
+    with pytest.raises(UserError, match="checkpoints_total_limit is at least 1"):
+        TrainConfig.from_options(checkpoints_total_limit=limit)

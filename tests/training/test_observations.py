@@ -177,3 +177,15 @@ def test_processes_share_one_build(tmp_path):
 def test_too_small_a_disk(tmp_path):
     with pytest.raises(UserError, match="--cache_dir"):
         build_once(tmp_path / "rows.npy", iter(()), (2**50, 2), "float32", "Building")
+
+
+def test_a_cache_has_its_space_before_the_first_row(tmp_path):
+    """A map of a file without it ends the process, without a word, when the disk fills."""
+    shape = (5, 2**18)
+
+    def batches():
+        (file,) = tmp_path.glob(".rows.npy.new-*/rows.npy")
+        assert file.stat().st_blocks * 512 >= 5 * 2**18 * 4
+        yield np.zeros(shape, dtype=np.float32)
+
+    build_once(tmp_path / "rows.npy", batches(), shape, "float32", "Building")

@@ -151,9 +151,9 @@ def test_refuses_what_it_cannot_continue(make_config, tmp_path):
     with pytest.raises(UserError, match="holds a run already"):
         train(config)
     for changes, message in [
-        ({"validation_fraction": 0.5}, "num_windows was 27 and is 18"),
-        ({"hidden_dim": 16}, "does not fit this configuration"),
-        ({"ema_decay": 0.0}, "made with ema_decay"),
+        ({"validation_fraction": 0.5}, r"validation_fraction: 0.25 -> 0.5\)"),
+        ({"hidden_dim": 16}, r"hidden_dim: 32 -> 16\)"),
+        ({"ema_decay": 0.0}, r"ema_decay: 0.9 -> 0.0\)"),
     ]:
         with pytest.raises(UserError, match=message):
             train(make_config(num_epochs=2, resume_from_checkpoint="latest", **changes))

@@ -21,6 +21,10 @@ class RemoteOutput(NamedTuple):
     inference_time: float
 
 
+class _NoPolicyServer(ConnectionError):
+    """Somebody answers, and not as a server of this version does."""
+
+
 class RemotePolicy:
     """Calls like a `DiffusionPolicyPipeline`, and asks a `dp-hf serve-policy` server.
 
@@ -45,7 +49,9 @@ class RemotePolicy:
             self._connection, self.settings = self._connect()
         except InvalidStatus as error:
             raise UserError(f"{url} refuses the connection: is the token right? ({error})") from error
-        except (OSError, WebSocketException) as error:
+        except _NoPolicyServer as error:
+            raise UserError(str(error)) from error
+        except (OSError, WebSocketException, ValueError) as error:  # ValueError: of the url
             raise UserError(f"{url}: no policy server can be reached ({error})") from error
 
     def __call__(self, image: list[list[Frame]], state: np.ndarray | None = None) -> RemoteOutput:
@@ -56,7 +62,7 @@ class RemotePolicy:
             state: (1, n_obs_steps, state_dim), in the units of the settings.
 
         Raises:
-            ConnectionError: the server is gone; the next call tries to reach it again.
+            ConnectionError: the server is gone, or its answer is damaged; the next call tries to reach it again.
             TimeoutError: it does not answer in time.
             UserError: it could not make actions of this, and says why.
         """
@@ -69,21 +75,35 @@ class RemotePolicy:
                 if settings != self.settings:
                     raise UserError(f"{self.url} serves another policy now: start again")
             self._connection.send(request)
-            reply = unpack(self._connection.recv(self._timeout))
+            reply = self._understood(self._connection.recv(self._timeout))
         except TimeoutError:
             self.close()  # or its late answer would be taken for the next one's
             raise TimeoutError(f"{self.url} has not answered within {self._timeout:g} s") from None
         except (OSError, WebSocketException) as error:
             self.close()
             raise ConnectionError(f"{self.url}: {error}") from error
-        if "error" in reply:
-            raise UserError(f"{self.url}: {reply['error']}")
-        return RemoteOutput(reply["actions"], reply["inference_time"])
+        if isinstance(reply, str):
+            raise UserError(f"{self.url}: {reply}")
+        return reply
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _understood(self, message: bytes | str) -> RemoteOutput | str:
+        """What a server's message holds: actions, or why there are none."""
+        try:
+            reply = unpack(message)
+        except ValueError as error:
+            raise ConnectionError(f"the answer is damaged ({error})") from error
+        if reply.keys() == {"error"} and isinstance(reply["error"], str):
+            return reply["error"]
+        actions, seconds = reply.get("actions"), reply.get("inference_time")
+        shape = np.shape(actions) if isinstance(actions, np.ndarray) else ()
+        if len(shape) != 3 or shape[::2] != (1, self.settings.action_dim) or not isinstance(seconds, float):
+            raise ConnectionError(f"the answer is damaged: actions of shape {shape}")
+        return RemoteOutput(np.asarray(actions, np.float32), seconds)
 
     def _connect(self) -> tuple[ClientConnection, PolicySettings]:
         connection = connect(
@@ -99,10 +119,15 @@ class RemotePolicy:
             greeting = unpack(connection.recv(self._timeout))
             if greeting["protocol_version"] != PROTOCOL_VERSION:
                 raise ValueError(f"it speaks version {greeting['protocol_version']}")
-            return connection, PolicySettings(**greeting["settings"])
-        except (ValueError, KeyError, TypeError) as error:
+            return connection, PolicySettings.from_message(greeting["settings"])
+        except (OSError, WebSocketException):
             connection.close()
-            raise UserError(f"{self.url} is no policy server of this version of dp_hf ({error})") from error
+            raise
+        except (ValueError, KeyError) as error:
+            connection.close()
+            raise _NoPolicyServer(
+                f"{self.url} is no policy server of this version of dp_hf ({error!s:.300})"
+            ) from error
 
     def _prepare(self, frame: Frame) -> Frame:
         """Resized here as the policy would there, so that less goes over the network."""

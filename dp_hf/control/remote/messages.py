@@ -7,6 +7,10 @@ import numpy as np
 
 PROTOCOL_VERSION = 2  # settings say what the numbers are
 MAX_MESSAGE_BYTES = 64 * 2**20
+# Of a map or list, and of maps and lists in a message: more than any policy has numbers, cameras or observations.
+MAX_LENGTH = 1024
+MAX_CONTAINERS = 4096
+MAX_TEXT_BYTES = 64 * 2**10
 _DTYPES = ("uint8", "float32")
 
 
@@ -19,12 +23,29 @@ def unpack(data: bytes | str) -> dict[str, Any]:
     """The map in `data`.
 
     Raises:
-        ValueError: not such a map.
+        ValueError: not such a map, or longer lists, maps and texts than there can be.
     """
     if not isinstance(data, bytes):
         raise ValueError("a message is binary, not text")
+    num_containers = 0
+
+    def count(container: Any) -> Any:
+        nonlocal num_containers
+        num_containers += 1
+        if num_containers > MAX_CONTAINERS:
+            raise ValueError(f"a message holds at most {MAX_CONTAINERS} lists and maps")
+        return _decode_array(container) if isinstance(container, dict) else container
+
     try:
-        message = msgpack.unpackb(data, object_hook=_decode_array, strict_map_key=True)
+        message = msgpack.unpackb(
+            data,
+            object_hook=count,
+            list_hook=count,
+            strict_map_key=True,
+            max_array_len=MAX_LENGTH,
+            max_map_len=MAX_LENGTH,
+            max_str_len=MAX_TEXT_BYTES,
+        )
     except ValueError:
         raise
     except Exception as error:  # msgpack's own are of several kinds

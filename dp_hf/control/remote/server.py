@@ -2,10 +2,14 @@
 
 import hmac
 import logging
+import sys
 import threading
 import time
+from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import numpy as np
 from websockets.exceptions import ConnectionClosed
@@ -13,20 +17,25 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from dp_hf.cameras import by_camera
 from dp_hf.control.planner import Policy
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.messages import MAX_MESSAGE_BYTES, PROTOCOL_VERSION, pack, unpack
+from dp_hf.control.robot import Frame
 from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# Each has a thread until it has said who it is, or for 5 s.
+MAX_ENTERING = 32
 
 
 class PolicyServer:
     """Answers observations with chunks of actions, one at a time.
 
-    Web pages are refused, even on this computer; whatever else cannot be understood is answered with its fault.
+    Web pages are refused, even on this computer; whatever else cannot be understood is answered with its fault. Images
+    and states are arrays, never paths: a client has nothing opened here.
 
     Args:
         policy: see `planner.Policy`.
@@ -58,6 +67,7 @@ class PolicyServer:
         self._turn = threading.Lock()
         self._stopping = threading.Event()
         self._clients: dict[ServerConnection, threading.Lock] = {}  # a lock is held while its client is answered
+        connection: Any = partial(_Connection, threading.BoundedSemaphore(MAX_ENTERING))
         try:
             self._server: Server = serve(
                 self._serve_client,
@@ -67,6 +77,8 @@ class PolicyServer:
                 origins=[None],
                 compression=None,
                 max_size=MAX_MESSAGE_BYTES,
+                create_connection=connection,
+                logger=_OneLine(logging.getLogger("websockets.server"), {}),
                 # A client that vanishes while it connects or is dismissed holds up the end for as long.
                 open_timeout=5,
                 close_timeout=1,
@@ -97,11 +109,11 @@ class PolicyServer:
         given = request.headers.get("Authorization", "").encode()
         if self._token is None or hmac.compare_digest(given, f"Bearer {self._token}".encode()):
             return None
-        logger.warning("%s: wrong or missing token", connection.remote_address)
+        logger.warning("%s: wrong or missing token", _address(connection))
         return connection.respond(401, "wrong or missing token\n")
 
     def _serve_client(self, connection: ServerConnection) -> None:
-        address = connection.remote_address  # a closed connection has none
+        address = _address(connection)
         logger.info("%s: connected", address)
         answering = self._clients[connection] = threading.Lock()
         try:
@@ -110,7 +122,7 @@ class PolicyServer:
                 message = connection.recv()
                 with answering:
                     connection.send(self._answer(message))
-        except ConnectionClosed as error:
+        except (ConnectionClosed, OSError) as error:
             logger.info("%s: %s", address, error)
         finally:
             del self._clients[connection]
@@ -118,12 +130,10 @@ class PolicyServer:
     def _answer(self, message: bytes | str) -> bytes:
         try:
             request = unpack(message)
-            if request.keys() != {"images", "state"} or not isinstance(request["images"], list):
-                raise ValueError("a request has images, a list of frames, and state")
-            states = None if request["state"] is None else np.asarray(request["state"])[None]
+            images, states = _observations(request)
             with self._turn:
                 start = time.perf_counter()
-                actions = np.asarray(self._policy([request["images"]], state=states).actions, dtype=np.float32)
+                actions = np.asarray(self._policy([images], state=states).actions, dtype=np.float32)
                 seconds = time.perf_counter() - start
             return pack({"actions": actions, "inference_time": seconds})
         except ValueError as error:
@@ -131,3 +141,63 @@ class PolicyServer:
         except Exception as error:
             logger.exception("the policy failed")
             return pack({"error": f"the policy failed: {type(error).__name__}: {error}"})
+
+
+def _observations(request: dict[str, Any]) -> tuple[list[Frame], np.ndarray | None]:
+    """The frames and states (1, n_obs_steps, state_dim) of a request.
+
+    Raises:
+        ValueError: they are not arrays, and nothing else, of images and of states.
+    """
+    if request.keys() != {"images", "state"} or not isinstance(request["images"], list):
+        raise ValueError("a request has images, a list of frames, and state")
+    images, states = request["images"], request["state"]
+    for frame in images:
+        for picture in by_camera(frame).values():
+            if not _is_array(picture, np.uint8, 3) or picture.shape[2] != 3 or picture.size == 0:
+                raise ValueError("a frame is an array uint8 (H, W, 3), or a map of them by camera")
+    if states is not None and not _is_array(states, np.float32, 2):
+        raise ValueError("state is an array float32 (n_obs_steps, state_dim), or nothing")
+    return images, None if states is None else states[None]
+
+
+def _is_array(value: Any, dtype: type, ndim: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == ndim
+
+
+def _address(connection: ServerConnection) -> str:
+    try:
+        host, port, *_ = connection.remote_address
+        return f"{host}:{port}"
+    except OSError:
+        return "a client that has left"
+
+
+class _Connection(ServerConnection):
+    """One of at most as many that have not shown their token as `entering` lets in."""
+
+    def __init__(self, entering: threading.BoundedSemaphore, *args: Any, **kwargs: Any):
+        if not entering.acquire(blocking=False):
+            raise ConnectionRefusedError("too many connections at once have not shown a token")
+        self._entering = entering
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            entering.release()
+            raise
+
+    def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().handshake(*args, **kwargs)
+        finally:
+            self._entering.release()
+
+
+class _OneLine(logging.LoggerAdapter):
+    """Names an exception in place of its traceback: a stranger's garbage is no fault of this program."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        if kwargs.pop("exc_info", None):
+            error = sys.exc_info()[1]
+            msg = f"{msg}: {type(error).__name__}: {error!s:.200}"
+        return msg, kwargs

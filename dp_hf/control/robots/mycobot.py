@@ -1,6 +1,7 @@
 """A myCobot 280 at a serial port, with a camera beside it."""
 
 import logging
+import termios
 import threading
 import time
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import numpy as np
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.errors import UserError
+from dp_hf.control.robots.sent_once import SentOnce
+from dp_hf.errors import RunFailed, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class MyCobotRobot:
 
     Raises:
         UserError: pymycobot is not installed, or the port cannot be opened.
+        RunFailed: by readings and commands, once the cable has been pulled.
     """
 
     quantities = MYCOBOT_280.quantities
@@ -71,8 +74,11 @@ class MyCobotRobot:
         self._config = config
         self._camera = camera
         self._set_gripper = ProtocolCode.SET_GRIPPER_VALUE
-        self._gripper_sent: int | None = None
+        self._gripper = SentOnce(step=1)
+        self._lost: str | None = None
         self._state: Stamped[np.ndarray] | None = None
+        # It would name every command that a pulled cable does not take.
+        self._arm.log.setLevel(logging.CRITICAL)
         # In refresh mode a new command replaces the one under way; otherwise commands queue up.
         self._arm.set_fresh_mode(1)
         if relaxed:
@@ -87,34 +93,43 @@ class MyCobotRobot:
             try:
                 angles = self._arm.get_angles()
                 gripper = self._arm.get_gripper_value() if isinstance(angles, list) else None
-            except Exception as error:  # of several kinds, when the cable is pulled
-                self.fault = f"{self._config.port}: {error}"
+            except (OSError, termios.error) as error:
+                self._lost = self.fault = f"{self._config.port}: the arm is gone, is its cable plugged in? ({error})"
                 return
+            except Exception as error:  # pymycobot's, of a damaged answer
+                angles, gripper = repr(error), None
             if (state := _state(angles, gripper)) is not None:
                 unanswered = 0
                 self._state = Stamped(state, time.monotonic())
                 self.fault = None
                 continue
             unanswered += 1
-            logger.warning("%s: no answer from the arm (angles %s, gripper %s)", self._config.port, angles, gripper)
+            if unanswered == 1:
+                logger.warning("%s: no answer from the arm (angles %s, gripper %s)", self._config.port, angles, gripper)
             if unanswered >= UNANSWERED_READS:
                 self.fault = f"{self._config.port}: the arm has left {unanswered} questions in a row unanswered"
 
     def read_state(self) -> Stamped[np.ndarray] | None:
+        self._require_cable()
         return self._state
 
     def read_image(self) -> Stamped[Frame] | None:
         return self._camera.read()
 
     def send_command(self, command: np.ndarray) -> None:
+        self._require_cable()
         *angles, gripper = command.tolist()
         # pymycobot cuts angles to hundredths of a degree towards zero, so that none leaves its limits.
         self._arm.send_angles(angles, self._config.speed, _async=True)
         gripper = round(gripper)
-        if gripper != self._gripper_sent:
+        measured = None if self._state is None else self._state.value[6]
+        if self._gripper.is_due(gripper, measured, time.monotonic()):
             # `set_gripper_value` would wait for an answer.
             self._arm._mesg(self._set_gripper, gripper, self._config.speed, has_reply=True, _async=True)
-            self._gripper_sent = gripper
+
+    def _require_cable(self) -> None:
+        if self._lost is not None:
+            raise RunFailed(self._lost)
 
     def hold(self) -> None:
         """Nothing to send: the firmware stays at the last command."""

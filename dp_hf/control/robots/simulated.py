@@ -12,7 +12,7 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import as_frame
 from dp_hf.control.clock import Grid, MonotonicClock
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.errors import UserError
+from dp_hf.errors import UserError, failure
 
 
 class SimulatedRobot:
@@ -31,6 +31,7 @@ class SimulatedRobot:
     Raises:
         UserError: the environment's states or actions are not n numbers.
         Exception: whatever making or resetting the environment raised.
+        RunFailed: by the readings, once a step of the environment has raised.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class SimulatedRobot:
         self._command: np.ndarray | None = None
         self._observation: tuple[Stamped[np.ndarray], Stamped[Frame]] | None = None
         self._closing = threading.Event()
+        self._broken: Exception | None = None
         self._ready: Future = Future()
         self._thread = threading.Thread(target=self._live, name="simulator", daemon=True)
         self._thread.start()
@@ -69,7 +71,7 @@ class SimulatedRobot:
         try:
             self._step(env)
         except Exception as error:
-            self.fault = f"simulator: {error}"
+            self._broken, self.fault = error, f"simulator: {error}"
         finally:
             env.close()
 
@@ -101,6 +103,8 @@ class SimulatedRobot:
         return self._latest()[1]
 
     def _latest(self) -> tuple[Stamped[np.ndarray], Stamped[Frame]]:
+        if self._broken is not None:
+            raise failure("the simulator", self._broken) from self._broken
         assert self._observation is not None, "set before the constructor returns"
         return self._observation
 

@@ -18,7 +18,7 @@ from dp_hf.control.operator import on_signals
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.robot import DryRun
 from dp_hf.control.warm_up import warm_up
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError, printable
 from dp_hf.files import user_place
 from dp_hf.pipelines.loading import load_pipeline
 
@@ -89,9 +89,9 @@ def main(args: list[str] | None = None) -> int:
             serve_emergency_stop(node, controller)
             with on_signals(controller.stop), punctual_interpreter():
                 node.get_logger().info(str(controller.run()))
-        except UserError as error:
-            node.get_logger().error(str(error))
-            return 2
+        except (UserError, RunFailed) as error:
+            node.get_logger().error(printable(str(error)))
+            return 2 if isinstance(error, UserError) else 1
         finally:
             robot.close()
     return 0

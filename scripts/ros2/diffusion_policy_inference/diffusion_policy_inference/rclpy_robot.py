@@ -17,6 +17,7 @@ from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
 from dp_hf.arms.ros import image_from_message
 from dp_hf.control.robot import Stamped
+from dp_hf.control.robots.sent_once import SentOnce
 from dp_hf.errors import UserError
 
 ARM_TOPIC = "/arm_controller/joint_trajectory"
@@ -68,7 +69,7 @@ class RclpyRobot:
         self._image: Stamped | None = None
         self._state: Stamped | None = None
         self._complaints: set[str] = set()
-        self._gripper_sent: float | None = None
+        self._gripper = SentOnce(GRIPPER_STEP)
         self._goals: dict[str, object] = {}
         node.create_subscription(Image, image_topic, self._on_image, qos_profile_sensor_data)
         node.create_subscription(JointState, joint_states_topic, self._on_joint_state, qos_profile_sensor_data)
@@ -132,9 +133,9 @@ class RclpyRobot:
         self._send_gripper(command[-1], gripper_position)
 
     def _send_gripper(self, value: float, position: float) -> None:
-        if self._gripper_sent is not None and abs(value - self._gripper_sent) < GRIPPER_STEP:
+        measured = None if self._state is None else self._state.value[-1]
+        if not self._gripper.is_due(value, measured, time.monotonic()):
             return
-        self._gripper_sent = value
         goal = GripperCommand.Goal()
         goal.command.position = position
         goal.command.max_effort = MAX_EFFORT

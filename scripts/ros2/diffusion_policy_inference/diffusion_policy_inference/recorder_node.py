@@ -9,7 +9,7 @@ from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.control.operator import Keyboard, on_signals
 from dp_hf.control.recorder import Orders, record_episodes
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError, printable
 
 
 def serve_orders(node: Node, orders: Orders) -> None:
@@ -36,9 +36,9 @@ def main(args: list[str] | None = None) -> int:
             logger.info(f"into {output_dir}: space or ~/record starts and finishes an episode, d discards it, q quits")
             with on_signals(lambda name: orders.give("quit")):
                 record_episodes(robot, output_dir, fps, orders.next, limits, lambda episode: logger.info(str(episode)))
-        except UserError as error:
-            logger.error(str(error))
-            return 2
+        except (UserError, RunFailed) as error:
+            logger.error(printable(str(error)))
+            return 2 if isinstance(error, UserError) else 1
         finally:
             robot.close()
     return 0

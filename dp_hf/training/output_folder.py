@@ -1,0 +1,82 @@
+"""The folder of a run: whose it is, and where in it a run goes on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from dp_hf.errors import UserError
+from dp_hf.training.checkpoints import find_checkpoint, list_checkpoints
+from dp_hf.training.config import TrainConfig
+
+CONFIG_FILE = "train_config.yaml"
+LOCK_FILE = ".lock"
+# Workers of a killed run hold its lock until they notice, which takes torch's data loader 5 seconds.
+PATIENCE = 6.0
+
+
+def checkpoint_to_continue(config: TrainConfig) -> Path | None:
+    """None for a new run, which may take the place of one that was stopped before it had anything to keep.
+
+    Raises:
+        UserError: the data are not named, there is no such checkpoint, or another run would be overwritten.
+    """
+    if not config.data_dir:
+        raise UserError("--data_dir is missing: a folder of episodes, a converted dataset, or a dataset id on the Hub")
+    folder, which = config.output_dir, config.resume_from_checkpoint
+    is_run, checkpoints = (folder / CONFIG_FILE).exists(), list_checkpoints(folder)
+    policies = [name for name in ("best", "final") if (folder / name).exists()]
+    if which and not (which == "latest" and is_run and not checkpoints and not policies):
+        return find_checkpoint(folder, which)
+    if is_run and checkpoints:
+        raise UserError(
+            f"{folder}: holds a run already. Continue it with --resume_from_checkpoint latest, choose another "
+            "--output_dir, or remove it"
+        )
+    if is_run and policies:
+        raise UserError(
+            f"{folder}: holds a run already, without a checkpoint but with {' and '.join(policies)}: choose another "
+            "--output_dir, or remove it"
+        )
+    return None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder; within the context no other process trains into it.
+
+    The lock ends with the process that holds it, however that ends.
+
+    Raises:
+        UserError: another process does, or the folder cannot be made.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder / LOCK_FILE)
+    except Timeout as error:
+        raise UserError(
+            f"{folder}: another training writes into it and is still running: wait for it, end its process, or choose "
+            "another --output_dir"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from error
+    try:
+        yield
+    finally:
+        # Before it is released: whoever waits for it sees that it is gone, and makes a new one.
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        lock.release()
+        if is_new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _lock(path: Path) -> BaseFileLock:
+    while True:
+        lock = FileLock(path, timeout=PATIENCE)
+        lock.acquire()
+        if path.exists():
+            return lock
+        lock.release()
