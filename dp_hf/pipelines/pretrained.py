@@ -67,6 +67,8 @@ class PretrainedPipeline(DiffusionPipeline):
                 that is absent, cut or damaged, or lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
+        if Path(source).suffix == ".pth":
+            raise UserError(f"{source}: not a pipeline; dp-hf import-checkpoint {source} FOLDER makes one of a .pth")
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
