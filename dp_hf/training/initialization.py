@@ -34,8 +34,8 @@ def initialize(policy: DiffusionPolicyModel, config: TrainConfig, meta: DatasetM
     source = config.optimization.init_from
     assert source is not None
     start, scheduler, normalizer = _open(source, config)
-    for kind, quantities in (("state", meta.state), ("action", meta.action)):
-        require_data_of(start.config, kind, quantities, config.data_dir)
+    require_data_of(start.config, "state", meta.state, config.data_dir)
+    require_data_of(start.config, "action", meta.action, config.data_dir)
     wanted: dict[str, Any] = {option.name: getattr(policy.config, option.name) for option in fields(PolicyOptions)}
     found = {name: getattr(start.config, name) for name in wanted}
     noise = make_noise_scheduler(config).config
