@@ -74,7 +74,7 @@ def _in_words(hint: Any) -> str:
         return " or ".join(_in_words(argument) for argument in arguments)
     if origin is typing.Annotated:
         limits = " and ".join(str(extra) for extra in arguments[1:] if isinstance(extra, Range))
-        return f"{_in_words(arguments[0])} {limits}"
+        return f"{limits}, {_in_words(arguments[0])}"
     if origin is Literal:
         return " or ".join(map(str, arguments))
     if origin in (tuple, list):

@@ -17,7 +17,7 @@ IMPORTS = {
     "models": {"hub"},
     "episodes": {"arms", "hub"},
     "pipelines": {"models", "hub", "arms"},
-    "training": {"pipelines", "models", "episodes", "arms", "hub"},
+    "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
     "interop": {"pipelines", "models", "episodes", "arms"},

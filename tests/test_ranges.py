@@ -80,7 +80,7 @@ def test_out_of_range_is_refused_in_a_file_and_in_a_policy(tmp_path):
     file.write_text("ema_decay: 2\n")
     with pytest.raises(SystemExit):
         parse_config(["--config", str(file)])
-    with pytest.raises(UserError, match="action_dim is a whole number at least 1"):
+    with pytest.raises(UserError, match="action_dim is at least 1"):
         DiffusionPolicyModel(action_dim=0)
     with pytest.raises(UserError, match="'wrist' twice"):
         DiffusionPolicyModel(camera_names=("wrist", "wrist"))

@@ -67,14 +67,14 @@ class PretrainedPipeline(DiffusionPipeline):
                 that is absent, cut or damaged, or that lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
+        if Path(source).suffix == ".pth":
+            raise UserError(f"{source}: not a pipeline; dp-hf import-checkpoint {source} FOLDER makes one of a .pth")
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
         require_saved_parts(Path(source), given=kwargs)
         with no_progress_bar(), faults_in(source):
-            if "policy" not in kwargs:
-                _require_own_policy(source)
             pipeline = super().from_pretrained(source, **kwargs)
             require_sampling(pipeline.scheduler)
             require_names(pipeline.policy.config)
@@ -158,16 +158,6 @@ class PretrainedPipeline(DiffusionPipeline):
                 commit_message=commit_message,
                 create_pr=create_pr,
             )
-
-
-def _require_own_policy(source: str) -> None:
-    """Raises `UserError` for a policy of a class that is not ours, whose weights ours would leave out."""
-    _, name = DiffusionPipeline.load_config(source).get("policy") or (None, None)
-    if name not in (None, DiffusionPolicyModel.__name__, OnnxPolicy.__name__):
-        raise UserError(
-            f"{source}: its policy is a {name}, which is none of dp_hf's; load it by that class, "
-            f"{name}.from_pretrained(...), and pass it as policy="
-        )
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from diffusers import SchedulerMixin
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import read_json
+from dp_hf.models.onnx_policy import OnnxPolicy
+from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.saved_model import first_line
 from dp_hf.pipelines.inputs import SCHEDULERS
 
@@ -48,6 +50,12 @@ def require_saved_parts(folder: Path, given: Container[str] = ()) -> None:
             raise UserError(f"{folder}/model_index.json: {name} is [library, class]; got {entry!r}")
         if name not in given and not (folder / name).is_dir():
             raise UserError(f"{folder / name}: no such folder; the pipeline did not arrive whole")
+    policy = index["policy"][1]
+    if "policy" not in given and policy not in (DiffusionPolicyModel.__name__, OnnxPolicy.__name__):
+        raise UserError(
+            f"{folder}: its policy is a {policy}, which is none of dp_hf's; load it by that class, "
+            f"{policy}.from_pretrained(...), and pass it as policy="
+        )
     if "num_inference_steps" not in index and "num_inference_steps" not in given:
         raise UserError(f"{folder}/model_index.json: has no num_inference_steps; restore the file, or pass a number")
     if "scheduler" not in given:

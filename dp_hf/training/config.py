@@ -70,15 +70,17 @@ class OptimizationOptions:
 
     pretrained_backbone: str = "timm"
     """Weights the encoder starts from: timm (the published ones), none (random), or a file."""
+    init_from: str | None = None
+    """Policy to start from, with its normalizer: a pipeline's folder or Hub id, or a .pth file of the reference."""
     batch_size: Annotated[int, Range(1)] = 32
     """Windows a process takes in one step."""
     noise_samples_per_image: Annotated[int, Range(1)] = 1
     """Noise levels drawn for every window of a batch; the image is encoded once for all of them."""
     num_epochs: Annotated[int, Range(1)] = 1000
     """Passes over the training windows."""
-    learning_rate: Annotated[float, Range(above=0, high=10)] = 1e-4
+    learning_rate: Annotated[float, Range(above=0)] = 1e-4
     """Of AdamW, after the warm-up."""
-    weight_decay: Annotated[float, Range(0, 10)] = 1e-5
+    weight_decay: Annotated[float, Range(0)] = 1e-5
     """Of AdamW."""
     lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
     """How the learning rate changes over the training; all but constant begin with the warm-up."""

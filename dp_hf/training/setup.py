@@ -25,6 +25,7 @@ from dp_hf.models.policy_config import PolicyConfig
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import DataOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
+from dp_hf.training.initialization import initialize
 from dp_hf.training.observations import open_observations
 from dp_hf.training.origin import Origin, origin_of
 from dp_hf.training.row_cache import digest_images
@@ -108,7 +109,11 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     learned, held_out = split_episodes(trajectories.episode_index, config.validation.validation_fraction, config.seed)
     policy = make_policy(config, meta)
     rows = torch.isin(trajectories.episode_index, torch.tensor(learned))
-    normalizer = Normalizer.from_data(trajectories.state[rows], trajectories.action[rows], config.data.normalization)
+    if config.optimization.init_from is None:
+        states, actions = trajectories.state[rows], trajectories.action[rows]
+        normalizer = Normalizer.from_data(states, actions, config.data.normalization)
+    else:
+        normalizer = initialize(policy, config, meta)
     pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.diffusion.num_inference_steps)
     pipeline.to(accelerator.device)
 
@@ -248,6 +253,6 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
         action_units=meta.action.units,
     )
     policy = DiffusionPolicyModel(**vars(policy_config))
-    if config.optimization.pretrained_backbone != "none":
+    if config.optimization.init_from is None and config.optimization.pretrained_backbone != "none":
         policy.load_pretrained_backbone(config.optimization.pretrained_backbone)
     return policy

@@ -128,6 +128,11 @@ def test_a_file_that_did_not_arrive_is_named(folder, file, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_the_reference_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"model\.pth: not a pipeline; dp-hf import-checkpoint"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path / "model.pth")
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(data=st.data())
 def test_whatever_is_damaged_it_acts_as_before_or_says_so(folder, data):
