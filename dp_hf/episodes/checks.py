@@ -13,6 +13,7 @@ from dp_hf.episodes.find import explore, marks
 from dp_hf.episodes.format import IMAGE_SUFFIXES, SET_ASIDE_FOLDER
 from dp_hf.episodes.problems import Problem, shorten
 from dp_hf.episodes.reader import Episode, load_images, read_episode
+from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
@@ -61,6 +62,7 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckR
     _check_sizes(report.episodes, sizes)
     _check_copies(report.episodes)
     _check_units(report)
+    _check_times(report)
     for marker in findings.markers:
         if not any(marks(marker, path) for path in findings.episodes):
             report.problems.append(Problem("unknown failure", f"{marker.name} names no episode beside it"))
@@ -147,6 +149,17 @@ def _check_units(report: CheckReport) -> None:
         report.problems.append(Problem(kind, unit.reason))
     if doubt := Gripper().doubt(report.usable):
         report.problems.append(Problem("gripper range", doubt))
+
+
+def _check_times(report: CheckReport) -> None:
+    if not report.usable:
+        return
+    rate = detect_rate(report.usable)
+    for episode in report.usable:
+        if rate.fps is not None:
+            report_holes(episode, frame_times(episode, rate))
+        elif episode.name in rate.contradicting:
+            episode.problems.append(Problem("unclear rate", rate.reason))
 
 
 @dataclass(frozen=True)
