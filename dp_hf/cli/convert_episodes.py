@@ -35,7 +35,7 @@ class RecordingOptions:
     camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
     strict: bool = False
-    """a bad episode or frame is an error, and so is a rate that is assumed"""
+    """a bad episode or frame is an error, and so are an episode that does not move and a rate that is assumed"""
 
     def conversion(self) -> dict[str, Any]:
         """The arguments of `convert_episodes` that differ from its defaults."""

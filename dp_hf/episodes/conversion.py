@@ -15,6 +15,7 @@ from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.find import find_episodes
 from dp_hf.episodes.format import MIN_FRAMES
+from dp_hf.episodes.motion import report_motion, report_stalls, still_pictures
 from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.timing import FrameTimes, decide_rate, frame_times, report_holes
@@ -53,12 +54,13 @@ def convert_episodes(
         action_source: "recorded" commands, "state", or "auto": recorded when every frame has a command.
         gripper: how recorded gripper values map to 0..100; default 0..100 with 100 = open.
         cameras: names of the cameras to convert; default those that most episodes have.
-        strict: a bad episode or frame is an error, instead of being left out, and so is a rate that is assumed.
+        strict: a bad episode or frame is an error, instead of being left out, and so are an episode that does not
+            move and a rate that is assumed.
         progress: show a progress bar.
 
     Raises:
         UserError: no usable episode, an unclear unit or rate, a wrong argument, an `output_dir` that holds other files;
-            with `strict`, a bad episode or frame, or an assumed rate.
+            with `strict`, what it forbids.
     """
     root, target = user_path(data_dir), user_path(output_dir)
     if frame_skip < 1 or action_offset < 0:
@@ -92,6 +94,8 @@ def convert_episodes(
             if episode.why_unusable is None:
                 times = frame_times(episode, rate)
                 report_holes(episode, times)
+                report_motion(episode, unit.unit)
+                report_stalls(episode, still_pictures(images), unit.unit, times.seconds)
                 parts = _parts(episode, times)
             if strict:
                 _refuse_problems([episode])
@@ -119,6 +123,7 @@ def convert_episodes(
         gripper_doubt=gripper.doubt(usable),
         skipped=[(episode.name, why) for episode in episodes if (why := episode.why_unusable)],
         left_out=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "frame"],
+        warnings=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "warning"],
         notes=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "note"],
     )
 
@@ -165,7 +170,7 @@ def _usable(episodes: Sequence[Episode], root: Path, strict: bool) -> list[Episo
 def _refuse_problems(episodes: Iterable[Episode]) -> None:
     for episode in episodes:
         for problem in episode.problems:
-            if problem.severity in ("episode", "frame"):
+            if problem.severity in ("episode", "frame", "warning"):
                 raise UserError(f"{episode.path}: {problem}; {problem.remedy}, or convert without --strict")
 
 

@@ -24,6 +24,7 @@ class ConversionReport:
         gripper_doubt: what speaks against the gripper's range, or None.
         skipped: (episode name, problem) of every skipped episode.
         left_out: (episode name, problem) of every frame left out of the others.
+        warnings: (episode name, problem) of what is converted and most likely wrong.
         notes: (episode name, problem) of what is converted all the same, as an episode that was cut at a hole.
     """
 
@@ -36,6 +37,7 @@ class ConversionReport:
     gripper_doubt: str | None
     skipped: list[tuple[str, Problem]]
     left_out: list[tuple[str, Problem]]
+    warnings: list[tuple[str, Problem]]
     notes: list[tuple[str, Problem]]
 
     def __str__(self) -> str:
@@ -62,6 +64,11 @@ class ConversionReport:
             lines += [f"  {name}: {problem}" for name, problem in self.notes[:_MAX_NOTES]]
             if len(self.notes) > _MAX_NOTES:
                 lines.append(f"  and {len(self.notes) - _MAX_NOTES} more, which dp-hf check-episodes lists")
+        if self.warnings:
+            lines.append("")
+            lines += [f"warning: {name}: {problem}" for name, problem in self.warnings[:_MAX_NOTES]]
+            if len(self.warnings) > _MAX_NOTES:
+                lines.append(f"warning: {len(self.warnings) - _MAX_NOTES} more, which dp-hf check-episodes lists")
         if self.fps_assumed:
             lines += ["", f"warning: the rate is {self.fps_reason}"]
         if self.unit.doubtful:

@@ -4,8 +4,9 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-# dataset: no conversion; episode: the episode is skipped; frame: the frame is left out; note: nothing is lost.
-Severity = Literal["dataset", "episode", "frame", "note"]
+# dataset: no conversion; episode: the episode is skipped; frame: the frame is left out; warning and note: nothing is
+# lost, and --strict stops at a warning.
+Severity = Literal["dataset", "episode", "frame", "warning", "note"]
 
 
 class Kind(NamedTuple):
@@ -29,6 +30,12 @@ KINDS = {
     "image path": Kind("frame", "copy the image into the episode's folder and name it relative to that"),
     "missing image": Kind("frame", "restore the image from a copy, or remove the frame"),
     "corrupt image": Kind("frame", "restore the image from a copy, or remove the frame"),
+    "no motion": Kind("warning", "see that the recorder read the joints; move the episode away"),
+    "frozen reading": Kind("note", "nothing, if the arm did stand still; else record the episode again"),
+    "zero reading": Kind("note", "remove the frame, if the arm was not there"),
+    "spike": Kind("note", "remove the frame, if the arm was not there"),
+    "wrapped angle": Kind("note", "add or subtract 360 from there on, so that the angle goes on"),
+    "stalled camera": Kind("note", "move the episode away: its pictures do not belong to its states"),
     "doubtful unit": Kind("note", "state the unit with --angle_unit if the guess is wrong"),
     "gripper range": Kind("note", "state the range of the recorded values with --gripper_range MIN MAX"),
     "timestamp": Kind("note", "nothing: those that increase tell the rate, where most do; --fps states another"),
