@@ -20,7 +20,7 @@ class RecordingOptions:
     angle_unit: Literal["auto", "degrees", "radians"] = "auto"
     """unit of the recorded angles; auto detects it for the whole data set"""
     fps: float | None = None
-    """recorded frames a second; by default from the timestamps, or 10 where there are none"""
+    """recorded frames a second, evenly spaced; by default from the timestamps, or 10 where there are none"""
     frame_skip: int = 1
     """keep every n-th frame, from the first. 1 keeps all: training has its own --frame_skip, which takes rows from
     the dataset and makes their actions anew"""
@@ -35,7 +35,7 @@ class RecordingOptions:
     camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
     strict: bool = False
-    """a bad episode or frame is an error"""
+    """a bad episode or frame is an error, and so are an episode that does not move and a rate that is assumed"""
 
     def conversion(self) -> dict[str, Any]:
         """The arguments of `convert_episodes` that differ from its defaults."""

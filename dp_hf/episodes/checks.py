@@ -11,8 +11,11 @@ from tqdm import tqdm
 
 from dp_hf.episodes.find import explore, marks
 from dp_hf.episodes.format import IMAGE_SUFFIXES, SET_ASIDE_FOLDER
+from dp_hf.episodes.images import ImageFile
+from dp_hf.episodes.motion import Still, report_motion, report_stalls, still_pictures
 from dp_hf.episodes.problems import Problem, shorten
 from dp_hf.episodes.reader import Episode, load_images, read_episode
+from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
@@ -52,15 +55,18 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckR
     root = user_path(data_dir)
     findings = explore(root)
     report = CheckReport(root, [])
-    sizes = []
+    sizes, stills = [], {}
     for path in tqdm(findings.episodes, "Checking", unit="episode", delay=1, disable=not progress):
         report.episodes.append(read_episode(path, data_dir=root))
-        sizes.append(_check_contents(report.episodes[-1]))
+        images = _check_images(report.episodes[-1])
+        sizes.append(Counter((camera, image.size) for frame in images for camera, image in frame.items()))
+        stills[report.episodes[-1].name] = still_pictures(images)
 
     report_other_cameras(report.episodes)
     _check_sizes(report.episodes, sizes)
     _check_copies(report.episodes)
     _check_units(report)
+    _check_times_and_motion(report, stills)
     for marker in findings.markers:
         if not any(marks(marker, path) for path in findings.episodes):
             report.problems.append(Problem("unknown failure", f"{marker.name} names no episode beside it"))
@@ -83,18 +89,15 @@ def report_other_cameras(episodes: Sequence[Episode]) -> None:
             episode.problems.append(Problem("mixed cameras", message))
 
 
-def _check_contents(episode: Episode) -> dict[tuple[str, tuple[int, int]], int]:
-    """Checks an episode's images; returns how many there are of every camera and size."""
+def _check_images(episode: Episode) -> list[dict[str, ImageFile]]:
+    """Checks an episode's images; returns those of every usable frame."""
     for path, frames in episode.listed_images.items():
         if len(frames) > 1:
             message = f"image {shorten(path)} is listed {len(frames)} times, first in frame {frames[0]}"
             episode.problems.append(Problem("duplicate image", message, frames[1]))
     if episode.listed_images:
         _report_unlisted(episode)
-    sizes: Counter = Counter()
-    for images in load_images(episode):
-        sizes.update((camera, image.size) for camera, image in images.items())
-    return sizes
+    return load_images(episode)
 
 
 def _report_unlisted(episode: Episode) -> None:
@@ -110,7 +113,7 @@ def _report_unlisted(episode: Episode) -> None:
         episode.problems.append(Problem("unlisted image", message))
 
 
-def _check_sizes(episodes: list[Episode], sizes: list[dict]) -> None:
+def _check_sizes(episodes: list[Episode], sizes: Sequence[Counter]) -> None:
     totals: Counter = Counter()
     for of_episode in sizes:
         totals.update(of_episode)
@@ -147,6 +150,22 @@ def _check_units(report: CheckReport) -> None:
         report.problems.append(Problem(kind, unit.reason))
     if doubt := Gripper().doubt(report.usable):
         report.problems.append(Problem("gripper range", doubt))
+
+
+def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]]) -> None:
+    if not report.usable:
+        return
+    rate = detect_rate(report.usable)
+    # Nothing that is found in degrees is found by mistake in radians.
+    unit = (report.unit and report.unit.unit) or "degrees"
+    for episode in report.usable:
+        report_motion(episode, unit)
+        if rate.fps is not None:
+            times = frame_times(episode, rate)
+            report_holes(episode, times)
+            report_stalls(episode, stills[episode.name], unit, times.seconds)
+        elif episode.name in rate.contradicting:
+            episode.problems.append(Problem("unclear rate", rate.reason))
 
 
 @dataclass(frozen=True)

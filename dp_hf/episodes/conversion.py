@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from tqdm import tqdm
 
 from dp_hf.arms import mycobot_280
@@ -14,15 +14,16 @@ from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.find import find_episodes
-from dp_hf.episodes.format import DEFAULT_FPS
+from dp_hf.episodes.format import MIN_FRAMES
+from dp_hf.episodes.motion import report_motion, report_stalls, still_pictures
+from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.reader import Episode, load_images, read_episode
+from dp_hf.episodes.timing import FrameTimes, decide_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, decide_unit, to_public_units
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
 
 ActionSource = Literal["auto", "recorded", "state"]
-
-_FPS_RANGE = (0.5, 240.0)
 
 
 def convert_episodes(
@@ -41,22 +42,25 @@ def convert_episodes(
 ) -> ConversionReport:
     """Converts every usable episode below `data_dir`; image files are copied into the dataset byte for byte.
 
+    An episode with a hole in time becomes an episode for every part between its holes, NAME.part1 and so on.
+
     Args:
         data_dir: folder of episodes, or one episode.
         output_dir: the dataset folder; an earlier dataset there is replaced when the new one is complete.
         angle_unit: of the recording; "auto" detects it.
-        fps: recorded frames a second; default from the timestamps, or 10 without any.
+        fps: recorded frames a second, evenly spaced; default from the timestamps, or 10 without any.
         frame_skip: keep every n-th frame, from the first.
         action_offset: the action is the state that many kept frames later; 0 is the state itself.
         action_source: "recorded" commands, "state", or "auto": recorded when every frame has a command.
         gripper: how recorded gripper values map to 0..100; default 0..100 with 100 = open.
         cameras: names of the cameras to convert; default those that most episodes have.
-        strict: a bad episode or frame is an error, instead of being left out.
+        strict: a bad episode or frame is an error, instead of being left out, and so are an episode that does not
+            move and a rate that is assumed.
         progress: show a progress bar.
 
     Raises:
-        UserError: no usable episode, an unclear unit, a wrong argument, an `output_dir` that holds other files;
-            with `strict`, a bad episode or frame.
+        UserError: no usable episode, an unclear unit or rate, a wrong argument, an `output_dir` that holds other files;
+            with `strict`, what it forbids.
     """
     root, target = user_path(data_dir), user_path(output_dir)
     if frame_skip < 1 or action_offset < 0:
@@ -69,14 +73,15 @@ def convert_episodes(
     usable = _usable(episodes, root, strict)
     unit = decide_unit(usable, angle_unit)
     assert unit.unit is not None
-    rate, rate_reason = _frame_rate(usable, fps)
+    rate = decide_rate(usable, fps, strict)
+    assert rate.fps is not None
     gripper = gripper or Gripper()
     use_commands = _use_commands(usable, action_source)
     writer = DatasetWriter(
         target,
         usable[0].camera_names,
         mycobot_280.QUANTITIES,
-        fps=rate / frame_skip,
+        fps=rate.fps / frame_skip,
         source=root.resolve().name,
         action_source="recorded" if use_commands else "state",
         action_offset=action_offset,
@@ -86,38 +91,63 @@ def convert_episodes(
     with writer:
         for episode in tqdm(usable, "Converting", unit="episode", delay=1, disable=not progress):
             images = load_images(episode)
+            if episode.why_unusable is None:
+                times = frame_times(episode, rate)
+                report_holes(episode, times)
+                report_motion(episode, unit.unit)
+                report_stalls(episode, still_pictures(images), unit.unit, times.seconds)
+                parts = _parts(episode, times)
             if strict:
                 _refuse_problems([episode])
             if episode.why_unusable is not None:
                 continue
-            kept = kept_frames(len(episode.frames), frame_skip)
+            states = to_public_units(episode.states, unit.unit, gripper)
             commands = to_public_units(episode.actions, unit.unit, gripper) if use_commands else None
-            writer.add_episode(
-                episode.name,
-                {camera: [images[index][camera].data for index in kept] for camera in usable[0].camera_names},
-                to_public_units(episode.states, unit.unit, gripper)[kept],
-                None if commands is None else actions_from_commands(commands, frame_skip),
-                _times(episode, rate, use_timestamps=fps is None)[kept],
-            )
+            for name, part in parts.items():
+                kept = part.start + kept_frames(part.stop - part.start, frame_skip)
+                writer.add_episode(
+                    name,
+                    {camera: [images[index][camera].data for index in kept] for camera in usable[0].camera_names},
+                    states[kept],
+                    None if commands is None else actions_from_commands(commands[part], frame_skip),
+                    times.seconds[kept],
+                )
         usable = _usable(episodes, root, strict)
     return ConversionReport(
         output_dir=target,
         meta=writer.meta,
         unit=unit,
-        fps_reason=rate_reason,
+        fps_reason=rate.reason,
+        fps_assumed=rate.assumed,
         image_sizes=sorted(writer.image_sizes),
         gripper_doubt=gripper.doubt(usable),
         skipped=[(episode.name, why) for episode in episodes if (why := episode.why_unusable)],
         left_out=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "frame"],
+        warnings=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "warning"],
+        notes=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "note"],
     )
 
 
-def _times(episode: Episode, fps: float, use_timestamps: bool) -> np.ndarray:
-    """(frames,) seconds from the first frame; frames left out leave a gap."""
-    if use_timestamps and episode.timestamps is not None:
-        return episode.timestamps
-    positions = np.array([frame.index for frame in episode.frames])
-    return (positions - positions[0]) / fps
+def _parts(episode: Episode, times: FrameTimes) -> dict[str, slice]:
+    """The frames between holes, by the name of the dataset's episode that they become.
+
+    Parts that are too short are reported; where no part is left, the episode is unusable.
+    """
+    if not times.holes:
+        return {episode.name: slice(0, len(episode.frames))}
+    parts = {}
+    cuts = [0, *times.holes, len(episode.frames)]
+    for number, (start, stop) in enumerate(pairwise(cuts), 1):
+        if stop - start >= MIN_FRAMES:
+            parts[f"{episode.name}.part{number}"] = slice(start, stop)
+            continue
+        first, last = (episode.frames[position].index for position in (start, stop - 1))
+        message = f"to frame {last}: left out, fewer than {MIN_FRAMES} frames beside a hole"
+        episode.problems.append(Problem("short part", message, first))
+    if not parts:
+        message = f"has no {MIN_FRAMES} frames in a row without a hole in time"
+        episode.problems.append(Problem("short episode", message))
+    return parts
 
 
 def _usable(episodes: Sequence[Episode], root: Path, strict: bool) -> list[Episode]:
@@ -140,24 +170,8 @@ def _usable(episodes: Sequence[Episode], root: Path, strict: bool) -> list[Episo
 def _refuse_problems(episodes: Iterable[Episode]) -> None:
     for episode in episodes:
         for problem in episode.problems:
-            if problem.severity in ("episode", "frame"):
+            if problem.severity in ("episode", "frame", "warning"):
                 raise UserError(f"{episode.path}: {problem}; {problem.remedy}, or convert without --strict")
-
-
-def _frame_rate(episodes: Sequence[Episode], fps: float | None) -> tuple[float, str]:
-    """Recorded frames a second, and where that comes from."""
-    if fps is not None:
-        if not _FPS_RANGE[0] <= fps <= _FPS_RANGE[1]:
-            raise UserError(f"--fps {fps:g} is not within {_FPS_RANGE[0]:g} to {_FPS_RANGE[1]:g}")
-        return fps, "stated by --fps"
-    times = [episode.timestamps for episode in episodes]
-    steps = [np.diff(of_episode) for of_episode in times if of_episode is not None]
-    if not steps:
-        return DEFAULT_FPS, "assumed, as the frames have no timestamps; --fps states another"
-    rate = round(1 / float(np.median(np.concatenate(steps))), 2)
-    if not _FPS_RANGE[0] <= rate <= _FPS_RANGE[1]:
-        raise UserError(f"the timestamps give {rate:g} frames a second: are they seconds? state the rate with --fps")
-    return rate, "from the timestamps"
 
 
 def _use_commands(episodes: Sequence[Episode], action_source: ActionSource) -> bool:

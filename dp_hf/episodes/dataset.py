@@ -25,6 +25,8 @@ from dp_hf.files import cache_root, recover, user_path
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
+# Raised when a conversion makes other rows of the same recording, so that an older copy is not taken for it.
+_CONVERSION = 2
 
 
 @overload
@@ -231,7 +233,7 @@ def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> Non
 def _converted(data_dir: Path, conversion: dict[str, Any], cache: Path, report: Callable[[str], None]) -> Path:
     """The converted copy of a folder of episodes, made unless it exists for the present state of its files."""
     findings = explore(data_dir)
-    digest = sha256(f"{__version__} {FORMAT_VERSION}".encode())
+    digest = sha256(f"{__version__} {FORMAT_VERSION} {_CONVERSION}".encode())
     for path in sorted([*findings.markers, *(file for root in findings.episodes for file in root.rglob("*"))]):
         status = path.lstat()
         digest.update(

@@ -13,7 +13,8 @@ from dp_hf.episodes.format import STATE_DIM
 from dp_hf.episodes.problems import Problem, shorten
 
 _MAX_ANGLE = 360.0
-_MAX_SECONDS = 1e11
+# Nanoseconds since 1970 are near 2e18.
+_MAX_STAMP = 1e19
 
 Report = Callable[[str, str], None]
 
@@ -114,11 +115,16 @@ def _number(value: Any) -> float:
 def _timestamp(value: Any, report: Report) -> float | None:
     if value is None:
         return None
-    seconds = _number(value)
-    if abs(seconds) < _MAX_SECONDS:
-        return seconds
-    report("timestamp", f"timestamp is {shorten(value)}, not a number of seconds")
+    stamp = _number(value)
+    if abs(stamp) < _MAX_STAMP:
+        return stamp
+    text = "text in ISO 8601, " if _is_iso_time(value) else "text, " if isinstance(value, str) else ""
+    report("timestamp", f"timestamp is {text}{shorten(value)}, not a number of seconds")
     return None
+
+
+def _is_iso_time(value: Any) -> bool:
+    return isinstance(value, str) and re.match(r"\d{4}-?\d\d-?\d\d([T ]\d\d|$)", value) is not None
 
 
 def _images(row: dict, folder: Path, cameras: Sequence[str] | None, report: Report) -> dict[str, Path]:

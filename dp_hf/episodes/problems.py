@@ -4,8 +4,9 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-# dataset: no conversion; episode: the episode is skipped; frame: the frame is left out; note: nothing is lost.
-Severity = Literal["dataset", "episode", "frame", "note"]
+# dataset: no conversion; episode: the episode is skipped; frame: the frame is left out; warning and note: nothing is
+# lost, and --strict stops at a warning.
+Severity = Literal["dataset", "episode", "frame", "warning", "note"]
 
 
 class Kind(NamedTuple):
@@ -16,18 +17,29 @@ class Kind(NamedTuple):
 KINDS = {
     "mixed units": Kind("dataset", "move the episodes of one unit to a folder of their own"),
     "unknown unit": Kind("dataset", "state the unit with --angle_unit"),
+    "unclear rate": Kind(
+        "dataset", "state the rate with --fps, or move the episodes of one rate to a folder of their own"
+    ),
     "mixed cameras": Kind("episode", "name the cameras that all episodes have with --camera_names"),
     "states file": Kind("episode", "restore the file from a copy, or record the episode again"),
     "failed episode": Kind("episode", "nothing, if it did fail; else remove the FAILED_EPISODE file"),
     "short episode": Kind("episode", "correct its frames, or record the episode again"),
     "malformed frame": Kind("frame", "correct the frame in the JSON file"),
+    "short part": Kind("frame", "nothing, or record the episode again without holes"),
     "failed frame": Kind("frame", "nothing, if it did fail; else correct the frame's mark"),
     "image path": Kind("frame", "copy the image into the episode's folder and name it relative to that"),
     "missing image": Kind("frame", "restore the image from a copy, or remove the frame"),
     "corrupt image": Kind("frame", "restore the image from a copy, or remove the frame"),
+    "no motion": Kind("warning", "see that the recorder read the joints; move the episode away"),
+    "frozen reading": Kind("note", "nothing, if the arm did stand still; else record the episode again"),
+    "zero reading": Kind("note", "remove the frame, if the arm was not there"),
+    "spike": Kind("note", "remove the frame, if the arm was not there"),
+    "wrapped angle": Kind("note", "add or subtract 360 from there on, so that the angle goes on"),
+    "stalled camera": Kind("note", "move the episode away: its pictures do not belong to its states"),
     "doubtful unit": Kind("note", "state the unit with --angle_unit if the guess is wrong"),
     "gripper range": Kind("note", "state the range of the recorded values with --gripper_range MIN MAX"),
-    "timestamp": Kind("note", "nothing, if the frames are evenly spaced: --fps is used instead"),
+    "timestamp": Kind("note", "nothing: those that increase tell the rate, where most do; --fps states another"),
+    "hole": Kind("note", "nothing: no action or window reaches over it; --fps says that frames are evenly spaced"),
     "image size": Kind("note", "nothing, if the camera is the same: training resizes images"),
     "unlisted image": Kind("note", "nothing: an image that no frame lists is not read"),
     "duplicate image": Kind("note", "see that the recorder saved a new image for every frame"),

@@ -62,7 +62,7 @@ class Episode:
 
     @property
     def timestamps(self) -> np.ndarray | None:
-        """(frames,) float64 seconds from the first frame; None unless every frame has one and they increase."""
+        """(frames,) float64 from the first frame, in the recording's unit; None unless all are there and increase."""
         rows = [frame.timestamp for frame in self.frames if frame.timestamp is not None]
         times = np.array(rows, dtype=np.float64)
         if not rows or len(rows) < len(self.frames) or (np.diff(times) <= 0).any():
@@ -101,7 +101,7 @@ def read_episode(
     _keep_common_cameras(episode)
     _report_short(episode)
     if any(frame.timestamp is not None for frame in episode.frames) and episode.timestamps is None:
-        message = "timestamps are not used: some frames have none, or they do not increase"
+        message = "some frames have no timestamp, or one that does not increase"
         episode.problems.append(Problem("timestamp", message))
     return episode
 

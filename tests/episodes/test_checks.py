@@ -77,7 +77,8 @@ def test_every_kind_of_problem_is_reported_where_it_is(tmp_path, record_episode)
 def test_doubts_about_units(tmp_path, record_episode):
     episode = record_episode(tmp_path)
     edit(episode, lambda rows: [row.update(angles=[1e-18] * 6, gripper_value=[-0.5]) for row in rows])
-    assert problems(check_episodes(tmp_path)) == {"unknown unit": "", "gripper range": ""}
+    name = episode.name
+    assert problems(check_episodes(tmp_path)) == {"unknown unit": "", "gripper range": "", "no motion": name}
     edit(episode, lambda rows: rows[0].update(angles=[0.73] * 6))
     assert problems(check_episodes(tmp_path)) == {"doubtful unit": "", "gripper range": ""}
 

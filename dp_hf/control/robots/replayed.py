@@ -12,6 +12,7 @@ from dp_hf.control.robot import Frame, Robot, RobotWrapper, Stamped
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.reader import load_images, read_episode
+from dp_hf.episodes.timing import detect_rate, frame_times
 from dp_hf.errors import UserError
 
 
@@ -38,8 +39,9 @@ class ReplayedImages(RobotWrapper):
         if recording.why_unusable is not None:
             raise UserError(f"{episode}: {recording.why_unusable}")
         super().__init__(robot)
-        times = recording.timestamps
-        self._times = np.arange(len(recording.frames)) / fps if times is None else times
+        rate = detect_rate([recording])
+        told = rate.fps is not None and not rate.assumed
+        self._times = frame_times(recording, rate).seconds if told else np.arange(len(recording.frames)) / fps
         self._shown: Stamped[Frame] | None = None
         self._started_at: float | None = None
 
