@@ -1,11 +1,13 @@
 """Paths of the user, the root of the caches, and writing so that a reader sees the old or the new, never half."""
 
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -13,6 +15,7 @@ from dp_hf.errors import UserError
 
 _LOCK = ".lock"
 _REPLACED = ".replaced"
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def user_path(path: str | os.PathLike) -> Path:
@@ -35,6 +38,31 @@ def user_place(place: str) -> str:
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     """The folder of all caches: `cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
     return user_path(cache_dir or os.environ.get("DP_HF_CACHE") or "~/.cache/dp_hf")
+
+
+def read_json(file: str | os.PathLike) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        UserError: no such file, one that was not downloaded, not UTF-8, cut, or no object.
+    """
+    refuse_pointer(file)
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not JSON, or cut ({error}); restore it") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds a {type(content).__name__}, not a JSON object; restore it")
+    return content
+
+
+def refuse_pointer(file: str | os.PathLike) -> None:
+    """Raises `UserError` for what Git LFS leaves in the place of a large file that it has not downloaded."""
+    with suppress(OSError), open(file, "rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise UserError(f"{file}: only Git LFS's pointer to the file; run `git lfs pull` where it was cloned")
 
 
 @contextmanager

@@ -38,6 +38,7 @@ grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2> /dev/null || train+=(--mixed_pr
 step() { printf '\n== %s\n' "$1"; }
 
 step "1/5 Record $demonstrations demonstrations of the expert"
+rm -rf "$out"/demonstrations/.episode_*_partial  # what a killed recording left, at which the check would stop
 "$python" scripts/record_demonstrations.py --num_episodes "$demonstrations" --output_dir "$out/demonstrations" \
     --num_workers "$cores"
 
@@ -48,7 +49,7 @@ step "2/5 Check them and convert them to a dataset"
 step "3/5 Train"
 if [ ! -e "$out/policy/final/model_index.json" ]; then
     resume=()
-    compgen -G "$out/policy/checkpoint-*" > /dev/null && resume=(--resume_from_checkpoint latest)
+    [ -e "$out/policy/train_config.yaml" ] && resume=(--resume_from_checkpoint latest)
     "$PWD/.venv/bin/accelerate" launch --quiet --config_file configs/accelerate/cpu.yaml scripts/train.py \
         --config configs/train/stack_cpu.yaml --data_dir "$out/dataset" --output_dir "$out/policy" \
         ${train[@]+"${train[@]}"} ${resume[@]+"${resume[@]}"}

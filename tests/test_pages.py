@@ -188,14 +188,13 @@ def test_the_walk_from_an_image_to_an_action_is_the_one_on_the_page(workplace):
     from dp_hf import DiffusionPolicyPipeline
 
     pipeline = DiffusionPolicyPipeline.from_pretrained(workplace / "outputs/policy/best")
-    walk, detour = files_of("From an image to an action")
+    walk, others = files_of("From an image to an action")
     frame = np.zeros((24, 42, 3), np.uint8)
     passed = files_passed(lambda: pipeline(frame, state=[0] * 7))
-    assert sorted(passed) == sorted(walk + detour)
+    assert sorted(passed) == sorted(walk + others)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     passed = set(files_passed(lambda: pipeline(frame, state=[0] * 7)))
-    assert passed - {detour[0]} <= set(walk) | {"pipelines/fast/folding.py", "pipelines/fast/scheduler_updates.py"}
-    assert passed >= set(walk)
+    assert set(walk) <= passed <= set(walk + others) - {"pipelines/fast/folded_mlp.py"}
 
 
 def test_the_walk_from_a_dataset_to_the_loss_is_the_one_on_the_page(workplace, tmp_path):
@@ -218,5 +217,6 @@ def test_the_walk_from_a_dataset_to_the_loss_is_the_one_on_the_page(workplace, t
         batch_to_loss()
 
     walk, description = files_of("From a converted dataset to the loss")
-    assert sorted(files_passed(dataset_to_loss)) == sorted(walk + description)
+    passed = files_passed(dataset_to_loss)
+    assert set(walk + description) <= set(passed), sorted(passed)
     assert sorted(files_passed(batch_to_loss)) == sorted(walk[number - 1] for number in (3, 4, 5, 6, 7, 8, 10, 12))

@@ -12,6 +12,7 @@ import tyro
 from dp_hf.cli.stdout import while_somebody_reads
 from dp_hf.errors import RunFailed, UserError, printable
 from dp_hf.files import user_path
+from dp_hf.ranges import require_in_range
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def parse(
         grouped: dataclasses within `arguments` are groups in the help, and not part of their options' names.
         old_names: options that were renamed, old to new; they work, and the help does not show them.
 
-    Exits with 2 on a wrong flag, with 0 after `--help`.
+    Exits with 2 on a wrong flag or a value out of its range, with 0 after `--help`.
     """
     kwargs: dict[str, Any] = {} if default is None else {"default": default}
     config = (tyro.conf.OmitArgPrefixes,) if grouped else ()
@@ -45,6 +46,7 @@ def parse(
     with while_somebody_reads():
         parsed = tyro.cli(arguments, prog=command, args=argv, use_underscores=True, config=config, **kwargs)
     try:
+        require_in_range(parsed)
         return _with_user_paths(parsed)
     except UserError as error:
         _print_error(error)

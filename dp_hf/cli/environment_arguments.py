@@ -1,7 +1,9 @@
 """The arguments of the simulated scene, the same for every command that makes one."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from dp_hf.ranges import Range
 
 
 @dataclass(kw_only=True)
@@ -10,11 +12,11 @@ class EnvironmentArguments:
 
     shadows: bool = False
     """shadows and smoothed edges: nicer pictures, over ten times slower"""
-    camera_shift: float = 0.0
+    camera_shift: Annotated[float, Range(0, 1000)] = 0.0
     """domain randomisation: each episode moves the cameras by up to this many millimetres along each axis"""
-    camera_turn: float = 0.0
+    camera_turn: Annotated[float, Range(0, 180)] = 0.0
     """domain randomisation: each episode turns the cameras by up to this many degrees about each axis"""
-    light_jitter: float = 0.0
+    light_jitter: Annotated[float, Range(0, 1)] = 0.0
     """domain randomisation: each episode changes the light's brightness and direction by up to this fraction, 0 to 1"""
 
     def environment(self, cameras: tuple[str, ...]) -> dict[str, Any]:

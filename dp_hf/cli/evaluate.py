@@ -4,13 +4,14 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
+from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     from dp_hf.simulation.rollouts import MakePolicy, RolloutResult
@@ -34,24 +35,24 @@ class Evaluate(EnvironmentArguments):
     """folder of simulated episodes: execute their recorded actions again, open loop, in place of a pipeline"""
     output_dir: Path = Path("outputs/evaluation")
     """where results.json and the video go"""
-    num_episodes: int = 100
+    num_episodes: Annotated[int, Range(1)] = 100
     """rollouts; with --replay the most that are replayed"""
-    layout_seed: int = 0
+    layout_seed: Annotated[int, Range()] = 0
     """first layout; the simulator's seed is 2^30 plus this, so it is none of a demonstration"""
-    num_workers: int = 1
+    num_workers: Annotated[int, Range(1, 1024)] = 1
     """processes that run rollouts at the same time"""
-    video: int = 8
+    video: Annotated[int, Range(0)] = 8
     """rollouts shown in the video; 0 makes none"""
     video_format: Literal["mp4", "gif"] = "mp4"
     """format of the video"""
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist; default those that the pipeline was trained with"""
-    n_action_steps: int | None = None
+    n_action_steps: Annotated[int, Range(1)] | None = None
     """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
-    temporal_ensemble: float | None = None
+    temporal_ensemble: Annotated[float, Range()] | None = None
     """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
     pipeline"""
-    num_inference_steps: int | None = None
+    num_inference_steps: Annotated[int, Range(1)] | None = None
     """denoising steps; default the pipeline's"""
     bf16_encoder: bool = False
     """encode images in bfloat16: about twice as fast on a CPU with AVX512-BF16 or AMX"""

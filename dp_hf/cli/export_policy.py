@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dp_hf.arms.matching import require_data_of
 from dp_hf.arms.quantities import amounts_of
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
+from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +42,11 @@ class ExportPolicy:
     in half the size, computed with in float32. The denoiser is never int8: its errors would add up over the steps"""
     data_dir: str | None = None
     """dataset or episodes that the policy was trained on: calibrates int8, and measures the action error"""
-    num_calibration_images: int = 128
+    num_calibration_images: Annotated[int, Range(1)] = 128
     """images to calibrate on, evenly spaced over the data"""
-    num_comparisons: int = 20
+    num_comparisons: Annotated[int, Range(1)] = 20
     """observations to compare actions on, evenly spaced over the data"""
-    num_inference_steps: int | None = None
+    num_inference_steps: Annotated[int, Range(1)] | None = None
     """denoising steps in the comparison; default the pipeline's own"""
 
 

@@ -26,10 +26,12 @@ class ImportCheckpoint:
     """folder of the new pipeline, which must not exist; with --export the one to write a .pth of"""
     export: bool = False
     """write a .pth from a pipeline: one camera, horizon 1, no proprioception, ResNet-34, MLP, identity normalization"""
-    activation: Literal["relu", "mish"] = "relu"
-    """activation of a checkpoint in the older layout (image_encoder.*, mlp.*), which its tensors do not tell"""
-    input_order: Literal["action_image_time", "action_time_image"] = "action_image_time"
-    """order of the inputs of the older layout's MLP, which its tensors do not tell"""
+    activation: Literal["relu", "mish"] | None = None
+    """activation of a checkpoint in the older layout (image_encoder.*, mlp.*), which its tensors do not tell; default
+    relu, and with --export what the policy has"""
+    input_order: Literal["action_image_time", "action_time_image"] | None = None
+    """order of the inputs of the older layout's MLP, which its tensors do not tell; default action_image_time, and with
+    --export that of the checkpoint that the pipeline was imported from"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,7 +66,10 @@ def import_file(arguments: ImportCheckpoint) -> None:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
     checkpoint = read_checkpoint(arguments.checkpoint)
-    policy = import_policy(checkpoint, arguments.activation, arguments.input_order)
+    if checkpoint.layout != "mlp":
+        require_older_layout(arguments, f"{arguments.checkpoint} is in the newer layout")
+    activation, input_order = arguments.activation or "relu", arguments.input_order or "action_image_time"
+    policy = import_policy(checkpoint, activation, input_order)
     normalizer = Normalizer("identity", policy.config.state_dim, policy.config.action_dim)
     pipeline = DiffusionPolicyPipeline(policy, import_scheduler(checkpoint), normalizer)
     known = {"epochs": checkpoint.metrics.get("epoch"), "config": checkpoint.arguments}
@@ -72,7 +77,7 @@ def import_file(arguments: ImportCheckpoint) -> None:
     record = {
         "file": checkpoint.path.name,
         "backbone_is_indexed": checkpoint.backbone_is_indexed,
-        "input_order": arguments.input_order,
+        "input_order": input_order,
         "metrics": checkpoint.metrics,
         "arguments": checkpoint.arguments,
     }
@@ -84,10 +89,13 @@ def import_file(arguments: ImportCheckpoint) -> None:
     print(f"imported {arguments.checkpoint} ({config.denoiser} layout) to {arguments.pipeline}")
     if config.denoiser == "mlp":
         print(
-            f"its activation is taken to be {arguments.activation} and its input order {arguments.input_order}: "
+            f"its activation is taken to be {activation} and its input order {input_order}: "
             "the file does not tell; see --activation and --input_order",
             file=sys.stderr,
         )
+    if assumed := checkpoint.assumed_arguments:
+        values = ", ".join(f"{name} {value:g}" for name, value in assumed.items())
+        print(f"the file does not tell these, so they are the reference's defaults: {values}", file=sys.stderr)
 
 
 def export_pipeline(arguments: ImportCheckpoint) -> None:
@@ -99,6 +107,15 @@ def export_pipeline(arguments: ImportCheckpoint) -> None:
         raise UserError(f"{arguments.pipeline}: no such folder; --export takes the folder of a pipeline")
     pipeline = DiffusionPolicyPipeline.from_pretrained(arguments.pipeline)
     record = read_record(arguments.pipeline)
+    config = pipeline.policy.config
+    if config.denoiser != "mlp":
+        require_older_layout(arguments, f"{arguments.pipeline} has the denoiser {config.denoiser}")
+    elif arguments.activation not in (None, config.activation):
+        raise UserError(
+            f"--activation {arguments.activation}: the policy was trained with {config.activation}, and would act "
+            "differently with another"
+        )
+    input_order = arguments.input_order or record.get("input_order") or "action_image_time"
     export_checkpoint(
         arguments.checkpoint,
         pipeline.policy,
@@ -107,17 +124,30 @@ def export_pipeline(arguments: ImportCheckpoint) -> None:
         record.get("arguments"),
         record.get("metrics"),
         record.get("backbone_is_indexed"),
-        record.get("input_order", arguments.input_order),
+        input_order,
     )
     print(f"exported {arguments.pipeline} to {arguments.checkpoint}")
+    if config.denoiser == "mlp":
+        print(
+            f"older layout (image_encoder.*, mlp.*), activation {config.activation}, input order {input_order}: "
+            "a class of the reference with another activation or order loads the file too, and acts differently"
+        )
+    else:
+        print("newer layout (image_backbone.*, layers.*), activation GELU with LayerNorm")
+
+
+def require_older_layout(arguments: ImportCheckpoint, why_not: str) -> None:
+    """Raises `UserError` for options of the older layout where there is none."""
+    from dp_hf.errors import UserError
+
+    for name in ("activation", "input_order"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} is of the older layout, and {why_not}: leave it out")
 
 
 def read_record(pipeline: Path) -> dict:
     """What an import noted in a pipeline's folder; empty where the pipeline was not imported."""
-    from dp_hf.errors import UserError
+    from dp_hf.files import read_json
 
     file = pipeline / RECORD_FILE
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise UserError(f"{file}: not valid JSON ({error}); restore or remove it") from error
+    return read_json(file) if file.is_file() else {}

@@ -3,13 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from dp_hf.arms.matching import require_data_of
 from dp_hf.arms.quantities import Quantities, amounts_of, decimals
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,18 +26,18 @@ class InferArguments:
     """Folder of a pipeline, or its repository id on the Hub."""
     image: list[Path] | None = None
     """Image file; for a policy with several cameras one for each, in the order of its camera_names."""
-    state: list[float] | None = None
+    state: list[Annotated[float, Range()]] | None = None
     """With --image, for a policy with proprioception: its numbers in their order, names and units as its card says."""
     episode: Path | None = None
     """Folder of a recorded episode (or of several): every frame is predicted and compared with the recording."""
-    action_offset: int = 1
+    action_offset: Annotated[int, Range(0)] = 1
     """With --episode: the recorded action is the state this many (kept) frames later; 0 for a policy that was trained
     with 0. Recorded commands, where the episode has them, are used in its place."""
-    num_inference_steps: int | None = None
+    num_inference_steps: Annotated[int, Range(1)] | None = None
     """Denoising steps; by default the pipeline's own number."""
-    batch_size: int = 32
+    batch_size: Annotated[int, Range(1)] = 32
     """Frames predicted at once."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """Seed of the noise that the samples start from."""
     device: str | None = None
     """PyTorch device; by default a GPU where there is one."""

@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     from dp_hf.control.planner import Policy
@@ -19,9 +20,9 @@ TOKEN_VARIABLE = "DP_HF_TOKEN"
 class PolicyArguments:
     """Which pipeline, and how it samples."""
 
-    num_inference_steps: int | None = None
+    num_inference_steps: Annotated[int, Range(1)] | None = None
     """denoising steps; default the pipeline's"""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """of the noise that samples start from"""
     bf16_encoder: bool = False
     """encode images in bfloat16: about twice as fast on a CPU with AVX512-BF16 or AMX"""

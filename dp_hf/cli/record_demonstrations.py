@@ -3,11 +3,12 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.cli.robot_arguments import RobotArguments
+from dp_hf.ranges import Range
 
 
 @dataclass(kw_only=True)
@@ -21,23 +22,23 @@ class RecordDemonstrations(EnvironmentArguments, RobotArguments):
 
     output_dir: Path
     """folder of episodes"""
-    num_episodes: int = 200
+    num_episodes: Annotated[int, Range(1)] = 200
     """demonstrations that the folder shall hold; those that failed are marked as failed and not counted"""
     robot: Literal["sim", "mycobot", "ros2"] = "sim"
     """what is recorded: sim, the expert in the simulator; mycobot, at a serial port; ros2, behind ROS 2 topics"""
-    fps: float = 10.0
+    fps: Annotated[float, Range(above=0, high=1000)] = 10.0
     """frames per second, of a real robot"""
     relaxed: bool = False
     """with --robot mycobot: switch the joints' motors off, to guide the arm by hand; it drops, so hold it"""
-    layout_seed: int = 0
+    layout_seed: Annotated[int, Range()] = 0
     """first layout; each demonstration takes the next one (0 to 1048575: evaluation never uses these)"""
-    noise: float = 0.5
+    noise: Annotated[float, Range(0, 180)] = 0.5
     """standard deviation of the noise on the executed joint angles, degrees; the clean action is recorded"""
     noise_phases: Literal["all", "place"] = "all"
     """when there is noise: all the time, or while the cube is carried and placed"""
     camera_names: tuple[str, ...] = ("front",)
     """of front, side, wrist"""
-    num_workers: int = 1
+    num_workers: Annotated[int, Range(1, 1024)] = 1
     """processes that record at the same time"""
 
 

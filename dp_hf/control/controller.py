@@ -141,7 +141,10 @@ class Controller:
         """
         if duration is not None and not duration > 0:
             raise UserError(f"duration is seconds above 0, got {duration}")
-        limiter = self._start()
+        try:
+            limiter = self._start()
+        except Exception as error:
+            raise error if _is_final(error) else failure("the start", error) from error
         self._started_at = self.clock.now()
         grid = Grid(self.period, first=self._started_at)
         next_heartbeat = self._started_at + self.heartbeat

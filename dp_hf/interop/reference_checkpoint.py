@@ -92,6 +92,11 @@ class LegacyCheckpoint:
             raise UserError(f"{self.path}: {name}.weight is {found}; the reference's is (outputs, inputs)")
         return tuple(weight.shape)
 
+    @property
+    def assumed_arguments(self) -> dict[str, float]:
+        """What the file does not tell of the training, and the reference's default that stands in for it."""
+        return {name: value for name, value in DEFAULT_ARGUMENTS.items() if name not in self.arguments}
+
     def argument(self, name: str, kind: type) -> Any:
         """A training argument, or the reference's default where the file has none."""
         value: Any = self.arguments.get(name, DEFAULT_ARGUMENTS[name])

@@ -7,11 +7,13 @@ import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import load_state_dict
 from torch import nn
 
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import refuse_pointer, user_path
 from dp_hf.hub.repository import require_hub
+from dp_hf.models.saved_model import first_line
 
 SMALL_CNN = "small_cnn"
 SMALL_CNN_CHANNELS = 64
@@ -89,12 +91,41 @@ class ImageEncoder(nn.Module):
         file = user_path(weights) if weights != "timm" else _published_weights(self.name)
         if file is not None and not Path(file).is_file():
             raise UserError(f"{file}: no such file of backbone weights")
+        if file is not None:
+            refuse_pointer(file)
         overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
         try:
             pretrained = self._make_backbone(image_size, pretrained=True, **overlay)
-        except (RuntimeError, KeyError, OSError) as error:
-            raise UserError(f"{file or self.name}: cannot be loaded as {self.name} weights: {error}") from error
-        self.backbone.load_state_dict(pretrained.state_dict())
+            absent = self._tensors_not_in(file, image_size) if file else []
+        except Exception as error:  # timm, torch and safetensors raise many kinds for what a file holds
+            raise UserError(
+                f"{file or self.name}: cannot be loaded as {self.name} weights: {first_line(error)}"
+            ) from error
+        if absent:
+            raise UserError(
+                f"{file}: not the weights of {self.name}: {len(absent)} of its tensors are not in the file, such as "
+                f"{absent[0]}"
+            )
+        state = pretrained.state_dict()
+        if strange := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+            raise UserError(f"{file or self.name}: tensor {strange[0]} holds values that are not finite")
+        self.backbone.load_state_dict(state)
+
+    def _tensors_not_in(self, file: str | Path, image_size: tuple[int, int]) -> list[str]:
+        """Tensors of the backbone that timm would leave random without a word, as it renames and resizes the file's.
+
+        They are those that a copy of the file with nothing but NaN does not reach.
+        """
+        state = load_state_dict(str(file))
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.is_floating_point():
+                state[name] = torch.full_like(value, torch.nan)
+        reached = self._make_backbone(image_size, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        return [
+            name
+            for name, value in reached.state_dict().items()
+            if value.is_floating_point() and not value.isnan().all()
+        ]
 
 
 def _published_weights(name: str) -> str | None:

@@ -4,16 +4,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 
 from dp_hf.errors import UserError
+from dp_hf.models.saved_model import SavedModel
 
 # In any unit (degrees, radians, metres, points) finer than an arm can be placed, so a smaller spread is no signal.
 CONSTANT_SPREAD = 1e-4
 
 
-class Normalizer(ModelMixin, ConfigMixin):
+class Normalizer(SavedModel, ModelMixin):
     """Maps states and actions to about [-1, 1] and back: `(x - offset) / scale`, per dimension.
 
     A dimension that is constant in the data has scale 0: it maps to 0, and whatever the model puts there maps back to

@@ -10,6 +10,7 @@ from torch import nn
 
 from dp_hf.errors import UserError
 from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.models.saved_model import require_config
 
 ENCODER_FILE, DENOISER_FILE = "encoder.onnx", "denoiser.onnx"
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -61,7 +62,7 @@ class OnnxPolicy(ModelMixin, ConfigMixin):
 
     def __init__(self, folder: str | Path):
         super().__init__()
-        config = dict(self.load_config(str(folder)))
+        config = require_config(DiffusionPolicyModel, Path(folder) / self.config_name)
         self.register_to_config(**{name: value for name, value in config.items() if not name.startswith("_")})
         self.folder = Path(folder)
         self.encoder = OnnxModule(self.folder / ENCODER_FILE)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
 
@@ -12,6 +11,7 @@ from dp_hf.errors import UserError
 from dp_hf.models.image_encoder import ImageEncoder
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
 from dp_hf.models.policy_config import PolicyConfig, takes_fields_of
+from dp_hf.models.saved_model import SavedModel
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
 
 
@@ -27,7 +27,7 @@ class DiffusionPolicyModelOutput(BaseOutput):
     sample: torch.Tensor
 
 
-class DiffusionPolicyModel(ModelMixin, ConfigMixin):
+class DiffusionPolicyModel(SavedModel, ModelMixin):
     """Predicts the noise of an action chunk from images, optionally the robot's own state, and the timestep.
 
     Everything inside is normalised (see `Normalizer`). The defaults are the reference: one image, one action, a frozen
@@ -38,6 +38,8 @@ class DiffusionPolicyModel(ModelMixin, ConfigMixin):
     Raises:
         UserError: an option that is none, or options that exclude each other.
     """
+
+    optional_in_config = ("state_names", "state_units", "action_names", "action_units")
 
     @takes_fields_of(PolicyConfig)
     def __init__(self, config: PolicyConfig):

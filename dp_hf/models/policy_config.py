@@ -2,13 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range, require_in_range
 
 Fields = ParamSpec("Fields")
 Config = TypeVar("Config")
@@ -24,23 +25,23 @@ class PolicyOptions:
     The defaults are the reference: one image, one action, a frozen ResNet34 and an MLP.
     """
 
-    horizon: int = 1
+    horizon: Annotated[int, Range(1, 4096)] = 1
     """Actions predicted at once."""
-    n_obs_steps: int = 1
+    n_obs_steps: Annotated[int, Range(1, 256)] = 1
     """Observations the policy sees, the current one and those before it."""
-    n_action_steps: int = 1
+    n_action_steps: Annotated[int, Range(1)] = 1
     """Actions of a chunk that are executed before the next is predicted."""
-    temporal_ensemble: float | None = None
+    temporal_ensemble: Annotated[float, Range()] | None = None
     """Predict at every step instead and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01."""
-    image_size: tuple[int, ...] = (224, 224)
+    image_size: tuple[Annotated[int, Range(1, 8192)], ...] = (224, 224)
     """Height and width of the images the encoder sees, in pixels; one number is both."""
     image_encoder: str = "resnet34.tv_in1k"
     """Any timm model, or small_cnn, which trains from scratch on a CPU."""
     pooling: Literal["avg", "spatial_softmax"] = "avg"
     """How a feature map becomes a vector: its average, or the expected image position of each channel."""
-    num_keypoints: int | None = None
+    num_keypoints: Annotated[int, Range(1, 65536)] | None = None
     """With spatial_softmax, channels of a learned projection before it; None takes the map's own."""
-    feature_layer: int = -2
+    feature_layer: Annotated[int, Range(-16, 16)] = -2
     """With spatial_softmax, which feature map of a timm encoder; -1 is the last and coarsest."""
     freeze_image_encoder: bool = True
     """Keep the encoder's weights and batch-norm statistics, which lets its features be cached."""
@@ -48,33 +49,32 @@ class PolicyOptions:
     """Whether the policy sees the robot's state beside the image."""
     denoiser: Literal["mlp", "mlp_layernorm", "unet1d"] = "mlp"
     """Network that predicts the noise: the reference's MLP, its LayerNorm and GELU variant, or a 1-D U-Net."""
-    hidden_dim: int = 256
+    hidden_dim: Annotated[int, Range(1, 65536)] = 256
     """Width of the MLP's hidden layers."""
-    num_mlp_layers: int = 4
+    num_mlp_layers: Annotated[int, Range(1, 256)] = 4
     """Number of the MLP's hidden layers."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Range(0, below=1)] = 0.1
     """Dropout of the MLP's hidden layers."""
-    time_embed_dim: int = 64
+    time_embed_dim: Annotated[int, Range(2, 65536)] = 64
     """Width of the timestep embedding."""
-    time_hidden_ratio: int = 2
+    time_hidden_ratio: Annotated[int, Range(1, 64)] = 2
     """With an MLP, how many times as wide the timestep embedding's hidden layer is."""
     activation: Literal["relu", "mish"] = "relu"
     """Of the reference MLP's hidden layers."""
-    down_dims: tuple[int, ...] = (64, 128, 256)
+    down_dims: tuple[Annotated[int, Range(1, 65536)], ...] = (64, 128, 256)
     """Channels of the U-Net's levels."""
 
     def __post_init__(self):
-        if len(self.image_size) not in (1, 2) or min(self.image_size) < 1:
+        require_in_range(self)
+        if len(self.image_size) not in (1, 2):
             raise UserError(f"image_size is one number or height and width; got {list(self.image_size)}")
         if len(self.image_size) == 1:
             self.image_size = (*self.image_size, *self.image_size)
-        if self.n_obs_steps < 1:
-            raise UserError(f"n_obs_steps is at least 1; got {self.n_obs_steps}")
         require_executable(self.horizon, self.n_action_steps, self.temporal_ensemble)
         if self.freeze_image_encoder and self.num_keypoints is not None:
             raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
-        if self.denoiser not in ("mlp", "mlp_layernorm", "unet1d"):
-            raise UserError(f"denoiser is mlp, mlp_layernorm or unet1d; got {self.denoiser!r}")
+        if not self.down_dims:
+            raise UserError("down_dims is empty: the U-Net needs at least one level")
 
 
 @dataclass
@@ -85,13 +85,13 @@ class PolicyConfig(PolicyOptions):
         UserError: an option that is none, or options that exclude each other.
     """
 
-    state_dim: int = 7
+    state_dim: Annotated[int, Range(1, 4096)] = 7
     """Width of the robot's own state."""
-    action_dim: int = 7
+    action_dim: Annotated[int, Range(1, 4096)] = 7
     """Width of an action."""
     camera_names: tuple[str, ...] = (ONLY_CAMERA,)
     """Cameras the policy sees, in the order of the images' camera axis."""
-    fps: float = 10.0
+    fps: Annotated[float, Range(above=0, high=100_000)] = 10.0
     """Actions a second, for whoever executes them."""
     state_names: tuple[str, ...] | None = None
     """What each number of the state is; None where nobody has said."""
@@ -101,6 +101,18 @@ class PolicyConfig(PolicyOptions):
     """What each number of an action is; None where nobody has said."""
     action_units: tuple[str, ...] | None = None
     """The unit of each number of an action, as for the state."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.camera_names:
+            raise UserError("camera_names is empty: the policy sees at least one camera")
+        require_different("camera_names", self.camera_names)
+
+
+def require_different(name: str, values: Sequence[str]) -> None:
+    """Raises `UserError` for an option that lists something twice."""
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise UserError(f"{name} has {twice[0]!r} twice")
 
 
 def require_executable(horizon: int, n_action_steps: int, temporal_ensemble: float | None) -> None:

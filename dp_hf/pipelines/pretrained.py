@@ -16,6 +16,13 @@ from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
+from dp_hf.pipelines.saved_parts import (
+    faults_in,
+    read_card,
+    require_names,
+    require_sampling,
+    require_saved_parts,
+)
 
 Pipeline = TypeVar("Pipeline", bound="PretrainedPipeline")
 
@@ -56,22 +63,25 @@ class PretrainedPipeline(DiffusionPipeline):
             kwargs: `policy` among them, a policy of the caller's own class, loaded by that class.
 
         Raises:
-            UserError: no such pipeline, one for another backend, or one whose policy is of somebody's own class.
+            UserError: no such pipeline, one for another backend, one whose policy is of somebody's own class, or a file
+                that is absent, cut or damaged, or that lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
         if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
             raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
-        if "policy" not in kwargs:
-            _require_own_policy(source)
-        with no_progress_bar():
+        require_saved_parts(Path(source), given=kwargs)
+        with no_progress_bar(), faults_in(source):
+            if "policy" not in kwargs:
+                _require_own_policy(source)
             pipeline = super().from_pretrained(source, **kwargs)
+            require_sampling(pipeline.scheduler)
+            require_names(pipeline.policy.config)
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
         if backend not in (None, found):
             raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")
-        card = Path(source) / "README.md"
-        pipeline.model_card = card.read_text(encoding="utf-8") if card.is_file() else None
+        pipeline.model_card = read_card(Path(source) / "README.md")
         return pipeline
 
     @classmethod
@@ -80,10 +90,6 @@ class PretrainedPipeline(DiffusionPipeline):
         brings code of its own (see `dp_hf.interop.bundled_code`) does not run that code."""
         loaded = super().load_config(*args, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
-        if missing := {"policy", "scheduler", "normalizer"} - set(config):
-            raise UserError(
-                f"{args[0]}: not a diffusion policy; its model_index.json has no {', '.join(sorted(missing))}"
-            )
         config["_class_name"] = cls.__name__
         config["scheduler"] = ["diffusers", config["scheduler"][1]]
         policy = OnnxPolicy if config["policy"][1] == OnnxPolicy.__name__ else DiffusionPolicyModel

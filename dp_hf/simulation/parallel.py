@@ -3,9 +3,10 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -43,12 +44,21 @@ _worker: dict[str, Any] = {}
 
 def _initialize(setup: Callable) -> None:
     _worker["setup"] = setup
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C lets what has been begun finish, so that no episode is left half recorded.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The processes share the cores: each computes and renders on one thread.
     os.environ.update(OMP_NUM_THREADS="1", LP_NUM_THREADS="0")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """Without it, the worker of a process that was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(item: Any) -> Any:

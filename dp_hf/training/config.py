@@ -4,13 +4,14 @@ import dataclasses
 import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, user_path, user_place
-from dp_hf.models.policy_config import PolicyConfig, PolicyOptions
+from dp_hf.models.policy_config import PolicyConfig, PolicyOptions, require_different
+from dp_hf.ranges import Range, require_in_range
 
 
 @dataclass
@@ -19,15 +20,15 @@ class DataOptions:
 
     streaming: bool = False
     """Read a Hub dataset as a stream, once, and keep only its resized frames instead of a copy of it."""
-    frame_skip: int = 2
+    frame_skip: Annotated[int, Range(1)] = 2
     """Use every N-th recorded frame, counting those that a converted dataset has skipped already."""
-    action_offset: int | None = None
+    action_offset: Annotated[int, Range(0)] | None = None
     """The action is the state this many used frames later; 0 is the state in the image. None is as converted, or 1."""
     action_source: Literal["auto", "recorded", "state"] = "auto"
     """Actions from recorded commands, or from states; auto takes commands where all frames have one."""
     camera_names: tuple[str, ...] = ()
     """Cameras (image columns) the policy sees; default all."""
-    state_dim: int = PolicyConfig.state_dim
+    state_dim: Annotated[int, Range(1, 4096)] = PolicyConfig.state_dim
     """Width of the state. A dataset of another width is taken as it is."""
     normalization: Literal["min_max", "mean_std", "identity"] = "min_max"
     """Of states and actions, by the training episodes: to [-1, 1], to zero mean and unit variance, or not at all."""
@@ -37,11 +38,11 @@ class DataOptions:
 class DiffusionOptions:
     """The noise that the policy learns to take away, and the sampler that takes it away."""
 
-    diffusion_timesteps: int = 1000
+    diffusion_timesteps: Annotated[int, Range(1, 100000)] = 1000
     """Noise levels the policy is trained on."""
-    beta_start: float = 1e-4
+    beta_start: Annotated[float, Range(above=0, below=1)] = 1e-4
     """Noise variance of the first level (linear and scaled_linear schedules)."""
-    beta_end: float = 0.02
+    beta_end: Annotated[float, Range(above=0, below=1)] = 0.02
     """Noise variance of the last level (linear and scaled_linear schedules)."""
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
     """How the noise variance grows over the levels."""
@@ -49,11 +50,18 @@ class DiffusionOptions:
     """What the network predicts: the noise, the clean actions, or the velocity."""
     noise_scheduler: Literal["ddpm", "ddim", "dpm_solver"] = "ddpm"
     """Sampler that is saved in the pipeline and used by validation."""
-    num_inference_steps: int | None = None
+    num_inference_steps: Annotated[int, Range(1)] | None = None
     """Denoising steps of the sampler; None is diffusion_timesteps."""
 
     def __post_init__(self):
-        at_least_one(self, "diffusion_timesteps")
+        require_in_range(self)
+        if self.beta_end < self.beta_start:
+            raise UserError(f"beta_end is at least beta_start ({self.beta_start}); got {self.beta_end}")
+        if self.num_inference_steps is not None and self.num_inference_steps > self.diffusion_timesteps:
+            raise UserError(
+                f"num_inference_steps is 1 to diffusion_timesteps ({self.diffusion_timesteps}); got "
+                f"{self.num_inference_steps}"
+            )
 
 
 @dataclass
@@ -62,42 +70,39 @@ class OptimizationOptions:
 
     pretrained_backbone: str = "timm"
     """Weights the encoder starts from: timm (the published ones), none (random), or a file."""
-    batch_size: int = 32
+    batch_size: Annotated[int, Range(1)] = 32
     """Windows a process takes in one step."""
-    noise_samples_per_image: int = 1
+    noise_samples_per_image: Annotated[int, Range(1)] = 1
     """Noise levels drawn for every window of a batch; the image is encoded once for all of them."""
-    num_epochs: int = 1000
+    num_epochs: Annotated[int, Range(1)] = 1000
     """Passes over the training windows."""
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Range(above=0, high=10)] = 1e-4
     """Of AdamW, after the warm-up."""
-    weight_decay: float = 1e-5
+    weight_decay: Annotated[float, Range(0, 10)] = 1e-5
     """Of AdamW."""
     lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
     """How the learning rate changes over the training; all but constant begin with the warm-up."""
-    lr_warmup_steps: int = 500
+    lr_warmup_steps: Annotated[int, Range(0)] = 500
     """Updates in which the learning rate rises from 0."""
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: Annotated[int, Range(1)] = 1
     """Batches summed up in one update."""
-    clip_grad_norm: float = 0.0
+    clip_grad_norm: Annotated[float, Range(0)] = 0.0
     """Largest norm of the gradient; 0 is no limit."""
-    ema_decay: float = 0.0
+    ema_decay: Annotated[float, Range(0, below=1)] = 0.0
     """Keep an exponential moving average of the weights with this decay, validate and save it; 0 keeps none."""
     loss_on_padding: bool = False
     """Also learn the actions past an episode's end, where the last action is repeated."""
-
-    def __post_init__(self):
-        at_least_one(self, "batch_size", "num_epochs", "noise_samples_per_image", "gradient_accumulation_steps")
 
 
 @dataclass
 class AugmentationOptions:
     """Changes to what the policy sees in training, against what the demonstrations do not show."""
 
-    random_shift: int = 0
+    random_shift: Annotated[int, Range(0, 8192)] = 0
     """Shift the images by up to this many pixels of the resized image."""
-    color_jitter: float = 0.0
+    color_jitter: Annotated[float, Range(0, 1)] = 0.0
     """Change brightness, contrast and saturation by up to this share, such as 0.2."""
-    state_noise: float = 0.0
+    state_noise: Annotated[float, Range(0)] = 0.0
     """Standard deviation of noise on the state the policy sees, in the state's own units."""
 
     @property
@@ -111,11 +116,11 @@ class LoadingOptions:
 
     cache: Literal["auto", "none"] = "auto"
     """Keep encoder features (or, where those change, resized images) on disk instead of decoding in every epoch."""
-    cached_augmentations: int = 8
+    cached_augmentations: Annotated[int, Range(0, 10000)] = 8
     """With a frozen encoder and image augmentation, cached variants of every frame; 0 augments anew instead."""
     cache_dir: Path | None = None
     """Folder of these caches and of converted episodes; default $DP_HF_CACHE or ~/.cache/dp_hf."""
-    num_workers: int = 0
+    num_workers: Annotated[int, Range(0, 1024)] = 0
     """Processes that decode images where they are not cached."""
 
 
@@ -127,9 +132,9 @@ class HardwareOptions:
     """Precision of the networks' arithmetic; None takes what `accelerate launch` was told."""
     use_amp: bool = False
     """The same as --mixed_precision fp16 on a GPU and bf16 on a CPU."""
-    num_processes: int | None = None
+    num_processes: Annotated[int, Range(1, 65536)] | None = None
     """Processes that must be running; fewer or more is an error. None takes any number."""
-    num_threads: int | None = None
+    num_threads: Annotated[int, Range(1, 4096)] | None = None
     """CPU threads of torch; None is one where an MLP learns from cached features, which more slow down."""
 
 
@@ -137,42 +142,32 @@ class HardwareOptions:
 class ValidationOptions:
     """Measuring the policy on episodes that are held out, or in the simulator."""
 
-    validation_fraction: float = 0.1
+    validation_fraction: Annotated[float, Range(0, below=1)] = 0.1
     """Share of the episodes that is held out and validated on."""
-    validation_interval: int = 50
+    validation_interval: Annotated[int, Range(1)] = 50
     """Epochs between validations."""
-    validation_windows: int = 256
+    validation_windows: Annotated[int, Range(0)] = 256
     """Windows of the held-out episodes that are validated on, evenly spaced; 0 takes all."""
-    rollout_interval: int = 0
+    rollout_interval: Annotated[int, Range(0)] = 0
     """Epochs between closed-loop trials in the simulator, which then choose best/; 0 tries none."""
-    rollout_episodes: int = 20
+    rollout_episodes: Annotated[int, Range(1)] = 20
     """Closed-loop trials each time."""
-
-    def __post_init__(self):
-        if not 0 <= self.validation_fraction < 1:
-            raise UserError(f"validation_fraction is at least 0 and below 1; got {self.validation_fraction}")
-        at_least_one(self, "validation_interval")
 
 
 @dataclass
 class SavingOptions:
     """Checkpoints and metrics in OUTPUT_DIR."""
 
-    save_interval: int = 100
+    save_interval: Annotated[int, Range(1)] = 100
     """Epochs between checkpoints."""
-    save_steps: int | None = None
+    save_steps: Annotated[int, Range(1)] | None = None
     """Also save a checkpoint every N updates, for long epochs."""
-    checkpoints_total_limit: int | None = 3
+    checkpoints_total_limit: Annotated[int, Range(1)] | None = 3
     """Checkpoints kept; the oldest goes first. None keeps all."""
-    log_interval: int = 50
+    log_interval: Annotated[int, Range(1)] = 50
     """Updates between rows of metrics.jsonl."""
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
     """Where metrics go beside metrics.jsonl."""
-
-    def __post_init__(self):
-        at_least_one(self, "save_interval", "log_interval")
-        if self.checkpoints_total_limit is not None:
-            at_least_one(self, "checkpoints_total_limit")
 
 
 @dataclass
@@ -190,7 +185,7 @@ class TrainConfig:
     """Folder for checkpoints, best/ and final/ pipelines, metrics.jsonl and curves.png."""
     resume_from_checkpoint: str | None = None
     """Continue exactly where a run was: latest (of output_dir), or a checkpoint's folder."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Of the weights, the order of the batches, the noise and the choice of held-out episodes."""
 
     data: DataOptions = field(default_factory=DataOptions)
@@ -204,6 +199,8 @@ class TrainConfig:
     saving: SavingOptions = field(default_factory=SavingOptions)
 
     def __post_init__(self):
+        require_in_range(self)
+        require_different("camera_names", self.data.camera_names)
         self.data_dir, self.output_dir = user_place(self.data_dir), user_path(self.output_dir)
 
     @classmethod
@@ -243,12 +240,6 @@ def option_names() -> list[str]:
 def no_such_option(name: Any) -> str:
     close = difflib.get_close_matches(str(name), option_names(), n=1)
     return f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-
-
-def at_least_one(options: Any, *names: str) -> None:
-    for name in names:
-        if getattr(options, name) < 1:
-            raise UserError(f"{name} is at least 1; got {getattr(options, name)}")
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from dp_hf.errors import UserError
+from dp_hf.files import recover
 from dp_hf.training.checkpoints import find_checkpoint, list_checkpoints
 from dp_hf.training.config import TrainConfig
 
@@ -17,7 +18,7 @@ PATIENCE = 6.0
 
 
 def checkpoint_to_continue(config: TrainConfig) -> Path | None:
-    """None for a new run, which may take the place of one that was stopped before it had anything to keep.
+    """None for a new run, and for one that was stopped before its first checkpoint, which begins anew.
 
     Raises:
         UserError: the data are not named, there is no such checkpoint, or another run would be overwritten.
@@ -25,18 +26,14 @@ def checkpoint_to_continue(config: TrainConfig) -> Path | None:
     if not config.data_dir:
         raise UserError("--data_dir is missing: a folder of episodes, a converted dataset, or a dataset id on the Hub")
     folder, which = config.output_dir, config.resume_from_checkpoint
+    recover(folder)
     is_run, checkpoints = (folder / CONFIG_FILE).exists(), list_checkpoints(folder)
-    policies = [name for name in ("best", "final") if (folder / name).exists()]
-    if which and not (which == "latest" and is_run and not checkpoints and not policies):
+    has_best, has_final = ((folder / name).exists() for name in ("best", "final"))
+    if which and not (which == "latest" and is_run and not checkpoints and not has_final):
         return find_checkpoint(folder, which)
-    if is_run and checkpoints:
+    if not which and is_run and (checkpoints or has_best or has_final):
         raise UserError(
             f"{folder}: holds a run already. Continue it with --resume_from_checkpoint latest, choose another "
-            "--output_dir, or remove it"
-        )
-    if is_run and policies:
-        raise UserError(
-            f"{folder}: holds a run already, without a checkpoint but with {' and '.join(policies)}: choose another "
             "--output_dir, or remove it"
         )
     return None

@@ -1,5 +1,6 @@
 """What a run is made of, built from its configuration."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,8 +120,10 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         for episodes in (learned, held_out or learned)
     )
     validation = validation.evenly_spaced(config.validation.validation_windows)
+    training_data = WindowDataset(trajectories, training, observations)
+    require_shared_memory(training_data, config, accelerator.num_processes)
     loader = DataLoader(
-        WindowDataset(trajectories, training, observations),
+        training_data,
         batch_size=config.optimization.batch_size,
         shuffle=True,
         collate_fn=as_is,
@@ -157,6 +160,23 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         num_windows=len(training),
         num_steps=num_steps,
     )
+
+
+def require_shared_memory(data: WindowDataset, config: TrainConfig, num_processes: int) -> None:
+    """Raises `UserError` where the batches of the data loader's workers do not fit: they would wait for ever."""
+    num_workers, folder = config.loading.num_workers, Path("/dev/shm")
+    if num_workers == 0 or not folder.is_dir():
+        return
+    window = sum(tensor.nbytes for tensor in data.__getitems__([0]).values())
+    batch = window * min(config.optimization.batch_size, len(data))
+    # Each worker prepares two of them, while one is being learned from.
+    needed, free = batch * (2 * num_workers + 1) * num_processes, shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"--num_workers {num_workers}: batches on their way take {needed / 1e6:.0f} MB of shared memory, {folder} "
+            f"has {free / 1e6:.0f} MB free: give it more (docker run --shm-size), or take fewer workers or "
+            "a smaller --batch_size"
+        )
 
 
 @contextmanager

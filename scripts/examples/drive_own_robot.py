@@ -50,8 +50,8 @@ class DeskArm:
 
     quantities = DESK_ARM.quantities
     command_rate = 50.0  # commands a second that it takes
-    fault: str | None = None  # a reason makes an emergency stop
-    finished: str | None = None  # a reason ends the run
+    fault: str | None = None  # a text is an emergency stop, until it is released
+    finished: str | None = None  # a text ends the run
 
     def __init__(self, target: np.ndarray):
         self.target = target

@@ -44,7 +44,29 @@ def test_there_and_back(checkpoint, tmp_path, frame, capsys):
 def test_says_what_an_older_file_does_not_tell(tmp_path, capsys):
     torch.save({"model_state_dict": randomize(OlderReference()).state_dict()}, tmp_path / "model.pth")
     assert import_checkpoint([str(tmp_path / "model.pth"), str(tmp_path / "pipeline")]) == 0
-    assert "--activation" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--activation" in said
+    assert "defaults: image_size 224, diffusion_timesteps 1000, beta_start 0.0001, beta_end 0.02" in said
+
+
+def test_export_says_layout_and_activation_and_never_changes_them(tmp_path, capsys):
+    torch.save({"model_state_dict": randomize(OlderReference(mish=True)).state_dict()}, tmp_path / "old.pth")
+    pipeline = str(tmp_path / "pipeline")
+    assert import_checkpoint([str(tmp_path / "old.pth"), pipeline, "--activation", "mish"]) == 0
+    assert import_checkpoint([pipeline, str(tmp_path / "a.pth"), "--export", "--activation", "relu"]) == 2
+    assert "--activation relu: the policy was trained with mish" in capsys.readouterr().err
+    assert not (tmp_path / "a.pth").exists()
+    assert import_checkpoint([pipeline, str(tmp_path / "a.pth"), "--export", "--activation", "mish"]) == 0
+    assert (
+        "older layout (image_encoder.*, mlp.*), activation mish, input order action_image_time"
+        in capsys.readouterr().out
+    )
+
+
+def test_options_of_the_older_layout_are_not_ignored_by_the_newer(checkpoint, tmp_path, capsys):
+    assert import_checkpoint([str(checkpoint), str(tmp_path / "pipeline"), "--activation", "mish"]) == 2
+    assert "--activation is of the older layout" in capsys.readouterr().err
+    assert not (tmp_path / "pipeline").exists()
 
 
 def test_failures_leave_nothing_behind(checkpoint, tmp_path, capsys):

@@ -525,3 +525,15 @@ def test_a_frozen_joint_state_is_noticed_though_the_command_stays_near_it(caplog
     start = ticks[0].time
     assert all(tick.hold_reason for tick in ticks if 5.0 < tick.time - start < 5.9)
     assert not any(tick.hold_reason for tick in ticks if 6.1 < tick.time - start < 6.9)
+
+
+def test_a_robot_that_fails_before_the_start_is_one_sentence():
+    controller = make(towards(TARGET))
+
+    def read_state():
+        raise OSError("no such device")
+
+    controller.robot.read_state = read_state
+    with pytest.raises(RunFailed, match="the start failed: OSError: no such device"):
+        controller.run()
+    assert controller.robot.commands == []

@@ -278,3 +278,18 @@ def test_a_tilde_in_a_parameter_is_the_home_folder(world, pipeline, monkeypatch)
     monkeypatch.setenv("HOME", str(Path(pipeline).parents[1]))
     assert find_pipeline("stack", "~/models") == find_pipeline("~/models/stack", "") == pipeline
     assert find_pipeline("me/policy", "") == "me/policy"
+
+
+def test_a_gripper_goal_that_had_no_effect_is_sent_again(world):
+    from diffusion_policy_inference.rclpy_robot import RclpyRobot
+
+    robot = RclpyRobot(ros_stub.Node("arm"))
+    world.publish("/joint_states", name=[*JOINT_NAMES, "gripper_controller"], position=[0.0] * 7)  # it is open
+    closed = np.zeros(7)
+    give_up = time.monotonic() + 5
+    while len(world.goals.get(GRIPPER, [])) < 2:
+        robot.send_command(closed)
+        time.sleep(0.02)
+        assert time.monotonic() < give_up
+    assert [handle.goal.command.position for handle in world.goals[GRIPPER]] == [-0.5, -0.5]
+    assert len(world.published[ARM_TOPIC]) > 20

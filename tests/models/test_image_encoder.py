@@ -72,3 +72,43 @@ def test_unknown_names_are_refused():
         ImageEncoder("resnet35", (64, 64))
     with pytest.raises(UserError, match="pooling"):
         ImageEncoder("resnet18", (64, 64), "max")
+
+
+def of_another_network(state):
+    return timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+
+
+def without_a_stage(state):
+    return {name: value for name, value in state.items() if not name.startswith("layer2")}
+
+
+def with_nan(state):
+    return state | {"layer1.0.conv1.weight": torch.full_like(state["layer1.0.conv1.weight"], torch.nan)}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda state: {"x": torch.zeros(1)}, "not the weights of resnet10t"),
+        (of_another_network, "not the weights of resnet10t"),
+        (without_a_stage, r"not the weights of resnet10t: \d+ of its tensors are not in the file, such as layer2"),
+        (with_nan, r"tensor layer1\.0\.conv1\.weight holds values that are not finite"),
+    ],
+)
+@pytest.mark.parametrize("pooling", ["avg", "spatial_softmax"])
+def test_backbone_weights_that_leave_the_encoder_random_are_refused(tmp_path, damage, message, pooling):
+    file = tmp_path / "weights.pth"
+    torch.save(damage(timm.create_model("resnet10t").state_dict()), file)
+    encoder = ImageEncoder("resnet10t", (64, 64), pooling)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with pytest.raises(UserError, match=rf"weights\.pth.*{message}"):
+        encoder.load_pretrained(str(file), (64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"PK\x03\x04 cut"])
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_damaged_file_of_backbone_weights_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=name):
+        ImageEncoder("resnet10t", (64, 64)).load_pretrained(str(tmp_path / name), (64, 64))

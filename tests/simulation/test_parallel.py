@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +39,37 @@ def test_what_goes_wrong_is_told(num_workers):
 
 def test_nothing_to_do():
     assert list(map_in_processes(Worker, [], 2, "working")) == []
+
+
+KILLED = """
+import os, time
+from dp_hf.simulation.parallel import map_in_processes
+
+class Work:
+    def __call__(self, item):
+        print(os.getpid(), flush=True)
+        time.sleep(0.2)
+
+if __name__ == "__main__":
+    list(map_in_processes(Work, range(1000), 2, "working"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_leaves_no_workers(number, tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "killed.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        workers = set()
+        while len(workers) < 2:
+            workers.add(int(process.stdout.readline()))
+        process.send_signal(number)
+        process.wait()
+        # The pipe ends when the last of them does.
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            raise

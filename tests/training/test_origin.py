@@ -188,8 +188,18 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(which, make_config
     save_config(config, config.output_dir / "train_config.yaml")
     (config.output_dir / "metrics.jsonl").write_text('{"step": 2, "epoch": 0, "loss": 1.0, "seconds": 1}\n')
     config.resume_from_checkpoint = which
-    (config.output_dir / "best").mkdir()
-    with pytest.raises(UserError, match="without a checkpoint" if which is None else "no checkpoint to resume"):
-        train(config)
-    (config.output_dir / "best").rmdir()
     assert [row["step"] for row in read_metrics(train(config))][:2] == [2, 4]
+
+
+def test_what_a_run_left_is_begun_anew_only_when_asked(make_config):
+    """A best policy of before the first checkpoint; a final one is never given up."""
+    config = make_config(num_epochs=1)
+    (config.output_dir / "best").mkdir(parents=True)
+    save_config(config, config.output_dir / "train_config.yaml")
+    with pytest.raises(UserError, match="holds a run already"):
+        output_folder.checkpoint_to_continue(config)
+    config.resume_from_checkpoint = "latest"
+    assert output_folder.checkpoint_to_continue(config) is None
+    (config.output_dir / "final").mkdir()
+    with pytest.raises(UserError, match="no checkpoint to resume"):
+        output_folder.checkpoint_to_continue(config)

@@ -1,5 +1,6 @@
 import json
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_mixed_precision(precision, make_config):
 
 def test_a_loss_that_is_not_finite_stops_the_run(make_config):
     with pytest.raises(UserError, match="lower --learning_rate"):
-        train(make_config(learning_rate=1e30, lr_scheduler="constant", log_interval=1))
+        train(make_config(learning_rate=10, num_mlp_layers=40, lr_scheduler="constant", log_interval=1))
 
 
 def test_tensorboard(make_config):
@@ -147,3 +148,9 @@ def test_tensorboard(make_config):
     assert {"loss", "learning_rate", "validation/error", "validation/by_joint/gripper"} <= set(
         accumulator.Tags()["scalars"]
     )
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
+def test_workers_without_shared_memory_for_their_batches_are_refused(make_config):
+    with pytest.raises(UserError, match=r"batches on their way take \d+ MB of shared memory, /dev/shm has \d+ MB free"):
+        train(make_config(cache="none", num_workers=1000, batch_size=32, image_size=(2048,)))

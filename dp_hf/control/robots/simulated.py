@@ -14,6 +14,9 @@ from dp_hf.control.clock import Grid, MonotonicClock
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.errors import UserError, failure
 
+# Seconds that the step under way has to end.
+CLOSE_TIMEOUT = 10.0
+
 
 class SimulatedRobot:
     """A `Robot` around a gymnasium environment with observations `state` (n,) and images, and actions (n,).
@@ -116,4 +119,4 @@ class SimulatedRobot:
 
     def close(self) -> None:
         self._closing.set()
-        self._thread.join()
+        self._thread.join(CLOSE_TIMEOUT)
