@@ -4,14 +4,19 @@ import io
 
 import datasets
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
+from dp_hf.arms.quantities import Quantities
 from dp_hf.control.robots.replayed import _decode
+from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.images import ImageFile, png_bytes, read_image
 from dp_hf.errors import UserError
+from dp_hf.interop.lerobot.exporting import export_lerobot
+from dp_hf.interop.lerobot.importing import import_lerobot
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.pictures import NotAPicture, decode, upright_rgb, upright_size
 from dp_hf.training.observations import LiveImages
@@ -157,10 +162,26 @@ def test_normalised_tensors_are_refused_and_a_filters_overshoot_is_not():
     assert torch.equal(preprocess_image(picture * 1.001, SIZE)[0] == 255, (picture[0] * 1.001 * 255).round() >= 255)
 
 
-def test_a_dataset_keeps_the_bytes_and_knows_the_upright_size(tmp_path):
-    from dp_hf.arms.quantities import Quantities
+@pytest.mark.parametrize("kind", ["side jpeg", "grey with alpha", "cmyk"])
+def test_an_export_is_upright_rgb_and_an_import_too(tmp_path, kind):
+    data, pixels = KINDS[kind]
+    arm = Quantities(("a", "b"), ("radians",) * 2)
+    states = np.arange(8.0).reshape(4, 2)
+    with DatasetWriter(tmp_path / "out", ["front"], arm, fps=10) as writer:
+        writer.add_episode("one", [data] * 4, states, states)
+    dataset, meta = load_dataset_folder(tmp_path / "out")
+    export_lerobot(dataset, meta, tmp_path / "lerobot", progress=False)
+    cell = pq.read_table(next((tmp_path / "lerobot/data").rglob("*.parquet")))["observation.images.image"][0].as_py()
+    exported = Image.open(io.BytesIO(cell["bytes"]))
+    assert (exported.mode, exported.getexif().get(0x0112)) == ("RGB", None)
+    assert np.array_equal(np.asarray(exported), pixels)
+    import_lerobot(tmp_path / "lerobot", tmp_path / "back", progress=False)
+    back, _ = load_dataset_folder(tmp_path / "back")
+    assert np.array_equal(np.asarray(back[0]["image"]), pixels)
 
+
+def test_a_dataset_keeps_the_bytes_and_knows_the_upright_size(tmp_path):
     data, _ = KINDS["side jpeg"]
-    with DatasetWriter(tmp_path / "out", ["front"], Quantities(("a",), ("rad",)), fps=10) as writer:
+    with DatasetWriter(tmp_path / "out", ["front"], Quantities(("a",), ("radians",)), fps=10) as writer:
         writer.add_episode("one", [data] * 2, np.zeros((2, 1)), np.zeros((2, 1)))
         assert writer.image_sizes == {(32, 24)}

@@ -271,7 +271,7 @@ def test_a_depth_camera_is_left_out_and_said(tmp_path):
     assert problem.startswith("observation.images.depth: ")
     assert "not I;16 of 300 to 1307" in problem
     with pytest.raises(UserError, match="not I;16 of 300 to 1307"):
-        import_lerobot(tmp_path / "in", tmp_path / "depth", camera_names=["depth"])
+        import_lerobot(tmp_path / "in", tmp_path / "depth", cameras=["depth"])
 
 
 def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):
