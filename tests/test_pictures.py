@@ -1,6 +1,7 @@
 """One file, one meaning: every door gives the same upright RGB pixels, and refuses what is no picture."""
 
 import io
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -17,6 +18,7 @@ from dp_hf.episodes.images import ImageFile, png_bytes, read_image
 from dp_hf.errors import UserError
 from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.interop.lerobot.importing import import_lerobot
+from dp_hf.interop.rosbag.reader import _decode as decode_message
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.pictures import NotAPicture, decode, upright_rgb, upright_size
 from dp_hf.training.observations import LiveImages
@@ -80,6 +82,8 @@ def test_every_door_gives_the_same_upright_pixels(tmp_path, kind):
     assert read_image(file) == ImageFile(data, (32, 24))
     assert upright_size(data) == (32, 24)
     assert np.array_equal(_decode({"front": ImageFile(data, (32, 24))}), pixels)
+    compressed = SimpleNamespace(data=np.frombuffer(data, np.uint8))
+    assert np.array_equal(decode_message(compressed), pixels)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(Image.open(file))))), pixels)
     rows = datasets.Dataset.from_dict(
         {"front": [{"bytes": data, "path": None}]}, datasets.Features({"front": datasets.Image()})
@@ -126,6 +130,8 @@ def test_eps_is_opened_at_no_door(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="an image of front in the dataset does not decode: not a PNG or JPEG file"):
         LiveImages(rows, ("front",), SIZE)[torch.tensor([0])]
     assert "does not decode: not a PNG or JPEG file" in str(read_image(file))
+    message = SimpleNamespace(data=np.frombuffer(EPS, np.uint8))
+    assert decode_message(message) == "an image does not decode: not a PNG or JPEG file"
     assert started == []
 
 
