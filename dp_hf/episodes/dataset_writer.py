@@ -1,6 +1,5 @@
 """Writes a dataset of any arm: from episodes in memory to the folder that training and the Hub take."""
 
-import io
 import math
 import os
 import re
@@ -16,11 +15,12 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import by_camera, camera_columns
 from dp_hf.episodes.actions import actions_from_states
 from dp_hf.episodes.dataset_card import CARD_FILE, write_dataset_card
-from dp_hf.episodes.images import MODES, png_bytes
+from dp_hf.episodes.images import png_bytes
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, user_path
+from dp_hf.pictures import upright_rgb, upright_size
 
 Picture = bytes | np.ndarray | Image.Image
 
@@ -176,18 +176,20 @@ class DatasetWriter:
     def _encoded(self, picture: Picture, what: str) -> bytes:
         if isinstance(picture, bytes):
             try:
-                with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG")) as image:
-                    self.image_sizes.add(image.size)
-            except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error and others
-                raise UserError(f"{what}: its bytes are no PNG or JPEG file") from error
+                self.image_sizes.add(upright_size(picture))
+            except UserError as error:
+                raise UserError(f"{what}: its bytes are no PNG or JPEG file of 8-bit colours ({error})") from error
             return picture
         if isinstance(picture, np.ndarray):
             if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
                 raise UserError(f"{what}: an image is a uint8 array (H, W, 3), not {picture.dtype} {picture.shape}")
             picture = Image.fromarray(picture)
-        if not isinstance(picture, Image.Image) or picture.mode not in MODES:
-            kind = getattr(picture, "mode", type(picture).__name__)
-            raise UserError(f"{what}: an image is bytes, an array or an 8-bit PIL image, not {kind}")
+        if not isinstance(picture, Image.Image):
+            raise UserError(f"{what}: an image is bytes, an array or an 8-bit PIL image, not {type(picture).__name__}")
+        try:
+            picture = upright_rgb(picture)
+        except UserError as error:
+            raise UserError(f"{what} {error}") from error
         self.image_sizes.add(picture.size)
         return png_bytes(picture)
 

@@ -15,6 +15,7 @@ from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
+from dp_hf.pictures import upright_rgb
 
 CameraImage = Image.Image | np.ndarray
 
@@ -135,7 +136,7 @@ class EpisodeWriter:
         path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
         (self._partial / folder).mkdir(exist_ok=True)
         # Level 1 takes a third of the default level's time and about a tenth more space.
-        image.convert("RGB").save(self._partial / path, compress_level=1)
+        upright_rgb(image).save(self._partial / path, compress_level=1)
         return path
 
 

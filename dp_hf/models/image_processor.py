@@ -5,10 +5,11 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
+from dp_hf.pictures import FORMATS, decode, read_encoded, upright_rgb
 
 ImageLike: TypeAlias = "Image.Image | str | Path | np.ndarray | torch.Tensor"
 
@@ -21,14 +22,16 @@ def preprocess_image(image: ImageLike, size: tuple[int, int]) -> torch.Tensor:
     """Resizes an image, whatever its aspect, with antialiased bilinear filtering.
 
     Args:
-        image: PIL image, path, uint8 array (H, W, 3), or tensor (3, H, W) of uint8 or of floats in [0, 1].
+        image: PIL image, path, uint8 array (H, W, 3), or tensor (3, H, W) of uint8 or of floats in [0, 1]. Files and
+            PIL images are turned as their EXIF orientation says, and become RGB as `upright_rgb` says.
         size: (height, width) of the result.
 
     Returns:
         uint8 tensor (3, height, width), RGB. The encoder scales and standardises it on its own device.
 
     Raises:
-        UserError: the file cannot be read, or the shape or dtype is not one of the above.
+        UserError: the file is no PNG, JPEG, BMP or WebP or cannot be read, the picture is depth, or the shape, dtype
+            or range is not one of the above.
     """
     height, width = size
     resized = as_pil(image)
@@ -38,25 +41,38 @@ def preprocess_image(image: ImageLike, size: tuple[int, int]) -> torch.Tensor:
 
 
 def as_pil(image: ImageLike) -> Image.Image:
-    """The image as an RGB PIL image; accepts and raises what `preprocess_image` does."""
+    """The image as an upright RGB PIL image; accepts and raises what `preprocess_image` does."""
     if isinstance(image, (str, Path)):
         try:
-            with Image.open(user_path(image)) as file:
-                return file.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise UserError(f"{image}: cannot be read as an image ({error})") from error
+            return upright_rgb(decode(read_encoded(user_path(image)), FORMATS))
+        except UserError as error:
+            raise type(error)(f"{image} {error}") from error
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        try:
+            return upright_rgb(image)
+        except UserError as error:
+            raise type(error)(f"the image given {error}") from error
     if isinstance(image, torch.Tensor):
-        if image.is_floating_point():
-            image = image.clamp(0, 1).mul(255).round().to(torch.uint8)
-        if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+        if image.ndim != 3 or image.shape[0] != 3 or not (image.is_floating_point() or image.dtype == torch.uint8):
             raise UserError(
                 f"an image tensor is (3, H, W), uint8 or float in [0, 1]; got {tuple(image.shape)} {image.dtype}"
             )
-        image = image.permute(1, 2, 0).cpu().numpy()
+        image = _as_uint8(image).permute(1, 2, 0).cpu().numpy()
     if not isinstance(image, np.ndarray):
         raise UserError(f"an image is a PIL image, a path, an array or a tensor; got {type(image).__name__}")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise UserError(f"an image array is (H, W, 3) uint8; got {image.shape} {image.dtype}")
     return Image.fromarray(np.ascontiguousarray(image))
+
+
+def _as_uint8(image: torch.Tensor) -> torch.Tensor:
+    if not image.is_floating_point() or image.numel() == 0:
+        return image.to(torch.uint8)
+    low, high = image.min().item(), image.max().item()
+    # Filters overshoot by less than the half step that rounds away; NaN is in no range.
+    if not (low >= -0.5 / 255 and high <= 1 + 0.5 / 255):
+        raise UserError(
+            f"a float image tensor is in [0, 1]; this one holds {low:.3g} to {high:.3g}: give it before it is "
+            "normalised (the encoder does that), and values of 0 to 255 as uint8"
+        )
+    return image.clamp(0, 1).mul(255).round().to(torch.uint8)

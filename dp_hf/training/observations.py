@@ -17,6 +17,7 @@ from dp_hf.files import cache_root
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.augmentation import augment_images
+from dp_hf.training.cells import cell_picture
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.row_cache import (
     CachedRows,
@@ -38,13 +39,15 @@ class LiveImages:
 
     def __init__(self, dataset: datasets.Dataset, camera_names: tuple[str, ...], image_size: tuple[int, int]):
         self.dataset = dataset.select_columns(list(camera_names))
+        for name in camera_names:
+            self.dataset = self.dataset.cast_column(name, datasets.Image(decode=False))
         self.camera_names, self.image_size = camera_names, image_size
 
     def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
         unique, inverse = rows.unique(return_inverse=True)
         columns = self.dataset[unique.tolist()]
         cameras = [
-            torch.stack([preprocess_image(image, self.image_size) for image in columns[name]])
+            torch.stack([preprocess_image(cell_picture(cell, name), self.image_size) for cell in columns[name]])
             for name in self.camera_names
         ]
         return torch.stack(cameras, dim=1)[inverse]

@@ -2,7 +2,9 @@
 
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import datasets
 from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
@@ -14,6 +16,7 @@ from dp_hf.errors import UserError
 from dp_hf.files import cache_root
 from dp_hf.hub.repository import hub_errors, latest_commit
 from dp_hf.models.image_processor import preprocess_image
+from dp_hf.training.cells import cell_picture
 from dp_hf.training.row_cache import digest_of, digest_preprocessing
 
 
@@ -43,6 +46,8 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
 
 def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target: Path) -> None:
     stream, meta = load_dataset_folder(repo_id, streaming=True, revision=commit)
+    for camera in meta.camera_names:
+        stream = stream.cast_column(camera, datasets.Image(decode=False))
     writer = DatasetWriter(
         target,
         meta.camera_names,
@@ -62,7 +67,7 @@ def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target
                 raise UserError(f"{repo_id} has rows of episode {index}, its meta.json names {len(meta.episodes)}")
             columns: dict[str, list] = {name: [] for name in stream.features}
             for row in rows:
-                row |= {camera: _resized(row[camera], image_size) for camera in meta.camera_names}
+                row |= {camera: _resized(row, camera, image_size) for camera in meta.camera_names}
                 for name, column in columns.items():
                     column.append(row[name])
                 bar.update()
@@ -72,5 +77,6 @@ def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target
             raise UserError(f"{repo_id} gave {writer.num_frames} rows, its meta.json says {meta.num_frames}: try again")
 
 
-def _resized(image: Image.Image, image_size: tuple[int, int]) -> bytes:
+def _resized(row: dict[str, Any], camera: str, image_size: tuple[int, int]) -> bytes:
+    image = cell_picture(row[camera], camera)
     return png_bytes(Image.fromarray(preprocess_image(image, image_size).permute(1, 2, 0).numpy()))

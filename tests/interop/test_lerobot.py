@@ -1,5 +1,6 @@
 """LeRobot datasets, without LeRobot: its layout is written out here. See test_lerobot_itself.py for the library."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lerobot_set import CAMERA, edit_info, name_numbers, picture, write_lerobot
+from PIL import Image
 
 from dp_hf.arms.mycobot_280 import QUANTITIES
 from dp_hf.arms.quantities import UNITS, Quantities
@@ -248,6 +250,28 @@ def test_leaves_out_a_bad_episode_and_says_why(tmp_path, change, problem):
     with pytest.raises(UserError, match="without --strict"):
         import_lerobot(tmp_path / "in", tmp_path / "strict", strict=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def add_depth(rows):
+    file = io.BytesIO()
+    Image.fromarray((300 + np.arange(24 * 42).reshape(24, 42)).astype(np.uint16)).save(file, "PNG")
+    for row in rows:
+        row["observation.images.depth"] = {"bytes": file.getvalue(), "path": None}
+
+
+def test_a_depth_camera_is_left_out_and_said(tmp_path):
+    write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", add_depth)
+    features = json.loads((tmp_path / "in/meta/info.json").read_text())["features"]
+    edit_info(tmp_path / "in", features=features | {"observation.images.depth": features[CAMERA]})
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.num_frames == 14
+    assert len(report.meta.camera_names) == 1
+    (problem,) = report.problems
+    assert problem.startswith("observation.images.depth: ")
+    assert "not I;16 of 300 to 1307" in problem
+    with pytest.raises(UserError, match="not I;16 of 300 to 1307"):
+        import_lerobot(tmp_path / "in", tmp_path / "depth", cameras=["depth"])
 
 
 def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):

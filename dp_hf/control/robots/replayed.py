@@ -1,11 +1,9 @@
 """A robot whose camera shows a recorded episode."""
 
-import io
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dp_hf.cameras import as_frame
 from dp_hf.control.robot import Frame, Robot, RobotWrapper, Stamped
@@ -14,6 +12,7 @@ from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.reader import load_images, read_episode
 from dp_hf.episodes.timing import detect_rate, frame_times
 from dp_hf.errors import UserError
+from dp_hf.pictures import decode, upright_rgb
 
 
 class ReplayedImages(RobotWrapper):
@@ -59,8 +58,4 @@ class ReplayedImages(RobotWrapper):
 
 
 def _decode(files: dict[str, ImageFile]) -> Frame:
-    pictures = {}
-    for camera, file in files.items():
-        with Image.open(io.BytesIO(file.data)) as image:
-            pictures[camera] = np.asarray(image.convert("RGB"))
-    return as_frame(pictures)
+    return as_frame({camera: np.asarray(upright_rgb(decode(file.data))) for camera, file in files.items()})

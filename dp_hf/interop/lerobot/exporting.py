@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
-from PIL import Image as PILImage
 from tqdm import tqdm
 
 from dp_hf.episodes.metadata import DatasetMeta
@@ -22,6 +21,7 @@ from dp_hf.interop.lerobot import layout
 from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
 from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
 from dp_hf.interop.lerobot.video import PIXEL_FORMAT, VideoWriter
+from dp_hf.pictures import decode, upright_rgb, upright_size
 
 DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000
@@ -205,15 +205,18 @@ class _Writer:
         camera = self.cameras[name]
         for row in images.select_columns([name]).select(range(start, start + count)):
             data = row[name]["bytes"]
-            image: PILImage.Image = PILImage.open(io.BytesIO(data))
+            try:
+                stored = decode(data)
+                image = upright_rgb(stored)
+            except UserError as error:
+                raise UserError(f"an image of {name} {error}") from error
             if self.sizes.setdefault(camera, image.size) != image.size:
                 first, other = (f"{width}x{height}" for width, height in (self.sizes[camera], image.size))
                 raise UserError(
                     f"images of {name} are {first} and {other}; LeRobot has one size: leave some episodes out"
                 )
-            if image.mode != "RGB":
+            if image is not stored:
                 encoded = io.BytesIO()
-                image = image.convert("RGB")
                 image.save(encoded, "PNG")
                 data = encoded.getvalue()
             yield data, np.asarray(image)
@@ -249,7 +252,7 @@ class _Writer:
             self._video_files[camera] += 1
         place = _place(self._video_files.setdefault(camera, 0))
         if video is None:
-            size = PILImage.open(io.BytesIO(first_image)).size
+            size = upright_size(first_image)
             path = self.folder / layout.VIDEO_FILE.format(video_key=camera, **place)
             video = self._videos[camera] = VideoWriter(path, self.meta.fps, size)
         found = {f"videos/{camera}/{name}": value for name, value in place.items()}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.arms.quantities import UNITS, Quantities, told_apart
@@ -19,6 +18,7 @@ from dp_hf.files import user_path
 from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo, column_of, read_info
 from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
 from dp_hf.interop.lerobot.video import ImageError, read_frames
+from dp_hf.pictures import NotAPicture, decode, upright_rgb
 
 # A frame of a video has lost more to its codec already than it does here.
 JPEG_QUALITY = 95
@@ -197,11 +197,20 @@ def _checked_image(cell: object, what: str) -> bytes:
     if not isinstance(data, bytes):
         raise ImageError(f"the {what} is not embedded in the data file")
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            image.load()
-    except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, zlib.error and others
-        raise ImageError(f"the {what} does not decode: {error}") from error
+        upright_rgb(decode(data))
+    except UserError as error:
+        raise ImageError(f"the {what} {error}") from error
     return data
+
+
+def _why_no_picture(episode: LeRobotEpisode, camera: str) -> str | None:
+    """Of depth and the like, which its first frame tells; a damaged frame is its episode's fault, not the camera's."""
+    try:
+        next(_embedded_images(episode, camera), None)
+    except ImageError as error:
+        if isinstance(error.__cause__, NotAPicture):
+            return f"{camera}: {error}"
+    return None
 
 
 def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | None) -> dict[str, str]:
@@ -232,7 +241,11 @@ def _usable_cameras(info: LeRobotInfo, found: Findings, wanted: Sequence[str] | 
 def _problem_of_camera(info: LeRobotInfo, found: Findings, camera: str) -> str | None:
     if info.cameras[camera] == "image":
         has_column = any(camera in pq.read_schema(file).names for file in {e.file for e in found.episodes})
-        return None if has_column else f"{camera}: the data files have no such column"
+        return (
+            _why_no_picture(found.episodes[0], camera)
+            if has_column
+            else f"{camera}: the data files have no such column"
+        )
     files = sorted({episode.videos[camera][0] for episode in found.episodes if camera in episode.videos})
     if not files:
         return f"{camera}: meta does not say where its videos are"

@@ -1,21 +1,19 @@
 """Reads the camera images and joint states of a ROS 2 bag, without ROS."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dp_hf.arms.ros import image_from_message
 from dp_hf.errors import UserError
+from dp_hf.pictures import decode, upright_rgb
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 JOINTS_TYPE = "sensor_msgs/msg/JointState"
 _BAG_SUFFIXES = (".mcap", ".db3")
-_MAX_PIXELS = 50_000_000
 
 
 @dataclass
@@ -170,9 +168,8 @@ def _decode(message: Any) -> np.ndarray | str:
     try:
         if hasattr(message, "encoding"):
             return image_from_message(message.height, message.width, message.encoding, message.step, message.data)
-        with Image.open(io.BytesIO(message.data.tobytes()), formats=("JPEG", "PNG")) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                return f"an image has {image.width}x{image.height} pixels"
-            return np.asarray(image.convert("RGB"))
+        return np.asarray(upright_rgb(decode(message.data.tobytes())))
+    except UserError as error:
+        return f"an image {error}"
     except Exception as error:  # decoders raise SyntaxError, ValueError, struct.error, zlib.error and others
         return f"an image does not decode: {error}"
