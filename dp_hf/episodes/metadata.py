@@ -11,7 +11,9 @@ import numpy as np
 
 from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import Quantities, decimals, told_apart
+from dp_hf.cameras import is_camera_name
 from dp_hf.errors import UserError
+from dp_hf.files import leads_out
 
 META_FILE = "meta.json"
 FORMAT_VERSION = 2
@@ -164,8 +166,8 @@ def _are_statistics(value: Any) -> bool:
 
 _CHECKS = {
     "fps": lambda value: _is_number(value) and value > 0,
-    "camera_names": lambda value: _are_names(value) and len(value) > 0,
-    "episodes": _are_names,
+    "camera_names": lambda value: _are_names(value) and len(value) > 0 and all(map(is_camera_name, value)),
+    "episodes": lambda value: _are_names(value) and not any(map(leads_out, value)),
     "num_frames": _is_count,
     "statistics": _are_statistics,
     "action_source": lambda value: value in ("recorded", "state"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,8 @@ def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):
         ({"video_path": "../../{video_key}.mp4"}, "leaves the dataset's folder"),
         ({"video_path": "/etc/{video_key}"}, "leaves the dataset's folder"),
         ({"video_path": "{video_key.__class__}.mp4"}, "leaves the dataset's folder"),
+        ({"data_path": "../{chunk_index}.parquet"}, "leaves the dataset's folder"),
+        ({"features": {"../../front": {"dtype": "video"}}}, "leaves the dataset's folder"),
         ({"video_path": "{home}.mp4"}, "field 'home'"),
     ],
 )
@@ -319,6 +322,34 @@ def test_says_which_file_is_broken(tmp_path, file, content, message):
     with pytest.raises(UserError, match=message):
         import_lerobot(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_dataset_of_the_hubs_cache_has_links_to_its_blobs(tmp_path):
+    snapshot, blobs = tmp_path / "snapshots" / "0123", tmp_path / "blobs"
+    blobs.mkdir()
+    write_lerobot(snapshot, kind="video")
+    for number, file in enumerate([path for path in snapshot.rglob("*") if path.is_file()]):
+        file.rename(blobs / str(number))
+        file.symlink_to(blobs / str(number))
+    assert import_lerobot(snapshot, tmp_path / "out").problems == []
+
+
+def test_a_camera_does_not_write_outside_the_export(tmp_path, record_episode):
+    """The name is checked where it is read, and the path where it is built."""
+    record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    evil = "../../../../pwned"
+    with pytest.raises(UserError, match="leaves the folder"):
+        export_lerobot(
+            dataset.rename_column("image", evil), replace(meta, camera_names=[evil]), tmp_path / "out", videos=True
+        )
+    (tmp_path / "ours" / "meta.json").write_text(
+        (tmp_path / "ours" / "meta.json").read_text().replace('"image"', f'"{evil}"')
+    )
+    arguments = ["--data_dir", str(tmp_path / "ours"), "--output_dir", str(tmp_path / "out"), "--to", "lerobot"]
+    assert main(["convert-episodes", *arguments, "--videos"]) == 2
+    assert list(tmp_path.parent.rglob("*.mp4")) == []
 
 
 def test_refuses_images_of_two_sizes(tmp_path, record_episode):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside, user_path
+from dp_hf.files import folder_written_beside, inside, user_path
 from dp_hf.interop.lerobot import layout
 from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
 from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
@@ -250,7 +250,7 @@ class _Writer:
         place = _place(self._video_files.setdefault(camera, 0))
         if video is None:
             size = PILImage.open(io.BytesIO(first_image)).size
-            path = self.folder / layout.VIDEO_FILE.format(video_key=camera, **place)
+            path = inside(self.folder, layout.VIDEO_FILE.format(video_key=camera, **place))
             video = self._videos[camera] = VideoWriter(path, self.meta.fps, size)
         found = {f"videos/{camera}/{name}": value for name, value in place.items()}
         return found | {f"videos/{camera}/from_timestamp": video.num_frames / self.meta.fps}
