@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -349,7 +350,46 @@ def test_a_camera_does_not_write_outside_the_export(tmp_path, record_episode):
     )
     arguments = ["--data_dir", str(tmp_path / "ours"), "--output_dir", str(tmp_path / "out"), "--to", "lerobot"]
     assert main(["convert-episodes", *arguments, "--videos"]) == 2
-    assert list(tmp_path.parent.rglob("*.mp4")) == []
+    assert not any((folder / "pwned").exists() for folder in (tmp_path, *tmp_path.parents[:3]))
+    assert sorted(path.name for path in tmp_path.iterdir() if "cache" not in path.name) == ["in", "ours"]
+
+
+@pytest.mark.parametrize("videos", [False, True])
+def test_long_episodes_are_written_in_groups_of_a_hundred_rows(tmp_path, record_episode, videos):
+    record_episode(tmp_path / "in", "episode1", num_frames=250)
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    export_lerobot(dataset, meta, tmp_path / "lerobot", videos=videos)
+    file = pq.ParquetFile(tmp_path / "lerobot" / "data" / "chunk-000" / "file-000.parquet")
+    assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [100, 100, 50]
+    report = import_lerobot(tmp_path / "lerobot", tmp_path / "back")
+    back, _ = load_dataset_folder(tmp_path / "back")
+    assert report.problems == []
+    assert np.array_equal(back["state"][:], dataset["state"][:])
+    if not videos:
+        undecoded = [rows.cast_column("image", datasets.Image(decode=False)) for rows in (dataset, back)]
+        assert len({tuple(row["image"]["bytes"] for row in rows) for rows in undecoded}) == 1
+
+
+def spoil_number(row):
+    return row | {"action": [float("inf"), *row["action"][1:]]} if row["frame_index"] == 5 else row
+
+
+def alternate_episodes(row):
+    return row | {"episode_index": row["frame_index"] % 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(spoil_number, r"action of row 5 \(episode 0\) is not finite"), (alternate_episodes, "not next to each other")],
+)
+def test_rows_that_are_no_episodes_are_not_exported(tmp_path, record_episode, change, message):
+    record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    with pytest.raises(UserError, match=message):
+        export_lerobot(dataset.map(change), meta, tmp_path / "lerobot")
+    assert not (tmp_path / "lerobot").exists()
 
 
 def test_refuses_images_of_two_sizes(tmp_path, record_episode):
