@@ -21,7 +21,7 @@ from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, recover, user_path
+from dp_hf.files import cache_root, recover, refuse_pointer, user_path
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
@@ -195,6 +195,8 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
     shards = sorted(map(str, folder.glob(_SHARDS)))
     if not shards:
         raise UserError(f"{folder} has no {_SHARDS}: convert the recording again")
+    for shard in shards:
+        refuse_pointer(shard)
     # The Arrow copy of a conversion lies beside it, and is removed with it.
     arrow = f"{folder}-arrow" if folder.is_relative_to(cache) else str(cache / "arrow")
     try:

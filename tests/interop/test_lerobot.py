@@ -252,6 +252,83 @@ def test_leaves_out_a_bad_episode_and_says_why(tmp_path, change, problem):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
+def re_cut_rows(rows):
+    for number, row in enumerate(rows):
+        row["observation.state"] = [0.0] * (5 if number % 2 else 7)
+
+
+def rename_action(rows):
+    for row in rows:
+        row["actions"] = row.pop("action")
+
+
+def rename_state(rows):
+    for row in rows:
+        row["state"] = row.pop("observation.state")
+
+
+def slow_down(rows):
+    for row in rows:
+        row["timestamp"] *= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (re_cut_rows, r"observation.state of row 1 has 5 numbers, and 7 in row 0"),
+        (rename_action, "no column action, but actions"),
+        (rename_state, "no column observation.state; it has .*, state: rename"),
+        (slow_down, r"fps is 10, and .* 0.3 s apart, 3.333 a second"),
+    ],
+)
+def test_refuses_rows_that_mean_something_else(tmp_path, change, message):
+    write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", change)
+    with pytest.raises(UserError, match=message):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_number_beyond_float32_costs_its_episode(tmp_path):
+    def overflow(rows):
+        rows[2]["observation.state"] = [1e300] * 6
+
+    write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", overflow)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.left_out == [("episode_000000", "state of frame 2 is not finite")]
+
+
+@pytest.mark.parametrize(
+    ("starts", "good", "problem"),
+    [
+        ([float("nan"), 0.6], ["episode_000001"], "from nan s on"),
+        ([0.0, -1.0], ["episode_000000"], "from -1.0 s on"),
+        ([0.0, 0.0, 1.4], ["episode_000002"], "episode_000000 from 0 to 0.5 s, and episode_000001 from 0 s on"),
+        ([0.0, 0.55, 1.4], None, None),
+    ],
+)
+def test_an_episode_whose_place_in_a_video_cannot_be_is_left_out(tmp_path, starts, good, problem):
+    write_lerobot(tmp_path / "in", kind="video", lengths=(6, 8, 5)[: len(starts)])
+    file = tmp_path / "in" / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    records = pq.read_table(file).to_pylist()
+    for record, start in zip(records, starts, strict=True):
+        record[f"videos/{CAMERA}/from_timestamp"] = start
+    pq.write_table(pa.Table.from_pylist(records), file)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.episodes == (good or [f"episode_{index:06d}" for index in range(3)])
+    assert all(problem in why for _, why in report.left_out)
+
+
+@pytest.mark.parametrize("pattern", ["meta/info.json", "meta/episodes/*/*.parquet", "data/*/*.parquet", "videos/*/*/*"])
+def test_pointers_of_lfs_are_named(tmp_path, pattern):
+    write_lerobot(tmp_path / "in", kind="video")
+    for file in (tmp_path / "in").glob(pattern):
+        file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 82515\n")
+    with pytest.raises(UserError, match="git lfs pull"):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+
+
 def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):
     write_lerobot(tmp_path / "in", version=2, kind="video")
     videos = tmp_path / "in" / "videos" / "chunk-000" / CAMERA

@@ -9,7 +9,7 @@ from typing import Any
 from dp_hf.arms.quantities import UNITS
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
-from dp_hf.files import inside, leads_out
+from dp_hf.files import inside, leads_out, refuse_pointer
 
 VERSION = "v3.0"
 INFO_FILE = "meta/info.json"
@@ -108,6 +108,7 @@ def read_info(root: Path) -> LeRobotInfo:
         )
     if not file.is_file():
         raise UserError(f"{root} is no LeRobot dataset: it has no {INFO_FILE}")
+    refuse_pointer(file)
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
