@@ -19,6 +19,7 @@ from dp_hf.episodes.actions import actions_from_commands, actions_from_states, k
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
+from dp_hf.episodes.other_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, recover, refuse_pointer, user_path
@@ -68,12 +69,14 @@ def load_dataset_folder(
         UserError: there is no such folder or repository, or it is not a dataset of this format.
     """
     if is_hub_id(path):
-        patterns = [META_FILE] if streaming else [META_FILE, _SHARDS]
+        patterns = [META_FILE, LEROBOT_INFO] if streaming else [META_FILE, LEROBOT_INFO, _SHARDS]
         folder = download_snapshot(str(path), "dataset", revision, patterns)
     else:
         folder = user_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
+    if not (folder / META_FILE).is_file():
+        refuse_other_kinds(folder)
     meta = DatasetMeta.load(folder)
     if streaming and is_hub_id(path):
         with hub_errors(f"{path} cannot be streamed", "give a local folder"):

@@ -100,6 +100,11 @@ class DatasetMeta:
             values = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{file} cannot be read ({error}): convert the recording again") from error
+        if isinstance(values, dict) and "format_version" not in values:
+            raise UserError(
+                f"{file} is another program's: it has no format_version; move it away if {folder} holds episodes, or "
+                "write the rows with dp_hf's DatasetWriter"
+            )
         if not isinstance(values, dict) or values.pop("format_version", None) != FORMAT_VERSION:
             raise UserError(f"{file} is not of format version {FORMAT_VERSION}: convert the recording again")
         if "state_units" not in values and "action_units" not in values:
