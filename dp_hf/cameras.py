@@ -1,6 +1,7 @@
 """One rule for cameras: the only one is called `image`, and a frame is its picture; several have names, and a frame
 is a dict of their pictures."""
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar, cast
 
@@ -12,6 +13,11 @@ Picture = TypeVar("Picture")
 def camera_columns(names: Mapping[str, str]) -> dict[str, str]:
     """Each camera of a source to its name in a dataset: the one proposed in `names`, or `image` for the only camera."""
     return dict.fromkeys(names, ONLY_CAMERA) if len(names) == 1 else dict(names)
+
+
+def is_camera_name(name: str) -> bool:
+    """Whether a dataset's camera may be called so: letters, digits, - and _, since it is a part of files' names too."""
+    return re.fullmatch(r"[\w-]+", name) is not None
 
 
 def as_frame(pictures: dict[str, Picture]) -> Picture | dict[str, Picture]:

@@ -58,6 +58,31 @@ def read_json(file: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
+def leads_out(name: str) -> bool:
+    """Whether a name from a file, put into a path, leads out of the folder that it is to lie in."""
+    return "\0" in name or name.startswith("/") or ".." in name.split("/")
+
+
+def inside(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
+    """`path`, as seen from `folder`, which it must not leave, by `..` as little as by a link.
+
+    In the Hub's cache files are links to the blobs beside the snapshot, which count as inside.
+
+    Raises:
+        UserError: it leaves the folder, or is no path.
+    """
+    folder = Path(folder)
+    try:
+        whole = folder / path
+        written, real, root = Path(os.path.abspath(whole)), whole.resolve(), folder.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, a loop of links
+        raise UserError(f"{os.fspath(path)!r} is no path in {folder} ({error})") from error
+    roots = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
+    if not written.is_relative_to(os.path.abspath(folder)) or not any(map(real.is_relative_to, roots)):
+        raise UserError(f"{os.fspath(path)!r} leaves the folder {folder}: take it out, or get the files anew")
+    return whole
+
+
 def refuse_pointer(file: str | os.PathLike) -> None:
     """Raises `UserError` for what Git LFS leaves in the place of a large file that it has not downloaded."""
     with suppress(OSError), open(file, "rb") as stream:

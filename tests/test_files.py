@@ -4,9 +4,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, file_written_beside, folder_written_beside, recover, user_path
+from dp_hf.files import (
+    cache_root,
+    file_written_beside,
+    folder_written_beside,
+    inside,
+    leads_out,
+    recover,
+    user_path,
+)
 
 
 def test_a_new_folder_takes_the_place_of_the_old(tmp_path):
@@ -160,3 +170,31 @@ def test_tilde_is_the_home_folder_and_the_cache_moves(tmp_path, monkeypatch):
     monkeypatch.setenv("DP_HF_CACHE", "~/elsewhere")
     assert cache_root() == tmp_path / "elsewhere"
     assert cache_root("~/here") == tmp_path / "here"
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/etc/passwd", "a\0b", "link/x"])
+def test_nothing_is_built_that_leaves_its_folder(tmp_path, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"leaves the folder|is no path"):
+        inside(tmp_path / "in", name)
+
+
+@given(st.lists(st.sampled_from(["..", "/", "a", ".", "~", "\0", "b c", "é"])).map("".join))
+def test_a_name_that_does_not_lead_out_stays_in(name):
+    if leads_out(name):
+        return
+    assert inside("/data/set", name).resolve().is_relative_to("/data/set")
+
+
+def test_the_hubs_links_to_blobs_count_as_inside(tmp_path):
+    snapshot, blobs = tmp_path / "snapshots" / "abc", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "123").write_text("x")
+    (snapshot / "file").symlink_to("../../blobs/123")
+    (snapshot / "other").symlink_to("/etc/hostname")
+    assert inside(snapshot, "file").read_text() == "x"
+    for name in ("other", "../../blobs/123"):
+        with pytest.raises(UserError, match="leaves the folder"):
+            inside(snapshot, name)

@@ -20,9 +20,10 @@ from dp_hf.episodes.actions import actions_from_commands, actions_from_states, k
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
+from dp_hf.episodes.other_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, recover, user_path
+from dp_hf.files import cache_root, recover, refuse_pointer, user_path
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
@@ -69,12 +70,14 @@ def load_dataset_folder(
         UserError: there is no such folder or repository, or it is not a dataset of this format.
     """
     if is_hub_id(path):
-        patterns = [META_FILE] if streaming else [META_FILE, _SHARDS]
+        patterns = [META_FILE, LEROBOT_INFO] if streaming else [META_FILE, LEROBOT_INFO, _SHARDS]
         folder = download_snapshot(str(path), "dataset", revision, patterns)
     else:
         folder = user_path(path)
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
+    if not (folder / META_FILE).is_file():
+        refuse_other_kinds(folder)
     meta = DatasetMeta.load(folder)
     if streaming and is_hub_id(path):
         with hub_errors(f"{path} cannot be streamed", "give a local folder"):
@@ -196,6 +199,8 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
     shards = sorted(map(str, _without_patterns(folder, cache).glob(_SHARDS)))
     if not shards:
         raise UserError(f"{folder} has no {_SHARDS}: convert the recording again")
+    for shard in shards:
+        refuse_pointer(shard)
     # The Arrow copy of a conversion lies beside it, and is removed with it.
     arrow = f"{folder}-arrow" if folder.is_relative_to(cache) else str(cache / "arrow")
     try:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from dp_hf.arms.quantities import Quantities
-from dp_hf.cameras import by_camera, camera_columns
+from dp_hf.cameras import by_camera, camera_columns, is_camera_name
 from dp_hf.episodes.actions import actions_from_states
 from dp_hf.episodes.dataset_card import CARD_FILE, write_dataset_card
 from dp_hf.episodes.images import png_bytes
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside, user_path
+from dp_hf.files import folder_written_beside, leads_out, user_path
 from dp_hf.pictures import upright_rgb, upright_size
 
 Picture = bytes | np.ndarray | Image.Image
@@ -130,6 +129,8 @@ class DatasetWriter:
         index = len(self._episodes)
         if not name or name in self._episodes:
             raise UserError(f"episode {name!r}: {'there is one of that name' if name else 'it has no name'}")
+        if leads_out(name):
+            raise UserError(f"episode {name!r}: its name leads out of a folder: leave out .. and a leading /")
         states = _numbers(f"episode {name}: state", state, (None, len(self.state)), np.float32)
         if action is not None:
             actions = _numbers(f"episode {name}: action", action, (len(states), len(self.action)), np.float32)
@@ -254,7 +255,7 @@ def _columns(cameras: Sequence[str]) -> dict[str, str]:
     columns = camera_columns({camera: camera for camera in cameras})
     if isinstance(cameras, str) or not cameras or len(columns) < len(cameras):
         raise UserError(f"cameras is a list of different names; got {cameras!r}")
-    if wrong := [camera for camera in columns if not re.fullmatch(r"[\w-]+", camera)]:
+    if wrong := [camera for camera in columns if not is_camera_name(camera)]:
         raise UserError(f"a camera is called {wrong[0]!r}: use letters, digits, - and _")
     if taken := _OWN_COLUMNS & set(columns.values()):
         raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --camera_names")

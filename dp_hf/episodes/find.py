@@ -11,6 +11,7 @@ from dp_hf.episodes.format import (
     SET_ASIDE_FOLDER,
     STATES_FILES,
 )
+from dp_hf.episodes.other_kinds import SAVED_ROWS, refuse_other_kinds
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
 
@@ -44,7 +45,7 @@ def explore(data_dir: str | os.PathLike) -> Findings:
     """Like `find_episodes`, with failure markers, unfinished recordings and links.
 
     Raises:
-        UserError: `data_dir` is no folder.
+        UserError: `data_dir` is no folder, or one of another kind, which is named.
     """
     root = user_path(data_dir)
     if not root.is_dir():
@@ -54,6 +55,8 @@ def explore(data_dir: str | os.PathLike) -> Findings:
         findings.episodes.append(root)
     else:
         _explore(root, findings, depth=1)
+    if not any(map(_has_states, findings.episodes)):
+        refuse_other_kinds(root)
     for paths in (findings.episodes, findings.markers, findings.unfinished, findings.links):
         paths.sort(key=_natural)
     return findings
@@ -112,7 +115,8 @@ def _text(marker: Path) -> str:
 
 
 def _has_states(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in STATES_FILES)
+    # `datasets` has a state.json too, in the folders of its save_to_disk.
+    return any((folder / name).is_file() for name in STATES_FILES) and not (folder / SAVED_ROWS).is_file()
 
 
 def _natural(path: Path) -> list:

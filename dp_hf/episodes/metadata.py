@@ -11,7 +11,9 @@ import numpy as np
 
 from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import Quantities, decimals, told_apart
+from dp_hf.cameras import is_camera_name
 from dp_hf.errors import UserError
+from dp_hf.files import leads_out
 
 META_FILE = "meta.json"
 FORMAT_VERSION = 2
@@ -98,6 +100,11 @@ class DatasetMeta:
             values = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{file} cannot be read ({error}): convert the recording again") from error
+        if isinstance(values, dict) and "format_version" not in values:
+            raise UserError(
+                f"{file} is another program's: it has no format_version; move it away if {folder} holds episodes, or "
+                "write the rows with dp_hf's DatasetWriter"
+            )
         if not isinstance(values, dict) or values.pop("format_version", None) != FORMAT_VERSION:
             raise UserError(f"{file} is not of format version {FORMAT_VERSION}: convert the recording again")
         if "state_units" not in values and "action_units" not in values:
@@ -164,8 +171,8 @@ def _are_statistics(value: Any) -> bool:
 
 _CHECKS = {
     "fps": lambda value: _is_number(value) and value > 0,
-    "camera_names": lambda value: _are_names(value) and len(value) > 0,
-    "episodes": _are_names,
+    "camera_names": lambda value: _are_names(value) and len(value) > 0 and all(map(is_camera_name, value)),
+    "episodes": lambda value: _are_names(value) and not any(map(leads_out, value)),
     "num_frames": _is_count,
     "statistics": _are_statistics,
     "action_source": lambda value: value in ("recorded", "state"),

@@ -227,3 +227,54 @@ def test_nothing_in_a_path_is_a_pattern(tmp_path, record_episode, name):
         options = {"streaming": streaming, "cache_dir": tmp_path / "cache"}
         dataset, _ = load_dataset_folder(tmp_path / name / "out", **options)
         assert len([row["image"] for row in dataset]) == 8
+
+
+def save_to_disk(folder):
+    datasets.Dataset.from_dict({"state": [[1.0] * 7]}).save_to_disk(folder)
+
+
+def save_splits_to_disk(folder):
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict({"state": [[1.0] * 7]})}).save_to_disk(folder)
+
+
+def write_file(name, text="{}"):
+    def write(folder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (write_file("meta/info.json"), "a LeRobot dataset.*from-lerobot --data_dir"),
+        (save_to_disk, "rows saved by `datasets`.*DatasetWriter"),
+        (save_splits_to_disk, "splits saved by `datasets`.*DatasetWriter"),
+        (write_file("random_states_0.pkl"), "a training's checkpoint.*--resume_from_checkpoint"),
+        (write_file("model_index.json"), "a policy.*infer --pipeline"),
+        (write_file("drive_0.mcap"), "a ROS 2 bag.*from-rosbag"),
+        (write_file("meta.json", '{"robot": "so101"}'), "meta.json is another program's.*move it away"),
+    ],
+)
+def test_a_folder_of_another_kind_is_named_with_what_reads_it(tmp_path, make, message):
+    make(tmp_path / "in")
+    with pytest.raises(UserError, match=message):
+        open_data(tmp_path / "in")
+    if "meta.json is" not in message:
+        with pytest.raises(UserError, match=message):
+            load_dataset_folder(tmp_path / "in")
+        with pytest.raises(UserError, match=message):
+            convert_episodes(tmp_path / "in", tmp_path / "out")
+
+
+def test_episodes_may_lie_beside_the_files_of_other_kinds(tmp_path, record_episode):
+    record_episode(tmp_path / "in", "episode1")
+    (tmp_path / "in" / "drive_0.mcap").write_text("")
+    assert open_data(tmp_path / "in")[1].num_frames == 8
+
+
+def test_rows_that_lfs_has_not_fetched_are_named(converted):
+    next(converted.glob("data/*")).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match="git lfs pull"):
+        open_data(converted)

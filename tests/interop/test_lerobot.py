@@ -3,8 +3,10 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -274,6 +276,83 @@ def test_a_depth_camera_is_left_out_and_said(tmp_path):
         import_lerobot(tmp_path / "in", tmp_path / "depth", cameras=["depth"])
 
 
+def re_cut_rows(rows):
+    for number, row in enumerate(rows):
+        row["observation.state"] = [0.0] * (5 if number % 2 else 7)
+
+
+def rename_action(rows):
+    for row in rows:
+        row["actions"] = row.pop("action")
+
+
+def rename_state(rows):
+    for row in rows:
+        row["state"] = row.pop("observation.state")
+
+
+def slow_down(rows):
+    for row in rows:
+        row["timestamp"] *= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (re_cut_rows, r"observation.state of row 1 has 5 numbers, and 7 in row 0"),
+        (rename_action, "no column action, but actions"),
+        (rename_state, "no column observation.state; it has .*, state: rename"),
+        (slow_down, r"fps is 10, and .* 0.3 s apart, 3.333 a second"),
+    ],
+)
+def test_refuses_rows_that_mean_something_else(tmp_path, change, message):
+    write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", change)
+    with pytest.raises(UserError, match=message):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_number_beyond_float32_costs_its_episode(tmp_path):
+    def overflow(rows):
+        rows[2]["observation.state"] = [1e300] * 6
+
+    write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", overflow)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.left_out == [("episode_000000", "state of frame 2 is not finite")]
+
+
+@pytest.mark.parametrize(
+    ("starts", "good", "problem"),
+    [
+        ([float("nan"), 0.6], ["episode_000001"], "from nan s on"),
+        ([0.0, -1.0], ["episode_000000"], "from -1.0 s on"),
+        ([0.0, 0.0, 1.4], ["episode_000002"], "episode_000000 from 0 to 0.5 s, and episode_000001 from 0 s on"),
+        ([0.0, 0.55, 1.4], None, None),
+    ],
+)
+def test_an_episode_whose_place_in_a_video_cannot_be_is_left_out(tmp_path, starts, good, problem):
+    write_lerobot(tmp_path / "in", kind="video", lengths=(6, 8, 5)[: len(starts)])
+    file = tmp_path / "in" / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    records = pq.read_table(file).to_pylist()
+    for record, start in zip(records, starts, strict=True):
+        record[f"videos/{CAMERA}/from_timestamp"] = start
+    pq.write_table(pa.Table.from_pylist(records), file)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out")
+    assert report.meta.episodes == (good or [f"episode_{index:06d}" for index in range(3)])
+    assert all(problem in why for _, why in report.left_out)
+
+
+@pytest.mark.parametrize("pattern", ["meta/info.json", "meta/episodes/*/*.parquet", "data/*/*.parquet", "videos/*/*/*"])
+def test_pointers_of_lfs_are_named(tmp_path, pattern):
+    write_lerobot(tmp_path / "in", kind="video")
+    for file in (tmp_path / "in").glob(pattern):
+        file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 82515\n")
+    with pytest.raises(UserError, match="git lfs pull"):
+        import_lerobot(tmp_path / "in", tmp_path / "out")
+
+
 def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):
     write_lerobot(tmp_path / "in", version=2, kind="video")
     videos = tmp_path / "in" / "videos" / "chunk-000" / CAMERA
@@ -293,6 +372,8 @@ def test_a_video_that_ends_too_early_costs_its_episode(tmp_path):
         ({"video_path": "../../{video_key}.mp4"}, "leaves the dataset's folder"),
         ({"video_path": "/etc/{video_key}"}, "leaves the dataset's folder"),
         ({"video_path": "{video_key.__class__}.mp4"}, "leaves the dataset's folder"),
+        ({"data_path": "../{chunk_index}.parquet"}, "leaves the dataset's folder"),
+        ({"features": {"../../front": {"dtype": "video"}}}, "leaves the dataset's folder"),
         ({"video_path": "{home}.mp4"}, "field 'home'"),
     ],
 )
@@ -343,6 +424,73 @@ def test_says_which_file_is_broken(tmp_path, file, content, message):
     with pytest.raises(UserError, match=message):
         import_lerobot(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_dataset_of_the_hubs_cache_has_links_to_its_blobs(tmp_path):
+    snapshot, blobs = tmp_path / "snapshots" / "0123", tmp_path / "blobs"
+    blobs.mkdir()
+    write_lerobot(snapshot, kind="video")
+    for number, file in enumerate([path for path in snapshot.rglob("*") if path.is_file()]):
+        file.rename(blobs / str(number))
+        file.symlink_to(blobs / str(number))
+    assert import_lerobot(snapshot, tmp_path / "out").problems == []
+
+
+def test_a_camera_does_not_write_outside_the_export(tmp_path, record_episode):
+    """The name is checked where it is read, and the path where it is built."""
+    record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    evil = "../../../../pwned"
+    with pytest.raises(UserError, match="leaves the folder"):
+        export_lerobot(
+            dataset.rename_column("image", evil), replace(meta, camera_names=[evil]), tmp_path / "out", videos=True
+        )
+    (tmp_path / "ours" / "meta.json").write_text(
+        (tmp_path / "ours" / "meta.json").read_text().replace('"image"', f'"{evil}"')
+    )
+    arguments = ["--data_dir", str(tmp_path / "ours"), "--output_dir", str(tmp_path / "out"), "--to", "lerobot"]
+    assert main(["convert-episodes", *arguments, "--videos"]) == 2
+    assert not any((folder / "pwned").exists() for folder in (tmp_path, *tmp_path.parents[:3]))
+    assert sorted(path.name for path in tmp_path.iterdir() if "cache" not in path.name) == ["in", "ours"]
+
+
+@pytest.mark.parametrize("videos", [False, True])
+def test_long_episodes_are_written_in_groups_of_a_hundred_rows(tmp_path, record_episode, videos):
+    record_episode(tmp_path / "in", "episode1", num_frames=250)
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    export_lerobot(dataset, meta, tmp_path / "lerobot", videos=videos)
+    file = pq.ParquetFile(tmp_path / "lerobot" / "data" / "chunk-000" / "file-000.parquet")
+    assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [100, 100, 50]
+    report = import_lerobot(tmp_path / "lerobot", tmp_path / "back")
+    back, _ = load_dataset_folder(tmp_path / "back")
+    assert report.problems == []
+    assert np.array_equal(back["state"][:], dataset["state"][:])
+    if not videos:
+        undecoded = [rows.cast_column("image", datasets.Image(decode=False)) for rows in (dataset, back)]
+        assert len({tuple(row["image"]["bytes"] for row in rows) for rows in undecoded}) == 1
+
+
+def spoil_number(row):
+    return row | {"action": [float("inf"), *row["action"][1:]]} if row["frame_index"] == 5 else row
+
+
+def alternate_episodes(row):
+    return row | {"episode_index": row["frame_index"] % 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(spoil_number, r"action of row 5 \(episode 0\) is not finite"), (alternate_episodes, "not next to each other")],
+)
+def test_rows_that_are_no_episodes_are_not_exported(tmp_path, record_episode, change, message):
+    record_episode(tmp_path / "in", "episode1")
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    with pytest.raises(UserError, match=message):
+        export_lerobot(dataset.map(change), meta, tmp_path / "lerobot")
+    assert not (tmp_path / "lerobot").exists()
 
 
 def test_refuses_images_of_two_sizes(tmp_path, record_episode):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside, user_path
+from dp_hf.files import folder_written_beside, inside, user_path
 from dp_hf.interop.lerobot import layout
 from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
 from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
@@ -25,6 +25,8 @@ from dp_hf.pictures import decode, upright_rgb, upright_size
 
 DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000
+# As in our own files: no reader takes a group of more than 2 GiB, and memory holds one group.
+ROWS_IN_GROUP = 100
 
 
 def export_lerobot(
@@ -48,12 +50,14 @@ def export_lerobot(
         progress: show a progress bar.
 
     Raises:
-        UserError: `output_dir` exists, images differ in size, or there is no space.
+        UserError: `output_dir` exists, a state or an action is not finite, the rows of an episode are not next to each
+            other, images differ in size, or there is no space.
     """
     target = user_path(output_dir)
     if target.exists():
         raise UserError(f"{target} exists: give a new folder, or move it away")
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    _check_rows(columns, meta)
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     encoded = dataset.select_columns(meta.camera_names)
     for camera in meta.camera_names:
@@ -116,24 +120,27 @@ class _Writer:
         }
         record: dict[str, Any] = {"episode_index": index, "tasks": [self.task], "length": count}
         statistics = {name: of_rows(values) for name, values in columns.items()}
-        cells = {}
-        for name, camera in self.cameras.items():
-            histogram, kept = ImageHistogram(), []
-            if self.as_videos:
+        histograms = {camera: ImageHistogram() for camera in self.cameras.values()}
+        if self.as_videos:
+            for name, camera in self.cameras.items():
                 record |= self._open_video(camera, images[start][name]["bytes"])
-            for data, pixels in self._images(images, name, start, count):
-                histogram.add(pixels)
-                if self.as_videos:
-                    self._videos[camera].write(pixels)
-                else:
-                    kept.append({"bytes": data, "path": None})
+        record |= self._open_data()
+        for first in range(0, count, ROWS_IN_GROUP):
+            rows = slice(first, min(first + ROWS_IN_GROUP, count))
+            cells: dict[str, list] = {name: _cells(values[rows]) for name, values in columns.items()}
+            for name, camera in self.cameras.items():
+                for data, pixels in self._images(images, name, start + rows.start, rows.stop - rows.start):
+                    histograms[camera].add(pixels)
+                    if self.as_videos:
+                        self._videos[camera].write(pixels)
+                    else:
+                        cells.setdefault(camera, []).append({"bytes": data, "path": None})
+            self._write_rows(cells)
+        for camera, histogram in histograms.items():
             if self.as_videos:
                 record[f"videos/{camera}/to_timestamp"] = self._videos[camera].num_frames / self.meta.fps
-            else:
-                cells[camera] = kept
             statistics[camera] = histogram.statistics()
             self.histograms.setdefault(camera, []).append(histogram)
-        record |= self._write_rows({name: _cells(values) for name, values in columns.items()} | cells)
         record |= {"dataset_from_index": self.num_frames, "dataset_to_index": self.num_frames + count}
         record |= {f"stats/{name}/{key}": value for name, of in statistics.items() for key, value in of.items()}
         self.records.append(record | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
@@ -221,27 +228,33 @@ class _Writer:
                 data = encoded.getvalue()
             yield data, np.asarray(image)
 
-    def _write_rows(self, columns: dict[str, list]) -> dict[str, int]:
-        """Appends an episode to the present data file, or to a new one where that is full; says to which."""
-        features: dict[str, Any] = {
-            column: Value("float32") if len(names) == 1 else List(Value("float32"), length=len(names))
-            for column, names in ((ACTION, self.meta.action_names), (STATE, self.meta.state_names))
-        }
-        features |= {camera: Image() for camera in self.cameras.values() if camera in columns}
-        features |= {name: Value(dtype) for name, dtype in INDEX_COLUMNS.items()}
-        schema = Features(features).arrow_schema
-        table = pa.Table.from_pydict({name: columns[name] for name in features}, schema=schema)
-        if self._data is not None and self._data_bytes + table.nbytes > DATA_FILE_BYTES:
+    def _open_data(self) -> dict[str, int]:
+        """Readies the present data file, or a new one where that is full; says which. An episode is in one file."""
+        if self._data is not None and self._data_bytes > DATA_FILE_BYTES:
             self._data.close()
             self._data, self._data_bytes, self._data_file = None, 0, self._data_file + 1
         place = _place(self._data_file)
         if self._data is None:
             file = self.folder / layout.DATA_FILE.format(**place)
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._data = pq.ParquetWriter(file, schema)
+            self._data = pq.ParquetWriter(file, self._schema())
+        return {f"data/{name}": value for name, value in place.items()}
+
+    def _schema(self) -> pa.Schema:
+        features: dict[str, Any] = {
+            column: Value("float32") if len(names) == 1 else List(Value("float32"), length=len(names))
+            for column, names in ((ACTION, self.meta.action_names), (STATE, self.meta.state_names))
+        }
+        features |= {camera: Image() for camera in self.cameras.values() if not self.as_videos}
+        features |= {name: Value(dtype) for name, dtype in INDEX_COLUMNS.items()}
+        return Features(features).arrow_schema
+
+    def _write_rows(self, columns: dict[str, list]) -> None:
+        """Appends a group of rows to the present data file."""
+        assert self._data is not None
+        table = pa.Table.from_pydict(columns, schema=self._data.schema)
         self._data.write_table(table)
         self._data_bytes += table.nbytes
-        return {f"data/{name}": value for name, value in place.items()}
 
     def _open_video(self, camera: str, first_image: bytes) -> dict[str, Any]:
         """Readies the present video file, or a new one where that is full; says which, and from where."""
@@ -253,7 +266,7 @@ class _Writer:
         place = _place(self._video_files.setdefault(camera, 0))
         if video is None:
             size = upright_size(first_image)
-            path = self.folder / layout.VIDEO_FILE.format(video_key=camera, **place)
+            path = inside(self.folder, layout.VIDEO_FILE.format(video_key=camera, **place))
             video = self._videos[camera] = VideoWriter(path, self.meta.fps, size)
         found = {f"videos/{camera}/{name}": value for name, value in place.items()}
         return found | {f"videos/{camera}/from_timestamp": video.num_frames / self.meta.fps}
@@ -262,6 +275,18 @@ class _Writer:
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content, indent=4, ensure_ascii=False), encoding="utf-8")
+
+
+def _check_rows(columns: dict[str, np.ndarray], meta: DatasetMeta) -> None:
+    """Raises a UserError for rows that are no episodes of finite numbers."""
+    episode_index = columns["episode_index"]
+    runs = 1 + np.count_nonzero(np.diff(episode_index))
+    if runs != len(np.unique(episode_index)):
+        raise UserError(f"{meta.source}: the rows of an episode are not next to each other: sort them by episode_index")
+    for name in ("state", "action"):
+        for row in np.flatnonzero(~np.isfinite(columns[name]).all(axis=1)):
+            value = columns[name][row].tolist()
+            raise UserError(f"{meta.source}: {name} of row {row} (episode {episode_index[row]}) is not finite: {value}")
 
 
 def _place(number: int) -> dict[str, int]:

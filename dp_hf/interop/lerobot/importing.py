@@ -14,7 +14,7 @@ from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.episodes.parquet import features_of
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import refuse_pointer, user_path
 from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo, column_of, read_info
 from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
 from dp_hf.interop.lerobot.video import ImageError, read_frames
@@ -249,6 +249,8 @@ def _problem_of_camera(info: LeRobotInfo, found: Findings, camera: str) -> str |
     files = sorted({episode.videos[camera][0] for episode in found.episodes if camera in episode.videos})
     if not files:
         return f"{camera}: meta does not say where its videos are"
+    for file in files:
+        refuse_pointer(file)
     absent = [file for file in files if not file.is_file()]
     if not absent:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from dp_hf.arms.quantities import UNITS
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
+from dp_hf.files import inside, leads_out, refuse_pointer
 
 VERSION = "v3.0"
 INFO_FILE = "meta/info.json"
@@ -86,10 +87,12 @@ class LeRobotInfo:
             return str(value).zfill(int(match[2] or 0))
 
         filled = re.sub(r"\{(\w+)(?::0?(\d)d)?\}", fill, template)
-        path = self.root / filled
-        if not set(filled).isdisjoint("{}\0") or not path.resolve().is_relative_to(self.root.resolve()):
-            raise UserError(f"{self.root / INFO_FILE}: the path {shorten(template)} leaves the dataset's folder")
-        return path
+        try:
+            if set(filled).isdisjoint("{}"):
+                return inside(self.root, filled)
+        except UserError as error:
+            raise _leaves(self.root / INFO_FILE, template) from error
+        raise _leaves(self.root / INFO_FILE, template)
 
 
 def read_info(root: Path) -> LeRobotInfo:
@@ -105,6 +108,7 @@ def read_info(root: Path) -> LeRobotInfo:
         )
     if not file.is_file():
         raise UserError(f"{root} is no LeRobot dataset: it has no {INFO_FILE}")
+    refuse_pointer(file)
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -119,11 +123,15 @@ def read_info(root: Path) -> LeRobotInfo:
     fps = info.get("fps")
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1000:
         raise UserError(f"{file}: fps is {shorten(fps)}, not a number of frames a second")
+    features = _features(info.get("features"), file)
+    for name in (*features, info.get("data_path"), info.get("video_path")):
+        if isinstance(name, str) and leads_out(name):
+            raise _leaves(file, name)
     return LeRobotInfo(
         root=root,
         version=version,
         fps=float(fps),
-        features=_features(info.get("features"), file),
+        features=features,
         video_path=str(info.get("video_path") or (VIDEO_FILE if version[0] == 3 else VIDEO_FILE_V2)),
         files_in_chunk=info["chunks_size"] if _is_count(info.get("chunks_size"), least=1) else FILES_IN_CHUNK,
         totals={name: info[name] for name in ("total_episodes", "total_frames") if _is_count(info.get(name))},
@@ -133,6 +141,10 @@ def read_info(root: Path) -> LeRobotInfo:
 def column_of(camera: str) -> str:
     """Our image column for a LeRobot camera among several: its name without dots."""
     return re.sub(r"[^\w-]", "_", camera.removeprefix(IMAGE_PREFIX).removeprefix("observation."))
+
+
+def _leaves(file: Path, template: str) -> UserError:
+    return UserError(f"{file}: the path {shorten(template)} leaves the dataset's folder")
 
 
 def _features(features: Any, file: Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Reads the episodes of a LeRobot dataset without their images; whatever is wrong becomes a line of text."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -9,11 +10,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
-from dp_hf.interop.lerobot.layout import ACTION, STATE, LeRobotInfo
+from dp_hf.files import refuse_pointer
+from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo
+
+# A rate that differs by more is another one, and no inexact clock.
+_RATE_TOLERANCE = 0.1
 
 
 @dataclass
@@ -57,7 +63,8 @@ def read_episodes(info: LeRobotInfo) -> Findings:
     """Reads states, actions and the place of every image.
 
     Raises:
-        UserError: no data file, or one without a state of the robot.
+        UserError: no data file, or one without a state of the robot or with vectors of different lengths; files that
+            were not downloaded; timestamps that contradict the rate.
     """
     found = Findings()
     files = sorted(info.root.glob("data/*/*.parquet"))
@@ -72,24 +79,31 @@ def read_episodes(info: LeRobotInfo) -> Findings:
             found.problems.append(f"{file.relative_to(info.root)} cannot be read: {str(error).splitlines()[0]}")
     described = _described_episodes(info, found)
     _compare_counts(info, described, found)
+    _compare_rate(info, found)
     for episode in found.episodes:
         _find_videos(info, episode, described.get(episode.index))
+    _compare_videos(info, found)
     return found
 
 
 def _episodes_of_file(info: LeRobotInfo, file: Path) -> Iterator[LeRobotEpisode]:
+    refuse_pointer(file)
     parquet = pq.ParquetFile(file)
     names = parquet.schema_arrow.names
     if STATE not in names:
-        raise UserError(f"{file}: has no column {STATE}; it has {', '.join(names)}")
+        raise UserError(f"{file}: has no column {STATE}; it has {', '.join(names)}: rename the one that is the state")
+    if ACTION not in names and (alike := [name for name in names if "action" in name.lower()]):
+        raise UserError(f"{file}: has no column {ACTION}, but {', '.join(alike)}: rename the one that is the action")
     wanted = [STATE, ACTION, "timestamp", "frame_index", "episode_index"]
     table = parquet.read([name for name in wanted if name in names])
     if missing := {"frame_index", "episode_index"} - set(table.column_names):
         raise UserError(f"{file}: has no column {', '.join(sorted(missing))}; it has {', '.join(names)}")
-    state = _vectors(table[STATE])
-    action = _vectors(table[ACTION]) if ACTION in names else None
-    frame_index, episode_index = (_vectors(table[name])[:, 0] for name in ("frame_index", "episode_index"))
-    timestamp = _vectors(table["timestamp"])[:, 0] if "timestamp" in names else frame_index / info.fps
+    vectors = {name: _vectors(table[name], f"{file}: {name}") for name in table.column_names}
+    with np.errstate(over="ignore"):  # becomes infinite, which is a problem of its episode
+        state = vectors[STATE].astype(np.float32)
+        action = vectors[ACTION].astype(np.float32) if ACTION in names else None
+    frame_index, episode_index = (vectors[name][:, 0] for name in ("frame_index", "episode_index"))
+    timestamp = vectors["timestamp"][:, 0] if "timestamp" in vectors else frame_index / info.fps
     starts = np.flatnonzero(np.diff(episode_index, prepend=np.nan) != 0)
     for start, end in pairwise([*starts, len(episode_index)]):
         rows = slice(start, end)
@@ -98,19 +112,25 @@ def _episodes_of_file(info: LeRobotInfo, file: Path) -> Iterator[LeRobotEpisode]
             index=int(episode_index[start]),
             file=file,
             rows=range(start, end),
-            state=of_state.astype(np.float32),
-            action=None if of_action is None else of_action.astype(np.float32),
+            state=of_state,
+            action=of_action,
             timestamp=timestamp[rows],
             problem=_problem_of_rows(of_state, of_action, frame_index[rows], timestamp[rows]),
         )
 
 
-def _vectors(column: pa.ChunkedArray) -> np.ndarray:
+def _vectors(column: pa.ChunkedArray, what: str) -> np.ndarray:
     """A column of numbers, or of lists of one length, as float64 (rows, width)."""
     values = column.combine_chunks()
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
         if values.null_count:
             raise ValueError(f"{values.null_count} of its rows have no value")
+        widths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(widths != widths[:1])[:1]:
+            raise UserError(
+                f"{what} of row {row} has {widths[row]} numbers, and {widths[0]} in row 0: give all as many, or leave "
+                "its episode out"
+            )
         values = values.flatten()
     array = values.to_numpy(zero_copy_only=False).astype(np.float64)
     if len(column) == 0 or len(array) % len(column):
@@ -137,6 +157,7 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
     records: list[Any] = []
     if info.version[0] == 3:
         for file in sorted(info.root.glob("meta/episodes/*/*.parquet")):
+            refuse_pointer(file)
             try:
                 parquet = pq.ParquetFile(file)
                 names = [name for name in parquet.schema_arrow.names if not name.startswith("stats/")]
@@ -145,6 +166,7 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
                 found.problems.append(f"{file.relative_to(info.root)} cannot be read: {error}")
     else:
         file = info.root / "meta" / "episodes.jsonl"
+        refuse_pointer(file)
         try:
             records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         except (OSError, ValueError) as error:
@@ -185,6 +207,17 @@ def _compare_counts(info: LeRobotInfo, described: dict[int, dict[str, Any]], fou
         found.problems.append(f"episodes that meta does not list: {', '.join(map(str, unlisted[:10]))}")
 
 
+def _compare_rate(info: LeRobotInfo, found: Findings) -> None:
+    """Raises a UserError where the timestamps are of another rate than the set says it has."""
+    steps = [np.diff(episode.timestamp) for episode in found.episodes if episode.problem is None]
+    step = float(np.median(np.concatenate(steps))) if any(map(len, steps)) else 1 / info.fps
+    if abs(step * info.fps - 1) > _RATE_TOLERANCE:
+        raise UserError(
+            f"{info.root / INFO_FILE}: fps is {info.fps:g}, and the timestamps of the data files are {step:.4g} s "
+            f"apart, {1 / step:.4g} a second: correct the one that is wrong"
+        )
+
+
 def _find_videos(info: LeRobotInfo, episode: LeRobotEpisode, record: dict[str, Any] | None) -> None:
     for camera, kind in info.cameras.items():
         if kind != "video":
@@ -198,5 +231,29 @@ def _find_videos(info: LeRobotInfo, episode: LeRobotEpisode, record: dict[str, A
             ]
             if all(isinstance(value, (int, float)) for value in place):
                 chunk, file, start = place
+                if not all(math.isfinite(value) and value >= 0 for value in place):
+                    episode.problem = episode.problem or (
+                        f"meta says that its video of {camera} is in chunk {chunk}, file {file}, from {start} s on"
+                    )
+                    continue
                 path = info.path(info.video_path, video_key=camera, chunk_index=int(chunk), file_index=int(file))
                 episode.videos[camera] = (path, float(start))
+
+
+def _compare_videos(info: LeRobotInfo, found: Findings) -> None:
+    """Marks episodes whose stretches of one video overlap: at most one of them can be right."""
+    stretches: dict[tuple[str, Path], list[tuple[float, float, LeRobotEpisode]]] = {}
+    for episode in found.episodes:
+        for camera, (file, start) in episode.videos.items():
+            if episode.problem is None:
+                end = start + float(episode.timestamp[-1])
+                stretches.setdefault((camera, file), []).append((start, end, episode))
+    for (camera, _), of_file in stretches.items():
+        of_file.sort(key=lambda stretch: stretch[0])
+        for (start, end, episode), (next_start, _, following) in pairwise(of_file):
+            if next_start < end + 0.5 / info.fps:
+                problem = (
+                    f"meta says that the video of {camera} shows {episode.name} from {start:g} to {end:g} s, and "
+                    f"{following.name} from {next_start:g} s on"
+                )
+                episode.problem, following.problem = episode.problem or problem, problem
