@@ -13,7 +13,7 @@ from dp_hf.episodes.find import explore, marks
 from dp_hf.episodes.format import IMAGE_SUFFIXES, SET_ASIDE_FOLDER
 from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.motion import Still, report_motion, report_stalls, still_pictures
-from dp_hf.episodes.problems import Problem, shorten
+from dp_hf.episodes.problems import LINK, Problem, shorten
 from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
@@ -74,7 +74,7 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckR
         message = f"{path.relative_to(root)} was left by a recording that was killed"
         report.problems.append(Problem("unfinished recording", message))
     for path in findings.links:
-        report.problems.append(Problem("link", f"{path.relative_to(root)} is a link, and not followed"))
+        report.problems.append(Problem("link", f"{path.relative_to(root)} {LINK}"))
     return report
 
 

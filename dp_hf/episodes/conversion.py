@@ -13,10 +13,10 @@ from dp_hf.episodes.actions import actions_from_commands, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
-from dp_hf.episodes.find import find_episodes
+from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import MIN_FRAMES
 from dp_hf.episodes.motion import report_motion, report_stalls, still_pictures
-from dp_hf.episodes.problems import Problem
+from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.timing import FrameTimes, decide_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, decide_unit, to_public_units
@@ -67,9 +67,15 @@ def convert_episodes(
         raise UserError("--frame_skip must be at least 1, and --action_offset at least 0")
     refuse_to_replace(target)
 
-    paths = tqdm(find_episodes(root), "Reading", unit="episode", delay=1, disable=not progress)
+    findings = explore(root)
+    links = [(str(path.relative_to(root)), LINK) for path in findings.links]
+    if strict and links:
+        raise UserError(f"{root / links[0][0]}: {LINK}; {LINK.remedy}, or convert without --strict")
+    paths = tqdm(findings.episodes, "Reading", unit="episode", delay=1, disable=not progress)
     episodes = [read_episode(path, cameras, root) for path in paths]
     report_other_cameras(episodes)
+    if links and not episodes:
+        raise UserError(f"{root} holds no episodes, but {links[0][0]} {LINK}; {LINK.remedy}")
     usable = _usable(episodes, root, strict)
     unit = decide_unit(usable, angle_unit)
     assert unit.unit is not None
@@ -123,7 +129,7 @@ def convert_episodes(
         gripper_doubt=gripper.doubt(usable),
         skipped=[(episode.name, why) for episode in episodes if (why := episode.why_unusable)],
         left_out=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "frame"],
-        warnings=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "warning"],
+        warnings=links + [(e.name, problem) for e in usable for problem in e.problems if problem.severity == "warning"],
         notes=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "note"],
     )
 

@@ -24,7 +24,7 @@ class ConversionReport:
         gripper_doubt: what speaks against the gripper's range, or None.
         skipped: (episode name, problem) of every skipped episode.
         left_out: (episode name, problem) of every frame left out of the others.
-        warnings: (episode name, problem) of what is converted and most likely wrong.
+        warnings: (episode name, problem) of what is converted and most likely wrong, and of folders that are links.
         notes: (episode name, problem) of what is converted all the same, as an episode that was cut at a hole.
     """
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -195,7 +196,7 @@ def is_hub_id(path: str | os.PathLike) -> bool:
 
 
 def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
-    shards = sorted(map(str, folder.glob(_SHARDS)))
+    shards = sorted(map(str, _without_patterns(folder, cache).glob(_SHARDS)))
     if not shards:
         raise UserError(f"{folder} has no {_SHARDS}: convert the recording again")
     for shard in shards:
@@ -213,6 +214,18 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
     except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
         reason = error.__cause__ or error
         raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error
+
+
+def _without_patterns(folder: Path, cache: Path) -> Path:
+    """`folder`, or a link to it whose path has no character that `datasets` takes for a pattern."""
+    target = folder.absolute()
+    if not re.search(r"[][*?{}$%#]|::", str(target)):
+        return folder
+    link = cache.absolute() / "links" / sha256(os.fsencode(target)).hexdigest()[:16]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        link.symlink_to(target, target_is_directory=True)
+    return link
 
 
 def _features(meta: DatasetMeta) -> datasets.Features:
@@ -245,7 +258,8 @@ def _converted(data_dir: Path, conversion: dict[str, Any], cache: Path, report: 
             f"{path.relative_to(data_dir)} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "replace")
         )
     of_folder = sha256(f"{data_dir.resolve()} {sorted(conversion.items())}".encode("utf-8", "replace"))
-    copies = cache / "datasets" / f"{data_dir.resolve().name}-{of_folder.hexdigest()[:12]}"
+    name = re.sub(r"[^\w.-]", "_", data_dir.resolve().name)
+    copies = cache / "datasets" / f"{name}-{of_folder.hexdigest()[:12]}"
     copy = copies / digest.hexdigest()[:16]
     copies.mkdir(parents=True, exist_ok=True)
     with FileLock(copies / ".lock"):

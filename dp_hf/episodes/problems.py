@@ -72,6 +72,9 @@ class Problem:
         return f"{where}{self.message}"
 
 
+LINK = Problem("link", "is a link, and not followed")
+
+
 def shorten(value: Any) -> str:
     """A value from a file as printable text of bounded length."""
     short = reprlib.Repr()

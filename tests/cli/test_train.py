@@ -58,7 +58,7 @@ def test_impossible_option_is_2(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["train", "--data_dir", "x", "--horizon", "0"])
     assert exit_.value.code == 2
-    assert "n_action_steps is 1 to horizon" in capsys.readouterr().err
+    assert "horizon is at least 1" in capsys.readouterr().err
 
 
 def test_help_is_quick_and_shows_defaults():

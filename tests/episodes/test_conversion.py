@@ -146,6 +146,20 @@ def test_strict_makes_them_errors_and_writes_nothing(tmp_path, record_episode, d
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def test_linked_episodes_are_named(tmp_path, record_episode):
+    elsewhere = record_episode(tmp_path / "elsewhere", "episode2", seed=2)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/episode2").symlink_to(elsewhere)
+    with pytest.raises(UserError, match=r"no episodes, but episode2 is a link, and not followed; copy"):
+        convert_episodes(tmp_path / "in", tmp_path / "out")
+    record_episode(tmp_path / "in", "episode1", fps=10)
+    report = convert_episodes(tmp_path / "in", tmp_path / "out")
+    assert report.meta.episodes == ["episode1"]
+    assert "warning: episode2: is a link, and not followed" in str(report)
+    with pytest.raises(UserError, match=r"episode2: is a link.*without --strict"):
+        convert_episodes(tmp_path / "in", tmp_path / "strict", strict=True)
+
+
 def test_nothing_usable_is_an_error(tmp_path, record_episode):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no episodes"):

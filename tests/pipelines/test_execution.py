@@ -44,10 +44,11 @@ def test_steps_that_no_chunk_has_are_refused_by_simulator_and_arm_alike(make_pip
     for choose in (
         lambda: ActionChunker(pipeline, n_action_steps=n_action_steps),
         lambda: PolicySettings.from_config(pipeline.policy.config).execution(n_action_steps),
-        lambda: PolicyConfig(horizon=16, n_action_steps=n_action_steps),
     ):
         with pytest.raises(UserError, match=r"n_action_steps is 1 to horizon \(16\); got"):
             choose()
+    with pytest.raises(UserError, match=rf"n_action_steps is .*; got {n_action_steps}"):
+        PolicyConfig(horizon=16, n_action_steps=n_action_steps)
 
 
 @pytest.mark.parametrize("temporal_ensemble", [np.nan, np.inf, -np.inf, 50.0, -50.0])
