@@ -278,17 +278,3 @@ def test_rows_that_lfs_has_not_fetched_are_named(converted):
     next(converted.glob("data/*")).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(UserError, match="git lfs pull"):
         open_data(converted)
-
-
-@pytest.mark.parametrize(
-    "name", ["v2 [test]", "run[1]", "a{b}c", "star*name", "why?", "two::colons", "$HOME", "p%20#x"]
-)
-def test_nothing_in_a_path_is_a_pattern(tmp_path, record_episode, name):
-    record_episode(tmp_path / name / "in [1]")
-    dataset, meta = open_data(tmp_path / name / "in [1]", cache_dir=tmp_path / "cache", report=lambda text: None)
-    assert len(dataset) == meta.num_frames == 8
-    convert_episodes(tmp_path / name / "in [1]", tmp_path / name / "out")
-    for streaming in (False, True):
-        options = {"streaming": streaming, "cache_dir": tmp_path / "cache"}
-        dataset, _ = load_dataset_folder(tmp_path / name / "out", **options)
-        assert len([row["image"] for row in dataset]) == 8
