@@ -135,7 +135,7 @@ def test_the_arm_can_be_commanded_by_action(world, arm, pipeline):
         "arm_interface": "action",
         "command_rate": 10.0,
     }
-    assert run_node(world, seconds=1.5) == 0
+    assert run_node(world, seconds=2) == 0
     assert world.published[ARM_TOPIC] == []
     assert 8 <= len(world.goals[ARM_ACTION]) <= 25
     assert world.goals[ARM_ACTION][-1].cancelled
