@@ -65,6 +65,7 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 def describe_folder(path: Path) -> dict[str, Any]:
     from dp_hf.errors import UserError
+    from dp_hf.files import read_json
 
     index = path / "model_index.json"
     found: dict[str, Any] = {"folder": str(path)}
@@ -86,6 +87,8 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 
 def describe_component(folder: Path) -> dict[str, Any]:
+    from dp_hf.files import read_json
+
     found: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
         found[file.name] = summarize(read_tensors(file))
@@ -119,18 +122,6 @@ def summarize(tensors: "Iterable[tuple[str, torch.Tensor]]") -> dict[str, Any]:
             strange.append(name)
     found = {"values": f"{count:,} ({', '.join(sorted(types))}), {size / 1e6:.1f} MB"}
     return found | ({"not finite": strange} if strange else {})
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    from dp_hf.errors import UserError
-
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: holds a {type(content).__name__}, not an object")
-    return content
 
 
 def as_lines(found: dict[str, Any], indent: str = "") -> Iterator[str]:

@@ -1,6 +1,5 @@
 """`dp-hf push-to-hub`: upload a trained pipeline, or a converted dataset."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def push(arguments: PushArguments) -> None:
     from dp_hf.errors import UserError
+    from dp_hf.files import read_json
     from dp_hf.hub.repository import repo_type_of, upload_folder
 
     folder = arguments.pipeline or arguments.data_dir
@@ -63,7 +63,7 @@ def push(arguments: PushArguments) -> None:
 
         pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
         if arguments.results is not None:
-            results = json.loads(arguments.results.read_text(encoding="utf-8"))
+            results = read_json(arguments.results)
             pipeline.model_card = add_rollouts(pipeline.card(), results)
         prepare = add_code if arguments.bundle_code else None
         url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
