@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dp_hf.cameras import ONLY_CAMERA
+from dp_hf.cameras import ONLY_CAMERA, is_camera_name
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
@@ -63,6 +63,8 @@ class FrameWriter:
         values = _seven_numbers("state", state)
         frame["angles"], frame["gripper_value"] = values[:6], values[6:]
         if isinstance(images, Mapping):
+            if wrong := [camera for camera in images if not is_camera_name(camera)]:
+                raise ValueError(f"camera names are letters, digits, - and _: not {wrong[0]!r}")
             frame["images"] = {camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()}
         else:
             frame[ONLY_CAMERA] = self._save_image(images, FRAME_FOLDER)
@@ -82,8 +84,6 @@ class FrameWriter:
         self.num_frames += 1
 
     def _save_image(self, image: CameraImage, folder: str) -> str:
-        if not re.fullmatch(r"\w[\w-]*", folder):
-            raise ValueError(f"camera names are letters, digits, - and _: not {folder.removesuffix('_frames')!r}")
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(f"an image is a uint8 array (H, W, 3), not {image.dtype} {image.shape}")

@@ -94,3 +94,14 @@ def test_a_message_that_is_overtaken_cuts_nothing():
     made = contents.images["image"].made
     made[50], made[51] = made[51], made[50]
     assert len(find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).parts) == 1
+
+
+@pytest.mark.parametrize("jumps", [[], [(4.0, 2.0, 1)]])
+def test_a_camera_whose_own_clock_jumps_is_named(jumps):
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    other, _ = bag(clock(jumps, 5000.0), clock([], 1.6e9))
+    contents.images["image"].made = other.images["image"].made
+    notes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).notes
+    assert ["frames join messages that the recorder received more than 1 s apart" in note for note in notes] == [
+        True
+    ] * len(jumps)

@@ -13,6 +13,8 @@ from dp_hf.interop.rosbag.passes import Clock, Part, Stamps, split
 from dp_hf.interop.rosbag.reader import BagContents
 
 _CLOCKS: dict[Clock, str] = {"made": "times of the headers", "received": "times of the recorder"}
+# Seconds from the sender to the recorder; what takes longer may as well come from another clock.
+_LONGEST_WAY = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: 
                 notes.append(f"{len(places)} messages without a time are left out")
             if dropped := len(parts) - len(kept):
                 notes.append(f"left out between jumps of the clock: {dropped} parts of fewer than {MIN_FRAMES} frames")
-            return _joined(words, kept, notes)
+            episodes = _joined(words, kept, notes)
+            if clock == "made" and (doubt := _doubt_of_headers(streams, episodes)):
+                notes.append(doubt)
+            return episodes
         if len(parts) > 1:
             why = (
                 f"none of {len(parts)} parts between jumps of the clock has {MIN_FRAMES} frames within {tolerance:g} s"
@@ -95,6 +100,18 @@ def _align(streams: Mapping[str, Stamps], clock: Clock, part: Part, fps: float, 
     alignment = align(times, fps, tolerance)
     chosen = {name: part.positions[name][rows] for name, rows in alignment.chosen.items()}
     return replace(alignment, chosen=chosen)
+
+
+def _doubt_of_headers(streams: Mapping[str, Stamps], episodes: BagEpisodes) -> str | None:
+    """Whether the recorder saw what the headers call one moment at different ones."""
+    received = np.stack([np.array(streams[name].received)[rows] for name, rows in episodes.chosen.items()])
+    apart = int((received.max(axis=0) - received.min(axis=0) > _LONGEST_WAY).sum())
+    if not apart:
+        return None
+    return (
+        f"{apart} of {received.shape[1]} frames join messages that the recorder received more than {_LONGEST_WAY:g} s"
+        " apart: are the clocks of cameras and arm the same?"
+    )
 
 
 def _joined(clock: str, kept: list[tuple[Part, Alignment]], notes: list[str]) -> BagEpisodes:
