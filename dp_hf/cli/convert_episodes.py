@@ -144,7 +144,7 @@ class FromLeRobot:
 
 @dataclass
 class FromRosbag:
-    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag.
+    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag, or part between clock jumps.
 
     Needs the extra ros2, and no ROS.
     """
@@ -159,8 +159,11 @@ class FromRosbag:
     """seconds between a tick of --fps and its image, and between an image and its joints"""
     image_topics: tuple[str, ...] = ()
     """topics of Image or CompressedImage, one a camera; by default the only one"""
-    joint_topic: str | None = None
-    """topic of JointState; by default the only one"""
+    joint_topics: tuple[str, ...] = ()
+    """topics of JointState, which together have all joints; by default the only one"""
+    angle_unit: Literal["auto", "radians", "degrees"] = "auto"
+    """unit of the arm joints' positions; auto takes them for radians, as ROS has them, and refuses a bag in which they
+    cannot be"""
     gripper_joint: str = ROS_JOINTS.names[-1]
     """name of the gripper's joint"""
     gripper_open: Literal["high", "low"] = "high"
@@ -168,7 +171,7 @@ class FromRosbag:
     gripper_range: tuple[float, float] = (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open)
     """lowest and highest position of the gripper's joint, which become 0..100"""
     strict: bool = False
-    """a gap, or a bag without an episode, is an error"""
+    """a gap, messages that are of no use, or a bag without an episode is an error"""
 
     def convert(self) -> None:
         from dp_hf.episodes.units import Gripper
@@ -180,7 +183,8 @@ class FromRosbag:
             fps=self.fps,
             tolerance=self.tolerance,
             image_topics=self.image_topics,
-            joint_topic=self.joint_topic,
+            joint_topics=self.joint_topics,
+            angle_unit=self.angle_unit,
             gripper_joint=self.gripper_joint,
             gripper=Gripper(self.gripper_open, self.gripper_range),
             strict=self.strict,
@@ -225,7 +229,7 @@ def parse_and_convert(argv: Sequence[str]) -> None:
     arguments: Any = ConvertEpisodes
     if argv and argv[0] in FORMATS:
         command, arguments, argv = f"{command} {argv[0]}", FORMATS[argv[0]], argv[1:]
-    old_names = {"cameras": "camera_names"}
+    old_names = {"cameras": "camera_names", "joint_topic": "joint_topics"}
     parse(arguments, argv, command, grouped=True, old_names=old_names).convert()
 
 
