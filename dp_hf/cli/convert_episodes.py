@@ -61,12 +61,12 @@ class UploadOptions:
 
     def upload(self, dataset: Path) -> None:
         """Uploads the dataset, if that was asked for."""
-        from dp_hf.hub.repository import upload_folder
+        from dp_hf.hub.upload import upload_folder
 
         if self.push_to_hub is None:
             return
         try:
-            print(f"pushed to {upload_folder(dataset, self.push_to_hub, 'dataset', private=self.private)}")
+            print(f"pushed to {upload_folder(dataset, self.push_to_hub, private=self.private)}")
         except UserError as error:
             raise UserError(f"{dataset} is complete, but was {error}") from error
 

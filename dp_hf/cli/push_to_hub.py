@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 def push(arguments: PushArguments) -> None:
     from dp_hf.errors import UserError
     from dp_hf.files import read_json
-    from dp_hf.hub.repository import repo_type_of, upload_folder
+    from dp_hf.hub.upload import repo_type_of, upload_folder
 
     folder = arguments.pipeline or arguments.data_dir
     if folder is None or None not in (arguments.pipeline, arguments.data_dir):
@@ -55,7 +55,7 @@ def push(arguments: PushArguments) -> None:
     if kind == "dataset":
         if arguments.bundle_code:
             raise UserError(f"{folder} is a dataset: --bundle_code is for pipelines")
-        url = upload_folder(folder, arguments.repo_id, kind, **options)
+        url = upload_folder(folder, arguments.repo_id, **options)
     else:
         from dp_hf.interop.bundled_code import add_code
         from dp_hf.pipelines.model_card import add_rollouts
@@ -64,7 +64,7 @@ def push(arguments: PushArguments) -> None:
         pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
         if arguments.results is not None:
             results = read_json(arguments.results)
-            pipeline.model_card = add_rollouts(pipeline.card(), results)
+            pipeline.model_card = add_rollouts(pipeline.card(), results, str(arguments.results))
         prepare = add_code if arguments.bundle_code else None
         url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
     print(f"pushed {kind} {folder} to {url}")
