@@ -184,10 +184,11 @@ class ToLeRobot:
 
     def convert(self) -> None:
         from dp_hf.episodes.dataset import open_data
+        from dp_hf.hub.card import license_of
         from dp_hf.interop.lerobot.exporting import export_lerobot
 
         dataset, meta = open_data(self.data_dir, **self.recording.conversion())
-        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos)
+        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos, license=license_of(self.data_dir))
         print(f"{self.output_dir}: LeRobot v3.0, episodes: {len(meta.episodes)}, rows: {meta.num_frames}")
 
 

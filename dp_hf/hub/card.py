@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -125,6 +126,25 @@ def read_card(text: str, whose: str) -> Card:
             f"{whose}: dp_hf's marks in it are damaged; remove them with the text between them, and push again"
         ) from error
     return Card(metadata, above, ours, below, pushed, front)
+
+
+def license_of(folder: str | Path) -> str | None:
+    """The license that a folder's card names, where there is one."""
+    file = Path(folder) / CARD_FILE
+    license = read_card(read_text(file), str(file)).metadata.get("license") if file.is_file() else None
+    return license if isinstance(license, str) else None
+
+
+def read_text(file: Path) -> str:
+    """The text of a card's file.
+
+    Raises:
+        UserError: it is not UTF-8, or cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{file}: cannot be read as UTF-8 ({error}); save it as UTF-8, or remove it") from error
 
 
 def _split(text: str, whose: str) -> tuple[dict[str, Any], str, str]:

@@ -13,7 +13,7 @@ from huggingface_hub.utils import filter_repo_objects
 from dp_hf.errors import UserError
 from dp_hf.files import inside, refuse_pointer
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
-from dp_hf.hub.card import CARD_FILE, merge_cards
+from dp_hf.hub.card import CARD_FILE, merge_cards, read_text
 from dp_hf.hub.repository import hub_errors
 
 REMEDY = "push the folder later with `dp-hf push-to-hub`"
@@ -89,7 +89,7 @@ def upload_folder(
     """
     folder, repo_type = Path(folder), repo_type_of(folder)
     if card is None and (folder / CARD_FILE).is_file():
-        card = _text(folder / CARD_FILE)
+        card = read_text(folder / CARD_FILE)
     with _files_of(folder) as files:
         repo_id = create_repository(repo_id, repo_type, private=private, token=token, revision=revision)
         api, base = HfApi(token=token), None if create_pr else revision
@@ -179,12 +179,5 @@ def _files_of(folder: Path) -> Iterator[Path]:
 def _card_there(api: HfApi, repo_id: str, repo_type: str, revision: str | None) -> str | None:
     with tempfile.TemporaryDirectory() as folder, suppress(EntryNotFoundError):
         file = api.hf_hub_download(repo_id, CARD_FILE, repo_type=repo_type, revision=revision, local_dir=folder)
-        return _text(Path(file))
+        return read_text(Path(file))
     return None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file.name} cannot be read as UTF-8 ({error}); save it as UTF-8, or remove it") from error

@@ -12,6 +12,7 @@ from diffusers.utils import logging
 from dp_hf.errors import UserError
 from dp_hf.files import user_path, user_place
 from dp_hf.folder_kinds import refuse_other_kinds
+from dp_hf.hub.card import CARD_FILE, read_text
 from dp_hf.hub.repository import download_snapshot
 from dp_hf.hub.upload import upload_folder
 from dp_hf.models.normalizer import Normalizer
@@ -20,7 +21,6 @@ from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
-    read_card,
     require_names,
     require_sampling,
     require_saved_parts,
@@ -44,7 +44,7 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
         folder = user_path(save_directory)
         super().save_pretrained(str(folder), **kwargs)
-        (folder / "README.md").write_text(self.card(), encoding="utf-8")
+        (folder / CARD_FILE).write_text(self.card(), encoding="utf-8")
 
     def card(self) -> str:
         """The model card: `model_card`, else one rendered from the configuration."""
@@ -84,7 +84,8 @@ class PretrainedPipeline(DiffusionPipeline):
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
         if backend not in (None, found):
             raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")
-        pipeline.model_card = read_card(Path(source) / "README.md")
+        card = Path(source) / CARD_FILE
+        pipeline.model_card = read_text(card) if card.is_file() else None
         return pipeline
 
     @classmethod
