@@ -63,12 +63,12 @@ class UploadOptions:
 
     def upload(self, dataset: Path) -> None:
         """Uploads the dataset, if that was asked for."""
-        from dp_hf.hub.repository import upload_folder
+        from dp_hf.hub.upload import upload_folder
 
         if self.push_to_hub is None:
             return
         try:
-            print(f"pushed to {upload_folder(dataset, self.push_to_hub, 'dataset', private=self.private)}")
+            print(f"pushed to {upload_folder(dataset, self.push_to_hub, private=self.private)}")
         except UserError as error:
             raise UserError(f"{dataset} is complete, but was {error}") from error
 
@@ -209,10 +209,11 @@ class ToLeRobot:
 
     def convert(self) -> None:
         from dp_hf.episodes.dataset import open_data
+        from dp_hf.hub.card import license_of
         from dp_hf.interop.lerobot.exporting import export_lerobot
 
         dataset, meta = open_data(self.data_dir, **self.recording.conversion())
-        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos)
+        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos, license=license_of(self.data_dir))
         print(f"{self.output_dir}: LeRobot v3.0, episodes: {len(meta.episodes)}, rows: {meta.num_frames}")
 
 
