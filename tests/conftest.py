@@ -27,10 +27,16 @@ def frame() -> np.ndarray:
 
 @pytest.fixture
 def make_pipeline():
-    """A function that makes a tiny pipeline with random weights; keyword arguments go to the policy's config."""
+    """A function that makes a tiny pipeline with random weights; keyword arguments go to the policy's config.
+
+    The weights are those of the test, in every run of it.
+    """
+    import torch
     from diffusers import DDPMScheduler
 
     from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
+
+    torch.manual_seed(0)
 
     def make(num_train_timesteps=20, prediction_type="epsilon", **config):
         config = {"image_encoder": "small_cnn", "image_size": (32, 56), "hidden_dim": 32} | config
