@@ -164,7 +164,6 @@ def test_a_unit_that_the_values_contradict_is_a_warning(tmp_path, unit, reached,
     assert doubt is None or doubt in meta.warnings[0]
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 1000),
     start=st.floats(-180, 180),
