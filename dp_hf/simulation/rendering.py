@@ -14,14 +14,16 @@ class CameraRenderer:
     Args:
         model: the scene.
         image_size: height and width in pixels.
-        shadows: shadows and smoothed edges, over ten times slower on a CPU.
+
+    Attributes:
+        shadows: shadows and smoothed edges, about ten times slower on a CPU; may be changed from image to image.
     """
 
     def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int], shadows: bool = False):
         self.model = model
         self.image_size = image_size
         self.shadows = shadows
-        self._renderer: mujoco.Renderer | None = None
+        self._renderers: dict[bool, mujoco.Renderer] = {}  # with shadows or without: a context's edges are for good
 
     def render(self, data: mujoco.MjData, camera: str) -> np.ndarray:
         """The image of `camera`, uint8 (H, W, 3).
@@ -29,10 +31,11 @@ class CameraRenderer:
         Raises:
             UserError: no OpenGL library was found.
         """
-        if self._renderer is None:
-            self._renderer = self._open()
-        self._renderer.update_scene(data, camera)
-        return self._renderer.render()
+        if self.shadows not in self._renderers:
+            self._renderers[self.shadows] = self._open()
+        renderer = self._renderers[self.shadows]
+        renderer.update_scene(data, camera)
+        return renderer.render()
 
     def _open(self) -> mujoco.Renderer:
         if find_spec("triton"):
@@ -49,6 +52,5 @@ class CameraRenderer:
         return renderer
 
     def close(self) -> None:
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        while self._renderers:
+            self._renderers.popitem()[1].close()
