@@ -1,5 +1,5 @@
-"""Measures the simulator: milliseconds of a core for a camera frame in each scene, physics against real time, seconds an expert
-episode.
+"""Measures the simulator, in time of one core: milliseconds a camera frame in each scene, physics against real time,
+seconds an expert episode.
 
 python scripts/benchmarks/simulation.py
 """

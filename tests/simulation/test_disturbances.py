@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,6 +61,19 @@ def test_nothing_of_an_episode_stays_for_the_next():
         env.reset(seed=seed)
     for one, other in zip(first, episode(env, 1), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_is_disturbed_as_the_original(copied):
+    env = make_environment(**SMALL, **TABLE["all together"].options())
+    env.reset(seed=4)
+    env.step(np.array(HOME))
+    other = copied(env)
+    for _ in range(2):
+        for one, two in zip(env.step(np.array(HOME))[0].values(), other.step(np.array(HOME))[0].values(), strict=True):
+            np.testing.assert_array_equal(one, two)
+    for one, two in zip(episode(env, 9), episode(other, 9), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @given(st.floats(0, 1), st.integers(0, 2**32))
