@@ -95,7 +95,7 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
         arguments.video,
         "evaluating",
     )
-    _write_results(arguments, results)
+    _write_results(arguments, results, _digest(arguments, pipeline))
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
@@ -120,16 +120,19 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
     make_policy, camera_names = _policy(arguments, pipeline)
     cameras = arguments.camera_names or environment_cameras(camera_names)
-    file, identity = arguments.output_dir / "disturbances.jsonl", _identity(arguments, pipeline)
+    execution = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
+    identity = {"policy": _digest(arguments, pipeline), **{name: getattr(arguments, name) for name in execution}}
+    file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, results[NOMINAL])
+        _write_results(arguments, results[NOMINAL], identity["policy"])
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",
         {
             "arguments": asdict(arguments),
+            "policy": identity["policy"],
             "scenes": {
                 scene: {"disturbances": TABLE[scene].given(), **evaluation.to_dict()}
                 for scene, evaluation in evaluations.items()
@@ -141,16 +144,14 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     return 0
 
 
-def _identity(arguments: Evaluate, pipeline: str) -> dict[str, Any]:
-    """What rollouts depend on, besides scene and layout."""
-    names = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
-    identity = {"policy": EXPERT, **{name: getattr(arguments, name) for name in names}}
-    if pipeline != EXPERT:
-        from dp_hf.pipelines.loading import digest_pipeline
-        from dp_hf.simulation.policies import load_once
+def _digest(arguments: Evaluate, pipeline: str) -> str:
+    """What tells the policy from others that lay or will lie in the same place."""
+    if pipeline == EXPERT:
+        return EXPERT
+    from dp_hf.pipelines.loading import digest_pipeline
+    from dp_hf.simulation.policies import load_once
 
-        identity["policy"] = digest_pipeline(load_once(pipeline, arguments.device, arguments.bf16_encoder))
-    return identity
+    return digest_pipeline(load_once(pipeline, arguments.device, arguments.bf16_encoder))
 
 
 def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
@@ -179,16 +180,17 @@ def _replay(arguments: Evaluate, data_dir: Path) -> int:
     from dp_hf.simulation.replay import replay_episodes
 
     results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
-    _write_results(arguments, results)
+    _write_results(arguments, results, "replay")
     return 0 if sum(result.stacked for result in results) >= REPLAY_TARGET * len(results) else 1
 
 
-def _write_results(arguments: Evaluate, results: "list[RolloutResult]") -> None:
+def _write_results(arguments: Evaluate, results: "list[RolloutResult]", policy: str) -> None:
     from dp_hf.simulation.evaluation import summarize
 
     evaluation = summarize(results)
     print(evaluation)
-    _write_json(arguments.output_dir / "results.json", {"arguments": asdict(arguments), **evaluation.to_dict()})
+    content = {"arguments": asdict(arguments), "policy": policy, **evaluation.to_dict()}
+    _write_json(arguments.output_dir / "results.json", content)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

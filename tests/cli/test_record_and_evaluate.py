@@ -7,6 +7,7 @@ from PIL import Image
 from dp_hf.cli.evaluate import main as evaluate
 from dp_hf.cli.record_demonstrations import main as record
 from dp_hf.episodes.find import find_episodes
+from dp_hf.simulation.policies import load_once
 
 
 def test_record_then_replay(tmp_path, capsys):
@@ -56,6 +57,7 @@ def test_a_table_of_disturbances_goes_on_where_it_was_cut_off(tmp_path, capsys):
         assert re.search(rf"^{scene} +2/2 = 100.0% \[34.2%, 100.0%\]$", output.out, re.MULTILINE)
     assert "1/1" in output.err  # only what had been cut
     table = json.loads((tmp_path / "disturbances.json").read_text())
+    assert table["policy"] == json.loads((tmp_path / "results.json").read_text())["policy"] == "expert"
     assert list(table["scenes"]) == ["nominal", "light_jitter 0.3", "push 20"]
     assert table["scenes"]["push 20"]["disturbances"] == {"push": 20.0}
     assert table["scenes"]["push 20"]["rates"]["stacked"]["successes"] == 2
@@ -103,6 +105,20 @@ def test_a_saved_pipeline(tmp_path, make_pipeline):
     assert results["rates"]["stacked"]["trials"] == 1
     assert results["latency_p99"] > 0
     assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_a_table_is_of_one_policy(tmp_path, make_pipeline, capsys):
+    arguments = ["--pipeline", str(tmp_path / "pipeline"), "--output_dir", str(tmp_path), "--num_inference_steps", "1"]
+    arguments += ["--num_episodes", "1", "--disturbances", "nominal"]
+    pipeline = make_pipeline(horizon=16, n_action_steps=16)
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    assert evaluate(arguments) == 0
+    assert evaluate(arguments) == 0
+    load_once.cache_clear()
+    next(pipeline.policy.parameters()).data += 1
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    assert evaluate(arguments) == 2
+    assert "holds rollouts with another policy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
