@@ -35,7 +35,10 @@ def augment_images(
     Returns:
         The same shape in float32 and 0..255; `images` themselves where no option changes them.
     """
-    if not options.changes_images:
+    moves = max(options.random_shift, options.random_rotation, options.random_scale, options.random_perspective)
+    recolors = max(options.color_jitter, options.channel_jitter, options.hue_jitter, options.gamma_jitter)
+    others = max(options.erased_patches, options.light_patches, options.random_blur, options.image_noise)
+    if max(moves, recolors, others) == 0:
         return images
     batch, _, cameras = images.shape[:3]
     if draws is None:
@@ -43,7 +46,7 @@ def augment_images(
     move, patches, light, blur, color, noise = draws.flatten(0, 1).split(widths(options), dim=1)
     seen = images.transpose(1, 2).flatten(0, 1).to(torch.float32, copy=True)
     # From the scene to the sensor.
-    if options.moves_camera:
+    if moves > 0:
         seen = moved(seen, move, options)
     if options.erased_patches > 0:
         seen = erased(seen, patches)
@@ -51,7 +54,7 @@ def augment_images(
         seen = lit(seen, light, options.light_patches)
     if options.random_blur > 0:
         seen = blurred(seen, options.random_blur * blur.abs())
-    if options.changes_colors:
+    if recolors > 0:
         seen = recolored(seen, color, options)
     if options.image_noise > 0:
         seen = noisy(seen, options.image_noise * noise.abs())

@@ -131,14 +131,6 @@ class AugmentationOptions:
     """Standard deviation of noise on the state the policy sees, in the state's own units."""
 
     @property
-    def moves_camera(self) -> bool:
-        return max(self.random_shift, self.random_rotation, self.random_scale, self.random_perspective) > 0
-
-    @property
-    def changes_colors(self) -> bool:
-        return max(self.color_jitter, self.channel_jitter, self.hue_jitter, self.gamma_jitter) > 0
-
-    @property
     def of_images(self) -> dict[str, float]:
         """The options that change images."""
         return {name: value for name, value in vars(self).items() if name != "state_noise"}
