@@ -34,8 +34,10 @@ class RecordingOptions:
     """recorded gripper values, lowest and highest, that become 0..100; -0.5 0 for a gripper commanded in radians"""
     camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
+    unwrap_angles: bool = False
+    """let joint angles that wrap go on, as in 179, 181 degrees in place of 179, -179; the commands too"""
     strict: bool = False
-    """a bad episode or frame is an error, and so are an episode that does not move and a rate that is assumed"""
+    """a bad episode or frame is an error, and so is every warning, such as an assumed rate"""
 
     def conversion(self) -> dict[str, Any]:
         """The arguments of `convert_episodes` that differ from its defaults."""
@@ -107,17 +109,36 @@ class FromLeRobot:
     """what the numbers are in (degrees, radians, metres, 0..100, none): one for all, one for each number of a state and
     an action alike, or one for each of the state and then each of the action; by default what our own export has
     written into the set, else unknown"""
+    state_column: str = "observation.state"
+    """column of the states"""
+    action_column: str = "action"
+    """column of the actions; without it states become actions, unless another column is called so"""
+    splits: tuple[str, ...] = ()
+    """splits of its info.json to convert, by name or all; by default every episode but those of other splits than
+    train, which are named"""
+    unwrap_angles: bool = False
+    """let joint angles that wrap go on, as in 179, 181 degrees in place of 179, -179; the actions too"""
     camera_names: tuple[str, ...] = ()
     """cameras to convert (observation.images.NAME); by default all whose images are there"""
     strict: bool = False
-    """a bad episode is an error"""
+    """a bad episode is an error, and so is one that looks wrong"""
     hub: UploadOptions = field(default_factory=UploadOptions)
 
     def convert(self) -> None:
         from dp_hf.interop.lerobot.importing import import_lerobot
 
-        cameras, units = self.camera_names or None, self.units or None
-        print(import_lerobot(self.data_dir, self.output_dir, cameras, self.strict, units=units))
+        report = import_lerobot(
+            self.data_dir,
+            self.output_dir,
+            self.camera_names or None,
+            self.strict,
+            units=self.units or None,
+            state_column=self.state_column,
+            action_column=self.action_column,
+            splits=self.splits or None,
+            unwrap_angles=self.unwrap_angles,
+        )
+        print(report)
         self.hub.upload(self.output_dir)
 
 

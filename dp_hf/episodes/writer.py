@@ -67,6 +67,9 @@ class EpisodeWriter:
             self._partial.mkdir()
         except FileExistsError:
             return False
+        if self.path.exists():  # another writer has finished its own of this name since
+            self._partial.rmdir()
+            return False
         return True
 
     def add_frame(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
 from dp_hf.files import refuse_pointer
-from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo
+from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, LeRobotInfo
 
 # A rate that differs by more is another one, and no inexact clock.
 _RATE_TOLERANCE = 0.1
@@ -90,18 +90,20 @@ def _episodes_of_file(info: LeRobotInfo, file: Path) -> Iterator[LeRobotEpisode]
     refuse_pointer(file)
     parquet = pq.ParquetFile(file)
     names = parquet.schema_arrow.names
-    if STATE not in names:
-        raise UserError(f"{file}: has no column {STATE}; it has {', '.join(names)}: rename the one that is the state")
-    if ACTION not in names and (alike := [name for name in names if "action" in name.lower()]):
-        raise UserError(f"{file}: has no column {ACTION}, but {', '.join(alike)}: rename the one that is the action")
-    wanted = [STATE, ACTION, "timestamp", "frame_index", "episode_index"]
+    state_column, action_column = info.state_column, info.action_column
+    if state_column not in names:
+        raise UserError(f"{file}: has no column {state_column}; it has {', '.join(names)}: name it with --state_column")
+    alike = [name for name in names if "action" in name.lower()] if action_column == ACTION else names
+    if action_column not in names and alike:
+        raise UserError(f"{file}: has no column {action_column}, but {', '.join(alike)}: name it with --action_column")
+    wanted = [state_column, action_column, "timestamp", "frame_index", "episode_index"]
     table = parquet.read([name for name in wanted if name in names])
     if missing := {"frame_index", "episode_index"} - set(table.column_names):
         raise UserError(f"{file}: has no column {', '.join(sorted(missing))}; it has {', '.join(names)}")
     vectors = {name: _vectors(table[name], f"{file}: {name}") for name in table.column_names}
     with np.errstate(over="ignore"):  # becomes infinite, which is a problem of its episode
-        state = vectors[STATE].astype(np.float32)
-        action = vectors[ACTION].astype(np.float32) if ACTION in names else None
+        state = vectors[state_column].astype(np.float32)
+        action = vectors[action_column].astype(np.float32) if action_column in names else None
     frame_index, episode_index = (vectors[name][:, 0] for name in ("frame_index", "episode_index"))
     timestamp = vectors["timestamp"][:, 0] if "timestamp" in vectors else frame_index / info.fps
     starts = np.flatnonzero(np.diff(episode_index, prepend=np.nan) != 0)
@@ -132,6 +134,8 @@ def _vectors(column: pa.ChunkedArray, what: str) -> np.ndarray:
                 "its episode out"
             )
         values = values.flatten()
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)):
+        raise UserError(f"{what} holds {values.type}, not numbers or vectors of numbers: name another column")
     array = values.to_numpy(zero_copy_only=False).astype(np.float64)
     if len(column) == 0 or len(array) % len(column):
         raise ValueError("it has no rows" if len(column) == 0 else "its vectors are not of one length")
