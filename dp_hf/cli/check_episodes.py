@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class CheckEpisodes:
     """Report every problem of recorded episodes (scan), or move the bad ones aside (clean).
 
-    Exit codes: 0 no problem (clean: nothing left to move), 1 problems found (clean: nothing was moved), 2 wrong
-    input or no usable episode.
+    Exit codes: 0 no errors, that is nothing that a conversion leaves out or stops at (clean: nothing left to move), 1
+    errors, with --strict warnings too (clean: nothing was moved), 2 wrong input or no usable episode.
     """
 
     action: tyro.conf.Positional[Literal["scan", "clean"]]
@@ -30,6 +30,8 @@ class CheckEpisodes:
     """folder that holds the episodes, or one episode"""
     json: bool = False
     """print JSON instead of a table"""
+    strict: bool = False
+    """scan: warnings are errors, as with the --strict of convert-episodes; notes never are"""
     yes: bool = False
     """clean: move without asking"""
     with_bad_frames: bool = False
@@ -50,7 +52,7 @@ def check(arguments: CheckEpisodes) -> int:
     if not report.usable:
         print(f"error: no usable episode in {arguments.data_dir}", file=sys.stderr)
         return 2
-    return 1 if report.num_problems else 0
+    return int(any(problem.is_error(arguments.strict) for problem in report.all_problems))
 
 
 def _clean(arguments: CheckEpisodes, report: "CheckReport") -> int:
@@ -79,7 +81,7 @@ def _as_json(report: "CheckReport") -> dict:
         "data_dir": str(report.data_dir),
         "num_episodes": len(report.episodes),
         "num_usable_episodes": len(report.usable),
-        "num_problems": report.num_problems,
+        "num_problems": len(report.all_problems),
         "angle_unit": report.unit and report.unit.unit,
         "angle_unit_reason": report.unit and report.unit.reason,
         "problems": [_problem_as_json(problem) for problem in report.problems],
@@ -115,11 +117,17 @@ def _as_table(report: "CheckReport") -> str:
     frames = sum(len(episode.frames) for episode in report.usable)
     lines.append(
         f"{report.data_dir}: {len(report.usable)} of {len(report.episodes)} episodes usable, "
-        f"with {frames} frames; problems: {report.num_problems or 'none'}"
+        f"with {frames} frames; {_counts(report)}"
     )
     if report.unit:
         lines.append(f"angle unit: {report.unit.unit or 'not clear'} ({report.unit.reason})")
     return "\n".join(lines)
+
+
+def _counts(report: "CheckReport") -> str:
+    severities = [problem.severity for problem in report.all_problems]
+    warnings, notes = severities.count("warning"), severities.count("note")
+    return f"errors: {len(severities) - warnings - notes}, warnings: {warnings}, notes: {notes}"
 
 
 def _moves_as_table(moves: "list[Move]", report: "CheckReport") -> str:

@@ -34,8 +34,10 @@ class RecordingOptions:
     """recorded gripper values, lowest and highest, that become 0..100; -0.5 0 for a gripper commanded in radians"""
     camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
+    unwrap_angles: bool = False
+    """let joint angles that wrap go on, as in 179, 181 degrees in place of 179, -179; the commands too"""
     strict: bool = False
-    """a bad episode or frame is an error, and so are an episode that does not move and a rate that is assumed"""
+    """a bad episode or frame is an error, and so is every warning, such as an assumed rate"""
 
     def conversion(self) -> dict[str, Any]:
         """The arguments of `convert_episodes` that differ from its defaults."""
@@ -107,23 +109,42 @@ class FromLeRobot:
     """what the numbers are in (degrees, radians, metres, 0..100, none): one for all, one for each number of a state and
     an action alike, or one for each of the state and then each of the action; by default what our own export has
     written into the set, else unknown"""
+    state_column: str = "observation.state"
+    """column of the states"""
+    action_column: str = "action"
+    """column of the actions; without it states become actions, unless another column is called so"""
+    splits: tuple[str, ...] = ()
+    """splits of its info.json to convert, by name or all; by default every episode but those of other splits than
+    train, which are named"""
+    unwrap_angles: bool = False
+    """let joint angles that wrap go on, as in 179, 181 degrees in place of 179, -179; the actions too"""
     camera_names: tuple[str, ...] = ()
     """cameras to convert (observation.images.NAME); by default all whose images are there"""
     strict: bool = False
-    """a bad episode is an error"""
+    """a bad episode is an error, and so is one that looks wrong"""
     hub: UploadOptions = field(default_factory=UploadOptions)
 
     def convert(self) -> None:
         from dp_hf.interop.lerobot.importing import import_lerobot
 
-        cameras, units = self.camera_names or None, self.units or None
-        print(import_lerobot(self.data_dir, self.output_dir, cameras, self.strict, units=units))
+        report = import_lerobot(
+            self.data_dir,
+            self.output_dir,
+            self.camera_names or None,
+            self.strict,
+            units=self.units or None,
+            state_column=self.state_column,
+            action_column=self.action_column,
+            splits=self.splits or None,
+            unwrap_angles=self.unwrap_angles,
+        )
+        print(report)
         self.hub.upload(self.output_dir)
 
 
 @dataclass
 class FromRosbag:
-    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag.
+    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag, or part between clock jumps.
 
     Needs the extra ros2, and no ROS.
     """
@@ -138,8 +159,11 @@ class FromRosbag:
     """seconds between a tick of --fps and its image, and between an image and its joints"""
     image_topics: tuple[str, ...] = ()
     """topics of Image or CompressedImage, one a camera; by default the only one"""
-    joint_topic: str | None = None
-    """topic of JointState; by default the only one"""
+    joint_topics: tuple[str, ...] = ()
+    """topics of JointState, which together have all joints; by default the only one"""
+    angle_unit: Literal["auto", "radians", "degrees"] = "auto"
+    """unit of the arm joints' positions; auto takes them for radians, as ROS has them, and refuses a bag in which they
+    cannot be"""
     gripper_joint: str = ROS_JOINTS.names[-1]
     """name of the gripper's joint"""
     gripper_open: Literal["high", "low"] = "high"
@@ -147,7 +171,7 @@ class FromRosbag:
     gripper_range: tuple[float, float] = (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open)
     """lowest and highest position of the gripper's joint, which become 0..100"""
     strict: bool = False
-    """a gap, or a bag without an episode, is an error"""
+    """a gap, messages that are of no use, or a bag without an episode is an error"""
 
     def convert(self) -> None:
         from dp_hf.episodes.units import Gripper
@@ -159,7 +183,8 @@ class FromRosbag:
             fps=self.fps,
             tolerance=self.tolerance,
             image_topics=self.image_topics,
-            joint_topic=self.joint_topic,
+            joint_topics=self.joint_topics,
+            angle_unit=self.angle_unit,
             gripper_joint=self.gripper_joint,
             gripper=Gripper(self.gripper_open, self.gripper_range),
             strict=self.strict,
@@ -205,7 +230,7 @@ def parse_and_convert(argv: Sequence[str]) -> None:
     arguments: Any = ConvertEpisodes
     if argv and argv[0] in FORMATS:
         command, arguments, argv = f"{command} {argv[0]}", FORMATS[argv[0]], argv[1:]
-    old_names = {"cameras": "camera_names"}
+    old_names = {"cameras": "camera_names", "joint_topic": "joint_topics"}
     parse(arguments, argv, command, grouped=True, old_names=old_names).convert()
 
 

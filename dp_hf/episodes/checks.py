@@ -10,15 +10,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dp_hf.episodes.find import explore, marks
-from dp_hf.episodes.format import IMAGE_SUFFIXES, SET_ASIDE_FOLDER
+from dp_hf.episodes.format import IMAGE_SUFFIXES, QUANTITIES, SET_ASIDE_FOLDER
 from dp_hf.episodes.images import ImageFile
-from dp_hf.episodes.motion import Still, report_motion, report_stalls, still_pictures
+from dp_hf.episodes.motion import Still, motion_problems, stall_problems, still_pictures
 from dp_hf.episodes.problems import LINK, Problem, shorten
 from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import is_of_a_mac, user_path
 
 
 @dataclass
@@ -42,8 +42,9 @@ class CheckReport:
         return [episode for episode in self.episodes if episode.why_unusable is None]
 
     @property
-    def num_problems(self) -> int:
-        return len(self.problems) + sum(len(episode.problems) for episode in self.episodes)
+    def all_problems(self) -> list[Problem]:
+        """Those of the folder, and of every episode."""
+        return self.problems + [problem for episode in self.episodes for problem in episode.problems]
 
 
 def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckReport:
@@ -60,7 +61,8 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckR
         report.episodes.append(read_episode(path, data_dir=root))
         images = _check_images(report.episodes[-1])
         sizes.append(Counter((camera, image.size) for frame in images for camera, image in frame.items()))
-        stills[report.episodes[-1].name] = still_pictures(images)
+        files = {camera: [frame[camera].data for frame in images] for camera in (images[0] if images else ())}
+        stills[report.episodes[-1].name] = still_pictures(files)
 
     report_other_cameras(report.episodes)
     _check_sizes(report.episodes, sizes)
@@ -105,7 +107,8 @@ def _report_unlisted(episode: Episode) -> None:
     for folder, _, names in os.walk(episode.path):
         for name in names:
             path = os.path.relpath(os.path.join(folder, name), episode.path)
-            if name.lower().endswith(IMAGE_SUFFIXES) and path not in episode.listed_images:
+            is_image = name.lower().endswith(IMAGE_SUFFIXES) and not is_of_a_mac(name)
+            if is_image and path not in episode.listed_images:
                 unlisted.append(path)
     if unlisted:
         first = ", ".join(map(shorten, sorted(unlisted)[:3]))
@@ -156,14 +159,19 @@ def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]])
     if not report.usable:
         return
     rate = detect_rate(report.usable)
+    if rate.assumed:
+        report.problems.append(Problem("assumed rate", f"{rate.fps:g} frames a second are {rate.reason}"))
     # Nothing that is found in degrees is found by mistake in radians.
     unit = (report.unit and report.unit.unit) or "degrees"
+    recorded = QUANTITIES.with_units([unit] * 6 + ["none"])
     for episode in report.usable:
-        report_motion(episode, unit)
+        states, frames = episode.states, [frame.index for frame in episode.frames]
+        episode.problems.extend(motion_problems(states, recorded, episode.actions, frames))
         if rate.fps is not None:
             times = frame_times(episode, rate)
             report_holes(episode, times)
-            report_stalls(episode, stills[episode.name], unit, times.seconds)
+            stalls = stall_problems(states, recorded, stills[episode.name], times.seconds, frames)
+            episode.problems.extend(stalls)
         elif episode.name in rate.contradicting:
             episode.problems.append(Problem("unclear rate", rate.reason))
 

@@ -8,18 +8,17 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from dp_hf.arms import mycobot_280
 from dp_hf.episodes.actions import actions_from_commands, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.find import explore
-from dp_hf.episodes.format import MIN_FRAMES
-from dp_hf.episodes.motion import report_motion, report_stalls, still_pictures
+from dp_hf.episodes.format import MIN_FRAMES, QUANTITIES, part_name
+from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode, load_images, read_episode
-from dp_hf.episodes.timing import FrameTimes, decide_rate, frame_times, report_holes
-from dp_hf.episodes.units import Gripper, decide_unit, to_public_units
+from dp_hf.episodes.timing import FrameTimes, Rate, decide_rate, frame_times, report_holes
+from dp_hf.episodes.units import Gripper, UnitVerdict, decide_unit, to_public_units
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
 
@@ -37,6 +36,7 @@ def convert_episodes(
     action_source: ActionSource = "auto",
     gripper: Gripper | None = None,
     cameras: Sequence[str] | None = None,
+    unwrap_angles: bool = False,
     strict: bool = False,
     progress: bool = True,
 ) -> ConversionReport:
@@ -54,8 +54,9 @@ def convert_episodes(
         action_source: "recorded" commands, "state", or "auto": recorded when every frame has a command.
         gripper: how recorded gripper values map to 0..100; default 0..100 with 100 = open.
         cameras: names of the cameras to convert; default those that most episodes have.
-        strict: a bad episode or frame is an error, instead of being left out, and so are an episode that does not
-            move and a rate that is assumed.
+        unwrap_angles: let angles that wrap go on: 179, 181 degrees in place of 179, -179.
+        strict: a bad episode or frame is an error, instead of being left out, and so is every warning, and a rate that
+            is assumed.
         progress: show a progress bar.
 
     Raises:
@@ -82,11 +83,14 @@ def convert_episodes(
     rate = decide_rate(usable, fps, strict)
     assert rate.fps is not None
     gripper = gripper or Gripper()
+    doubts = _doubts(usable, unit, rate, gripper)
+    if strict and doubts:
+        raise UserError(f"{root}: {doubts[0]}; or convert without --strict")
     use_commands = _use_commands(usable, action_source)
     writer = DatasetWriter(
         target,
         usable[0].camera_names,
-        mycobot_280.QUANTITIES,
+        QUANTITIES,
         fps=rate.fps / frame_skip,
         source=root.resolve().name,
         action_source="recorded" if use_commands else "state",
@@ -94,14 +98,13 @@ def convert_episodes(
         frame_skip=frame_skip,
         angle_unit_of_source=unit.unit,
     )
+    writer.warnings += doubts
     with writer:
         for episode in tqdm(usable, "Converting", unit="episode", delay=1, disable=not progress):
             images = load_images(episode)
             if episode.why_unusable is None:
                 times = frame_times(episode, rate)
                 report_holes(episode, times)
-                report_motion(episode, unit.unit)
-                report_stalls(episode, still_pictures(images), unit.unit, times.seconds)
                 parts = _parts(episode, times)
             if strict:
                 _refuse_problems([episode])
@@ -109,29 +112,44 @@ def convert_episodes(
                 continue
             states = to_public_units(episode.states, unit.unit, gripper)
             commands = to_public_units(episode.actions, unit.unit, gripper) if use_commands else None
+            if unwrap_angles:
+                states, commands = unwrap(states, QUANTITIES, commands)
             for name, part in parts.items():
                 kept = part.start + kept_frames(part.stop - part.start, frame_skip)
-                writer.add_episode(
+                found = writer.add_episode(
                     name,
                     {camera: [images[index][camera].data for index in kept] for camera in usable[0].camera_names},
                     states[kept],
                     None if commands is None else actions_from_commands(commands[part], frame_skip),
                     times.seconds[kept],
+                    [episode.frames[position].index for position in kept],
                 )
+                episode.problems.extend(found)
+            if strict:
+                _refuse_problems([episode])
         usable = _usable(episodes, root, strict)
     return ConversionReport(
         output_dir=target,
         meta=writer.meta,
         unit=unit,
         fps_reason=rate.reason,
-        fps_assumed=rate.assumed,
         image_sizes=sorted(writer.image_sizes),
-        gripper_doubt=gripper.doubt(usable),
         skipped=[(episode.name, why) for episode in episodes if (why := episode.why_unusable)],
+        doubts=doubts,
         left_out=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "frame"],
         warnings=links + [(e.name, problem) for e in usable for problem in e.problems if problem.severity == "warning"],
         notes=[(e.name, problem) for e in usable for problem in e.problems if problem.severity == "note"],
     )
+
+
+def _doubts(episodes: Sequence[Episode], unit: UnitVerdict, rate: Rate, gripper: Gripper) -> list[str]:
+    """What speaks against how the recording as a whole is read, each with its remedy."""
+    doubts = [f"the rate is {rate.reason}"] if rate.assumed else []
+    if unit.doubtful:
+        doubts.append(f"the angle unit is doubtful: {unit.reason}; state it with --angle_unit")
+    if doubt := gripper.doubt(episodes):
+        doubts.append(f"{doubt}; state the recorded range with --gripper_range MIN MAX")
+    return doubts
 
 
 def _parts(episode: Episode, times: FrameTimes) -> dict[str, slice]:
@@ -145,7 +163,7 @@ def _parts(episode: Episode, times: FrameTimes) -> dict[str, slice]:
     cuts = [0, *times.holes, len(episode.frames)]
     for number, (start, stop) in enumerate(pairwise(cuts), 1):
         if stop - start >= MIN_FRAMES:
-            parts[f"{episode.name}.part{number}"] = slice(start, stop)
+            parts[part_name(episode.name, number)] = slice(start, stop)
             continue
         first, last = (episode.frames[position].index for position in (start, stop - 1))
         message = f"to frame {last}: left out, fewer than {MIN_FRAMES} frames beside a hole"
@@ -176,7 +194,7 @@ def _usable(episodes: Sequence[Episode], root: Path, strict: bool) -> list[Episo
 def _refuse_problems(episodes: Iterable[Episode]) -> None:
     for episode in episodes:
         for problem in episode.problems:
-            if problem.severity in ("episode", "frame", "warning"):
+            if problem.is_error(strict=True):
                 raise UserError(f"{episode.path}: {problem}; {problem.remedy}, or convert without --strict")
 
 

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dp_hf.episodes.metadata import DatasetMeta
-from dp_hf.episodes.problems import Problem
+from dp_hf.episodes.problems import Problem, first_lines
 from dp_hf.episodes.units import UnitVerdict
-
-_MAX_NOTES = 20
 
 
 @dataclass(frozen=True)
@@ -19,9 +17,8 @@ class ConversionReport:
         meta: of the dataset.
         unit: the angle unit of the recording, and why.
         fps_reason: where the rate comes from.
-        fps_assumed: whether at least one episode says nothing of it.
         image_sizes: (width, height) in pixels, as recorded.
-        gripper_doubt: what speaks against the gripper's range, or None.
+        doubts: what speaks against how the recording as a whole is read: its unit, rate, gripper's range.
         skipped: (episode name, problem) of every skipped episode.
         left_out: (episode name, problem) of every frame left out of the others.
         warnings: (episode name, problem) of what is converted and most likely wrong, and of folders that are links.
@@ -32,9 +29,8 @@ class ConversionReport:
     meta: DatasetMeta
     unit: UnitVerdict
     fps_reason: str
-    fps_assumed: bool
     image_sizes: list[tuple[int, int]]
-    gripper_doubt: str | None
+    doubts: list[str]
     skipped: list[tuple[str, Problem]]
     left_out: list[tuple[str, Problem]]
     warnings: list[tuple[str, Problem]]
@@ -60,19 +56,11 @@ class ConversionReport:
                 lines += ["", f"{len(problems)} {what}:"]
                 lines += [f"  {name}: {problem}" for name, problem in problems]
         if self.notes:
-            lines += ["", f"{len(self.notes)} notes:"]
-            lines += [f"  {name}: {problem}" for name, problem in self.notes[:_MAX_NOTES]]
-            if len(self.notes) > _MAX_NOTES:
-                lines.append(f"  and {len(self.notes) - _MAX_NOTES} more, which dp-hf check-episodes lists")
+            lines += ["", f"{len(self.notes)} notes, all of which dp-hf check-episodes lists:"]
+            lines += [f"  {line}" for line in first_lines([f"{name}: {problem}" for name, problem in self.notes])]
         if self.warnings:
-            lines.append("")
-            lines += [f"warning: {name}: {problem}" for name, problem in self.warnings[:_MAX_NOTES]]
-            if len(self.warnings) > _MAX_NOTES:
-                lines.append(f"warning: {len(self.warnings) - _MAX_NOTES} more, which dp-hf check-episodes lists")
-        if self.fps_assumed:
-            lines += ["", f"warning: the rate is {self.fps_reason}"]
-        if self.unit.doubtful:
-            lines += ["", f"warning: the angle unit is doubtful: {self.unit.reason}; state it with --angle_unit"]
-        if self.gripper_doubt:
-            lines += ["", f"warning: {self.gripper_doubt}; state the recorded range with --gripper_range MIN MAX"]
+            warnings = first_lines([f"{name}: {problem}; {problem.remedy}" for name, problem in self.warnings])
+            lines += ["", *(f"warning: {line}" for line in warnings)]
+        if self.doubts:
+            lines += ["", *(f"warning: {doubt}" for doubt in self.doubts)]
         return "\n".join(lines)

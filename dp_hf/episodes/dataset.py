@@ -28,7 +28,7 @@ from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
 # Raised when a conversion makes other rows of the same recording, so that an older copy is not taken for it.
-_CONVERSION = 2
+_CONVERSION = 3
 
 
 @overload
@@ -109,7 +109,7 @@ def open_data(
             Recorded actions have none.
         action_source: "state" replaces recorded actions; "recorded" requires them.
         cache_dir: root of the caches; default $DP_HF_CACHE or ~/.cache/dp_hf.
-        report: is given the summary when episodes are converted.
+        report: is given the summary when episodes are converted, and the dataset's warnings.
         conversion: further arguments of `convert_episodes`, for a folder of episodes.
 
     Returns:
@@ -120,10 +120,15 @@ def open_data(
     """
     folder = user_path(data_dir)
     if not is_hub_id(data_dir) and not (folder / META_FILE).is_file():
-        folder = _converted(folder, conversion, cache_root(cache_dir), report)
+        folder, told = _converted(folder, conversion, cache_root(cache_dir), report)
     elif conversion:
         raise UserError(f"{data_dir} is converted already: {', '.join(conversion)} cannot be chosen any more")
+    else:
+        told = False
     dataset, meta = load_dataset_folder(data_dir if is_hub_id(data_dir) else folder, cache_dir=cache_dir)
+    if not told:
+        for warning in meta.warnings:
+            report(f"warning: {data_dir}: {warning}")
     return resample(dataset, meta, frame_skip, action_offset, action_source)
 
 
@@ -248,8 +253,11 @@ def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> Non
             raise UserError(f"{path}: column {camera} has rows without an embedded image")
 
 
-def _converted(data_dir: Path, conversion: dict[str, Any], cache: Path, report: Callable[[str], None]) -> Path:
-    """The converted copy of a folder of episodes, made unless it exists for the present state of its files."""
+def _converted(
+    data_dir: Path, conversion: dict[str, Any], cache: Path, report: Callable[[str], None]
+) -> tuple[Path, bool]:
+    """The converted copy of a folder of episodes, made unless it exists for the present state of its files; and
+    whether it was made, and its warnings were reported."""
     findings = explore(data_dir)
     digest = sha256(f"{__version__} {FORMAT_VERSION} {_CONVERSION}".encode())
     for path in sorted([*findings.markers, *(file for root in findings.episodes for file in root.rglob("*"))]):
@@ -266,9 +274,9 @@ def _converted(data_dir: Path, conversion: dict[str, Any], cache: Path, report: 
         recover(copies)
         if copy.exists():
             report(f"{data_dir} has not changed since its conversion into {copy}")
-            return copy
+            return copy, False
         report(str(convert_episodes(data_dir, copy, **conversion)))
         for stale in copies.glob("[0-9a-f]*"):
             if not stale.name.startswith(copy.name):
                 shutil.rmtree(stale, ignore_errors=True)
-    return copy
+    return copy, True

@@ -16,7 +16,10 @@ from dp_hf.episodes.actions import actions_from_states
 from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.images import png_bytes
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
+from dp_hf.episodes.motion import motion_problems, stall_problems, still_pictures
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
+from dp_hf.episodes.problems import Problem, first_lines
+from dp_hf.episodes.units import contradiction
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, leads_out, user_path
 from dp_hf.hub.card import CARD_FILE
@@ -51,6 +54,7 @@ class DatasetWriter:
 
     Attributes:
         num_frames: rows written.
+        warnings: lines for `meta.json`: what was found in the episodes, and what the caller adds.
         image_sizes: (width, height) in pixels of the images written.
 
     Raises:
@@ -85,6 +89,7 @@ class DatasetWriter:
         self.columns = _columns(cameras)
         self.state, self.action = state, action or state
         self.num_frames = 0
+        self.warnings: list[str] = []
         self.image_sizes: set[tuple[int, int]] = set()
         self._description: dict[str, Any] = {
             "fps": float(fps),
@@ -111,7 +116,8 @@ class DatasetWriter:
         state: np.ndarray | Sequence,
         action: np.ndarray | Sequence | None = None,
         timestamp: np.ndarray | Sequence | None = None,
-    ) -> None:
+        frames: Sequence[int] | None = None,
+    ) -> list[Problem]:
         """Appends an episode of T rows.
 
         Args:
@@ -122,6 +128,10 @@ class DatasetWriter:
             action: (T, numbers of an action): the command given at each row. May be left out where `action_source` is
                 "state".
             timestamp: (T,) seconds on any clock; by default the rows are 1 / `fps` apart.
+            frames: numbers of the rows in the recording, by which problems name them; by default from 0 on.
+
+        Returns:
+            What looks wrong in it and is written all the same; `warnings` has it too.
 
         Raises:
             UserError: one of them has another length, shape or kind, or holds a value that is not finite; nothing of
@@ -155,6 +165,12 @@ class DatasetWriter:
             )
         self._episodes[name] = states, actions
         self.num_frames += len(states)
+        comparable = actions if self._description["action_source"] == "recorded" and self.action == self.state else None
+        problems = motion_problems(states, self.state, comparable, frames)
+        stills = still_pictures({camera: [cell["bytes"] for cell in cells[camera]] for camera in cells})
+        problems += stall_problems(states, self.state, stills, times, frames)
+        self.warnings += [f"{name}: {problem}" for problem in problems]
+        return problems
 
     def _cells(
         self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]], count: int
@@ -204,19 +220,25 @@ class DatasetWriter:
         """
         if not self._episodes:
             raise UserError(f"{self.output_dir}: no episode was added")
-        states, actions = zip(*self._episodes.values(), strict=True)
+        states, actions = map(np.concatenate, zip(*self._episodes.values(), strict=True))
+        warnings = first_lines(self.warnings)
+        if self._description["angle_unit_of_source"] == "as recorded":  # else the angles told their unit
+            of_columns = ((self.state, states), (self.action, actions))
+            doubts = (contradiction(quantities, np.abs(values).max(axis=0)) for quantities, values in of_columns)
+            warnings = [*dict.fromkeys(filter(None, doubts)), *warnings]
         return DatasetMeta(
             camera_names=[*self.columns.values()],
             episodes=[*self._episodes],
             num_frames=self.num_frames,
             statistics={
-                "state": column_statistics(np.concatenate(states)),
-                "action": column_statistics(np.concatenate(actions)),
+                "state": column_statistics(states),
+                "action": column_statistics(actions),
             },
             state_names=list(self.state.names),
             state_units=list(self.state.units),
             action_names=list(self.action.names),
             action_units=list(self.action.units),
+            warnings=warnings,
             **self._description,
         )
 

@@ -3,7 +3,7 @@
 ```
 DATA_DIR/
   episode_YYYYMMDD_HHMMSS_mmm/
-    states.json                  # a JSON list, one object per frame
+    states.json                  # a JSON list, one object per frame; JSON lines are read too
     frame_dir/image_00000.png
   FAILED_EPISODE_YYYYMMDD_HHMMSS_mmm.txt   # only when the episode of that time failed
 ```
@@ -19,8 +19,10 @@ from dp_hf.arms.mycobot_280 import MYCOBOT_280
 QUANTITIES = MYCOBOT_280.quantities
 STATE_DIM = len(QUANTITIES)
 
+_PART = ".part"
+
 STATES_FILE = "states.json"
-STATES_FILES = (STATES_FILE, "state.json")
+STATES_FILES = (STATES_FILE, "state.json", "states.jsonl")
 FRAME_FOLDER = "frame_dir"
 IMAGE_NAME = "image_{:05d}.png"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -31,3 +33,14 @@ SET_ASIDE_FOLDER = "_set_aside"
 
 MIN_FRAMES = 5
 DEFAULT_FPS = 10.0
+
+
+def part_name(episode: str, number: int) -> str:
+    """What the `number`-th part of an episode that is cut at holes is called in a dataset."""
+    return f"{episode}{_PART}{number}"
+
+
+def whole_episode(name: str) -> str:
+    """The recorded episode that an episode of a dataset is, or is a part of."""
+    before, _, number = name.rpartition(_PART)
+    return before if before and number.isdecimal() else name

@@ -13,7 +13,7 @@ from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import Quantities, decimals, told_apart
 from dp_hf.cameras import is_camera_name
 from dp_hf.errors import UserError
-from dp_hf.files import leads_out
+from dp_hf.files import leads_out, read_json
 
 META_FILE = "meta.json"
 FORMAT_VERSION = 2
@@ -37,6 +37,7 @@ class DatasetMeta:
         source: name of the recorded folder.
         state_names, action_names: what each number of a state and of an action is, all different.
         state_units, action_units: the unit of each, as in `dp_hf.arms.quantities.UNITS`.
+        warnings: what most likely means something else than it seems to, a line each; training prints them.
     """
 
     fps: float
@@ -53,6 +54,7 @@ class DatasetMeta:
     state_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
     action_names: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.names))
     action_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> Quantities:
@@ -96,19 +98,17 @@ class DatasetMeta:
             UserError: it is absent, of another version, or not what this class writes; names the field.
         """
         file = folder / META_FILE
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{file} cannot be read ({error}): convert the recording again") from error
-        if isinstance(values, dict) and "format_version" not in values:
+        values = read_json(file)
+        if "format_version" not in values:
             raise UserError(
                 f"{file} is another program's: it has no format_version; move it away if {folder} holds episodes, or "
                 "write the rows with dp_hf's DatasetWriter"
             )
-        if not isinstance(values, dict) or values.pop("format_version", None) != FORMAT_VERSION:
+        if values.pop("format_version") != FORMAT_VERSION:
             raise UserError(f"{file} is not of format version {FORMAT_VERSION}: convert the recording again")
         if "state_units" not in values and "action_units" not in values:
             _describe(values)
+        values.setdefault("warnings", [])
         for entry in fields(cls):
             if entry.name not in values or not _CHECKS[entry.name](values[entry.name]):
                 found = repr(values.get(entry.name, "missing"))[:80]
@@ -184,4 +184,5 @@ _CHECKS = {
     "state_units": _are_names,
     "action_names": _are_names,
     "action_units": _are_names,
+    "warnings": _are_names,
 }

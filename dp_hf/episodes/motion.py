@@ -1,19 +1,22 @@
 """What the numbers and pictures of an episode say about the arm: readings that no arm makes, and a camera that stalls.
 
-Everything found is reported by frame and nothing is left out: whether a reading is wrong is for a person to say.
+Every dataset passes here while it is written, whatever it is made of. What is found is reported by frame and nothing is
+left out: whether a reading is wrong is for a person to say. Grippers jump, and are none of the angles looked at.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from dp_hf.episodes.images import ImageFile
+from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.problems import Problem
-from dp_hf.episodes.reader import Episode
-from dp_hf.episodes.units import Unit
+from dp_hf.episodes.units import LARGEST_RADIANS
+from dp_hf.errors import UserError
 
+_TURN = {"degrees": 360.0, "radians": 2 * math.pi}
 # In degrees. A turn that wraps steps by 360 less one step of the arm.
 _WRAP = 320.0
 # No joint steps so far and back at once, nor by so many usual steps of its own.
@@ -35,67 +38,134 @@ class Still(NamedTuple):
     stop: int
 
 
-def report_motion(episode: Episode, unit: Unit) -> None:
-    """Adds a problem for every reading of the joints that no arm makes.
+def unwrap(
+    states: np.ndarray, state: Quantities, actions: np.ndarray | None = None, action: Quantities | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Lets every angle that wraps go on: whole turns are added, so that 179, -179 degrees becomes 179, 181.
+
+    The commands of an angle follow its states. Grippers and numbers that are no angles stay as they are.
 
     Args:
-        episode: with at least one frame.
-        unit: of its angles.
+        states: (rows, numbers of a state) of one episode, all that was recorded.
+        actions: (rows, numbers of an action), the commands given at those rows.
+        state, action: what the numbers are; an action has a state's by default.
+
+    Raises:
+        UserError: no number is known to be an angle.
     """
-    angles = _degrees(episode, unit)
-    if (episode.states == episode.states[0]).all():
-        episode.problems.append(Problem("no motion", f"all {len(angles)} frames have the same state"))
-        return
+    action = action or state
+    going_on = states.copy()
+    turns = _turns(state)
+    if not turns:
+        raise UserError("no number is known to be an angle, so none can be unwrapped: state the units first")
+    for column, turn in turns.items():
+        going_on[:, column] = np.unwrap(states[:, column], discont=turn * _WRAP / 360, period=turn)
+    if actions is None:
+        return going_on, None
+    commands = actions.copy()
+    for column, turn in _turns(action).items():
+        limit = turn * _WRAP / 360
+        if action.names[column] in state.names:
+            measured = state.names.index(action.names[column])
+            apart = states[:, measured] - actions[:, column]
+            other_side = np.where(np.abs(apart) > limit, np.round(apart / turn) * turn, 0)
+            commands[:, column] += going_on[:, measured] - states[:, measured] + other_side
+        else:
+            commands[:, column] = np.unwrap(actions[:, column], discont=limit, period=turn)
+    return going_on, commands
+
+
+def motion_problems(
+    states: np.ndarray, state: Quantities, actions: np.ndarray | None = None, frames: Sequence[int] | None = None
+) -> list[Problem]:
+    """A problem for every reading of the joints that no arm makes, in the order of the frames.
+
+    Args:
+        states: (rows, numbers), at least one.
+        state: what the numbers are. Those of unknown units are taken for angles in the unit that their size tells.
+        actions: (rows, numbers), commands with a state's numbers.
+        frames: what the rows are called; by default their positions.
+    """
+    frames = range(len(states)) if frames is None else frames
+    if len(states) > 1 and (states == states[0]).all():
+        return [Problem("no motion", f"all {len(states)} frames have the same state")]
+    columns = _angle_columns(state)
+    angles = _degrees(states, state, columns)
     found: dict[int, tuple[str, str]] = {}
-    for start, stop in _runs((np.diff(angles, axis=0) == 0).all(axis=1)):
-        if stop - start > max(_WAIT_FRAMES, len(angles) / 2):
-            last = episode.frames[stop - 1].index
-            found[start] = "frozen reading", f"the angles are the same in {stop - start} frames, to frame {last}"
+    read = angles if columns else states
+    for start, stop in _runs((np.diff(read, axis=0) == 0).all(axis=1)):
+        if stop - start > max(_WAIT_FRAMES, len(read) / 2):
+            message = f"the angles are the same in {stop - start} frames, to frame {frames[stop - 1]}"
+            found[start] = "frozen reading", message
     for position in _zero_frames(angles):
         found[position] = "zero reading", "all angles are 0, but not in the frames around it"
-    steps = np.diff(angles, axis=0)
-    for before, joint in np.argwhere(np.abs(steps) > _WRAP):
-        values = f"{angles[before, joint]:.1f} to {angles[before + 1, joint]:.1f} degrees"
-        found.setdefault(int(before) + 1, ("wrapped angle", f"joint {joint + 1} wraps from {values}"))
+    for position, joint, values in _wraps(angles):
+        found.setdefault(position, ("wrapped angle", f"{state.names[columns[joint]]} wraps from {values}"))
     for position, joint in _spikes(angles):
         before, value = angles[position - 1 : position + 1, joint]
-        message = f"joint {joint + 1} is at {value:.1f} degrees in this frame alone, and near {before:.1f} around it"
+        name = state.names[columns[joint]]
+        message = f"{name} is at {value:.1f} degrees in this frame alone, and near {before:.1f} around it"
         found.setdefault(position, ("spike", message))
-    for position, (kind, message) in sorted(found.items()):
-        episode.problems.append(Problem(kind, message, episode.frames[position].index))
+    if actions is not None:
+        for position, joint, values in _wraps(_degrees(actions, state, columns)):
+            message = f"the command of {state.names[columns[joint]]} wraps from {values}"
+            found.setdefault(position, ("wrapped angle", message))
+    return [Problem(kind, message, frames[position]) for position, (kind, message) in sorted(found.items())]
 
 
-def still_pictures(images: Sequence[Mapping[str, ImageFile]]) -> list[Still]:
-    """Every run of at least five frames in which a camera's files are equal. `images` are those of every frame."""
+def still_pictures(pictures: Mapping[str, Sequence[bytes]]) -> list[Still]:
+    """Every run of at least five frames in which a camera's files are equal. `pictures` has every frame's by camera."""
     found = []
-    for camera in images[0] if images else ():
-        same = [before[camera].data == after[camera].data for before, after in pairwise(images)]
-        runs = _runs(np.array(same, dtype=bool))
+    for camera, files in pictures.items():
+        runs = _runs(np.array([before == after for before, after in pairwise(files)], dtype=bool))
         found += [Still(camera, start, stop) for start, stop in runs if stop - start >= _STALL_FRAMES]
     return found
 
 
-def report_stalls(episode: Episode, stills: Sequence[Still], unit: Unit, seconds: np.ndarray) -> None:
-    """Adds a problem for every camera that shows one picture for seconds while the arm turns.
+def stall_problems(
+    states: np.ndarray,
+    state: Quantities,
+    stills: Sequence[Still],
+    seconds: np.ndarray,
+    frames: Sequence[int] | None = None,
+) -> list[Problem]:
+    """A problem for every camera that shows one picture for seconds while the arm turns.
 
     Args:
-        episode: with at least one frame.
-        stills: its `still_pictures`.
-        unit: of its angles.
-        seconds: (frames,) time of every frame.
+        states, state, frames: as of `motion_problems`.
+        stills: the episode's `still_pictures`.
+        seconds: (rows,) time of every frame.
     """
-    angles = _degrees(episode, unit)
+    frames = range(len(states)) if frames is None else frames
+    angles = _degrees(states, state, _angle_columns(state))
+    found = []
     for camera, start, stop in stills:
         length = seconds[stop - 1] - seconds[start]
-        turn = np.ptp(angles[start:stop], axis=0).max()
+        turn = np.ptp(angles[start:stop], axis=0).max(initial=0)
         if length >= _STALL_SECONDS and turn > _SEEN_TURN:
             message = f"camera {camera} shows one picture for {length:.1f} s, while a joint turns by {turn:.0f} degrees"
-            episode.problems.append(Problem("stalled camera", message, episode.frames[start].index))
+            found.append(Problem("stalled camera", message, frames[start]))
+    return found
 
 
-def _degrees(episode: Episode, unit: Unit) -> np.ndarray:
-    angles = episode.states[:, :6]
-    return angles if unit == "degrees" else np.rad2deg(angles)
+def _turns(quantities: Quantities) -> dict[int, float]:
+    """A whole turn of every number that is known to be an angle, by its position."""
+    units = enumerate(quantities.units)
+    return {i: _TURN[unit] for i, unit in units if unit in _TURN and i not in quantities.grippers}
+
+
+def _angle_columns(quantities: Quantities) -> list[int]:
+    """Positions of the angles, and of the numbers that may be angles."""
+    units = enumerate(quantities.units)
+    return [i for i, unit in units if unit in (*_TURN, "unknown") and i not in quantities.grippers]
+
+
+def _degrees(values: np.ndarray, quantities: Quantities, columns: Sequence[int]) -> np.ndarray:
+    """The angles of (rows, numbers), in degrees: (rows, columns)."""
+    unknown = [i for i in columns if quantities.units[i] == "unknown"]
+    unit_of_unknown = "degrees" if np.abs(values[:, unknown]).max(initial=0) > LARGEST_RADIANS else "radians"
+    units = (unit_of_unknown if i in unknown else quantities.units[i] for i in columns)
+    return values[:, columns].astype(np.float64) * [360 / _TURN[unit] for unit in units]
 
 
 def _runs(same: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -115,9 +185,18 @@ def _zero_frames(angles: np.ndarray) -> list[int]:
     return found
 
 
+def _wraps(angles: np.ndarray) -> Iterator[tuple[int, int, str]]:
+    """(position behind it, joint, its two values in words) of every step of nearly a turn."""
+    for before, joint in np.argwhere(np.abs(np.diff(angles, axis=0)) > _WRAP):
+        values = f"{angles[before, joint]:.1f} to {angles[before + 1, joint]:.1f} degrees"
+        yield int(before) + 1, int(joint), values
+
+
 def _spikes(angles: np.ndarray) -> list[tuple[int, int]]:
     """(position, joint) of every value far from those of both frames around it, which are near each other."""
     steps = np.diff(angles, axis=0)
+    if len(steps) < 2:
+        return []
     there, back = steps[:-1], -steps[1:]
     usual = np.median(np.abs(steps), axis=0)
     far = np.minimum(np.abs(there), np.abs(back)) > np.maximum(_SPIKE, _SPIKE_STEPS * usual)

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.reader import Episode
 from dp_hf.errors import UserError
 
 Unit = Literal["degrees", "radians"]
 
 # No angle in radians is larger, and an arm that does its work exceeds it in degrees.
-_LARGEST_RADIANS = 2 * math.pi
+LARGEST_RADIANS = 2 * math.pi
 # Below this an arm at rest cannot be told from either unit; below the second, a task in radians is unusual.
 _STANDSTILL = 0.1
 _SMALL_TASK = 1.0
@@ -42,7 +43,7 @@ def detect_unit(episodes: Sequence[Episode]) -> UnitVerdict:
     Real recordings in degrees may begin with frames of values near 1e-18, so no single frame decides.
     """
     largest = {episode.name: _largest_angle(episode) for episode in episodes if episode.frames}
-    degrees = [name for name, angle in largest.items() if angle > _LARGEST_RADIANS]
+    degrees = [name for name, angle in largest.items() if angle > LARGEST_RADIANS]
     small = [name for name in largest if name not in set(degrees)]
     overall = max(largest.values(), default=0.0)
     if degrees:
@@ -84,6 +85,18 @@ def decide_unit(episodes: Sequence[Episode], angle_unit: Literal["auto", "degree
     return detected
 
 
+def contradiction(quantities: Quantities, largest: np.ndarray) -> str | None:
+    """What the largest |values| of a data set say against the units of its angles, as a sentence, or None."""
+    angles = [i for i in range(len(quantities)) if i not in quantities.grippers]
+    in_radians, in_degrees = ([i for i in angles if quantities.units[i] == unit] for unit in ("radians", "degrees"))
+    if beyond := [i for i in in_radians if largest[i] > LARGEST_RADIANS]:
+        names = _list([quantities.names[i] for i in beyond])
+        return f"{names} are said to be in radians, and reach {largest[beyond].max():.1f}: that looks like degrees"
+    if in_degrees and _STANDSTILL < (reached := largest[in_degrees].max()) <= LARGEST_RADIANS:
+        return f"the angles are said to be in degrees, and stay within {reached:.2f}: that looks like radians"
+    return None
+
+
 @dataclass(frozen=True)
 class Gripper:
     """How recorded gripper values map to 0..100 with 100 = open.
@@ -110,7 +123,11 @@ class Gripper:
 
     def doubt(self, episodes: Sequence[Episode]) -> str | None:
         """What speaks against the range in the recorded values of all episodes, or None."""
-        values = np.concatenate([episode.states[:, 6] for episode in episodes if episode.frames] or [np.zeros(0)])
+        recorded = [episode.states[:, 6] for episode in episodes if episode.frames]
+        return self.doubt_of(np.concatenate(recorded or [np.zeros(0)]))
+
+    def doubt_of(self, values: np.ndarray) -> str | None:
+        """What speaks against the range in recorded values, of any shape, or None."""
         if values.size == 0:
             return None
         low, high = self.range

@@ -8,11 +8,13 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
+from dp_hf.models.digest import digest_module
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.config import TrainConfig, plain_options
-from dp_hf.training.row_cache import digest_module, digest_of
+from dp_hf.training.row_cache import digest_of
 from dp_hf.training.windows import Trajectories
 
 ORIGIN_FILE = "origin.json"
@@ -38,11 +40,13 @@ class Origin:
         data: digest of the states, actions, episodes and encoded images, with their names, units and rate.
         encoder: digest of the frozen image encoder; None where it learns.
         options: those that are neither free nor seen otherwise; `mixed_precision` is the one in force.
+        held_out_by: whether parts of one recording may be learned and held out ("episode") or not ("recording").
     """
 
     data: str
     encoder: str | None
     options: dict[str, Any]
+    held_out_by: str = "episode"
 
 
 def origin_of(
@@ -65,6 +69,7 @@ def origin_of(
         data=digest_of(rows.hexdigest(), images, float(meta.fps), quantities),
         encoder=digest_module(policy.encoder) if frozen else None,
         options=json.loads(json.dumps(options)),
+        held_out_by="recording" if [*map(whole_episode, meta.episodes)] != meta.episodes else "episode",
     )
 
 
@@ -102,6 +107,8 @@ def require_same_origin(folder: Path, origin: Origin) -> bool:
         different.append("the data (states, actions, episodes or images) are others")
     if before.encoder != origin.encoder:
         different.append("the frozen image encoder has other weights")
+    if before.held_out_by != origin.held_out_by:
+        different.append("parts of one recording were held out while others were learned from")
     if different:
         raise UserError(
             f"{folder}: belongs to another run ({'; '.join(different)}). Continue with what it was made with, or begin "

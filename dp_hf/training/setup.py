@@ -106,7 +106,8 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
             report=accelerator.print,
         )
     trajectories = Trajectories.from_dataset(dataset)
-    learned, held_out = split_episodes(trajectories.episode_index, config.validation.validation_fraction, config.seed)
+    fraction = config.validation.validation_fraction
+    learned, held_out = split_episodes(trajectories.episode_index, fraction, config.seed, meta.episodes)
     policy = make_policy(config, meta)
     rows = torch.isin(trajectories.episode_index, torch.tensor(learned))
     if config.optimization.init_from is None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import datasets
 import torch
 
+from dp_hf.episodes.format import whole_episode
 from dp_hf.errors import UserError
 from dp_hf.pipelines.execution import observation_rows
 
@@ -87,13 +89,21 @@ def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_ste
     return Windows(observed, action_rows.minimum(last), action_rows > last)
 
 
-def split_episodes(episode_index: torch.Tensor, validation_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Training and held-out episodes. At least one is held out, unless there is only one or the fraction is 0."""
-    episodes = torch.unique(episode_index)
-    wanted = max(1, round(len(episodes) * validation_fraction)) if validation_fraction > 0 else 0
-    count = min(wanted, len(episodes) - 1)
-    order = episodes[torch.randperm(len(episodes), generator=torch.Generator().manual_seed(seed))]
-    return sorted(order[count:].tolist()), sorted(order[:count].tolist())
+def split_episodes(
+    episode_index: torch.Tensor, validation_fraction: float, seed: int, names: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Training and held-out episodes. At least one is held out, unless there is only one or the fraction is 0.
+
+    The parts of one recorded episode, as `names` (of every episode, by its index) tells them, stay on one side.
+    """
+    recordings: dict[str, list[int]] = {}
+    for episode in torch.unique(episode_index).tolist():
+        recordings.setdefault(whole_episode(names[episode]), []).append(episode)
+    wanted = max(1, round(len(recordings) * validation_fraction)) if validation_fraction > 0 else 0
+    count = min(wanted, len(recordings) - 1)
+    parts = list(recordings.values())
+    order = [parts[i] for i in torch.randperm(len(parts), generator=torch.Generator().manual_seed(seed))]
+    return sorted(chain(*order[count:])), sorted(chain(*order[:count]))
 
 
 class WindowDataset(torch.utils.data.Dataset):

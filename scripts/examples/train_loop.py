@@ -64,7 +64,8 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset, meta = open_data(data_dir, frame_skip=config.data.frame_skip)
     trajectories = Trajectories.from_dataset(dataset)
-    learned, held_out = split_episodes(trajectories.episode_index, config.validation.validation_fraction, config.seed)
+    fraction = config.validation.validation_fraction
+    learned, held_out = split_episodes(trajectories.episode_index, fraction, config.seed, meta.episodes)
 
     policy = make_policy(config, meta)
     rows = torch.isin(trajectories.episode_index, torch.tensor(learned))

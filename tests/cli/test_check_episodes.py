@@ -6,15 +6,15 @@ from dp_hf.cli.check_episodes import main
 
 
 def test_clean_recordings(tmp_path, record_episode, capsys):
-    record_episode(tmp_path)
-    assert main(["scan", str(tmp_path)]) == 0
+    record_episode(tmp_path, fps=10)
+    assert main(["scan", str(tmp_path), "--strict"]) == 0
     out = capsys.readouterr().out
-    assert "1 of 1 episodes usable, with 8 frames; problems: none" in out
+    assert "1 of 1 episodes usable, with 8 frames; errors: 0, warnings: 0, notes: 0" in out
     assert "angle unit: degrees" in out
 
 
 def test_problems_are_listed_with_their_remedies(tmp_path, record_episode, capsys):
-    episode = record_episode(tmp_path, "episode1")
+    episode = record_episode(tmp_path, "episode1", fps=10)
     (episode / "frame_dir/image_00003.png").write_bytes(b"")
     (tmp_path / ".episode_2_partial").mkdir()
     assert main(["scan", str(tmp_path)]) == 1
@@ -30,6 +30,17 @@ def test_problems_are_listed_with_their_remedies(tmp_path, record_episode, capsy
     assert (problem["kind"], problem["frame"], problem["severity"]) == ("corrupt image", 3, "frame")
     assert report["episodes"][0]["usable"]
     assert report["angle_unit"] == "degrees"
+
+
+def test_errors_are_exit_1_warnings_only_with_strict_and_notes_never(tmp_path, record_episode):
+    episode = record_episode(tmp_path, "episode1", fps=10)
+    (episode / "frame_dir/other.png").write_bytes(b"")
+    assert main(["scan", str(tmp_path), "--strict"]) == 0
+    (tmp_path / ".episode_2_partial").mkdir()
+    assert main(["scan", str(tmp_path)]) == 0
+    assert main(["scan", str(tmp_path), "--strict"]) == 1
+    (episode / "frame_dir/image_00003.png").write_bytes(b"")
+    assert main(["scan", str(tmp_path)]) == 1
 
 
 def test_nothing_usable_and_wrong_input(tmp_path, record_episode, capsys):

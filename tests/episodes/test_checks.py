@@ -20,15 +20,15 @@ def edit(episode, change):
 
 
 def test_clean_recordings_have_no_problems(tmp_path, record_episode):
-    record_episode(tmp_path, seed=0)
-    record_episode(tmp_path / "collection_1", seed=1)
+    record_episode(tmp_path, seed=0, fps=10)
+    record_episode(tmp_path / "collection_1", seed=1, fps=10)
     report = check_episodes(tmp_path)
-    assert (len(report.usable), report.num_problems, report.unit.unit) == (2, 0, "degrees")
+    assert (len(report.usable), len(report.all_problems), report.unit.unit) == (2, 0, "degrees")
 
 
 def test_every_kind_of_problem_is_reported_where_it_is(tmp_path, record_episode):
     for number in range(12):
-        record_episode(tmp_path, f"episode{number}", seed=number)
+        record_episode(tmp_path, f"episode{number}", seed=number, fps=10)
     edit(tmp_path / "episode1", lambda rows: rows[2].update(angles=[1]))
     edit(tmp_path / "episode2", lambda rows: rows[3].update(status="failed"))
     edit(tmp_path / "episode3", lambda rows: rows[1].update(image="../x.png"))
@@ -75,7 +75,7 @@ def test_every_kind_of_problem_is_reported_where_it_is(tmp_path, record_episode)
 
 
 def test_doubts_about_units(tmp_path, record_episode):
-    episode = record_episode(tmp_path)
+    episode = record_episode(tmp_path, fps=10)
     edit(episode, lambda rows: [row.update(angles=[1e-18] * 6, gripper_value=[-0.5]) for row in rows])
     name = episode.name
     assert problems(check_episodes(tmp_path)) == {"unknown unit": "", "gripper range": "", "no motion": name}

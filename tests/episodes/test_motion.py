@@ -3,8 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.checks import check_episodes
 from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.dataset import open_data
+from dp_hf.episodes.dataset_writer import DatasetWriter
+from dp_hf.episodes.format import QUANTITIES
+from dp_hf.episodes.motion import motion_problems, unwrap
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 
@@ -15,11 +20,11 @@ def arm(num_frames=14):
     return np.array([10, -30, 20, 5, 40, 15, 50.0]) + frames * [1, -1, 0, 0, 0, 0.5, 0]
 
 
-def record(data_dir, states, fps=10, stalled=range(0)):
+def record(data_dir, states, fps=10, stalled=()):
     """Records an episode whose pictures all differ, but those of the frames in `stalled`."""
     with EpisodeWriter(data_dir) as writer:
         for index, state in enumerate(states):
-            picture = np.full((4, 4, 3), stalled.start if index in stalled else index, np.uint8)
+            picture = np.full((4, 4, 3), stalled[0] if index in stalled else index, np.uint8)
             writer.add_frame(picture, state, timestamp=index / fps)
 
 
@@ -98,7 +103,7 @@ def test_a_camera_that_stalls_while_the_arm_turns(tmp_path, states, fps, stalled
     assert found(tmp_path) == problems
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.1, 25), st.floats(-100, 100))
 def test_motion_that_an_arm_makes_is_no_problem(tmp_path_factory, seed, largest_step, start):
     folder = tmp_path_factory.mktemp("episodes")
@@ -106,3 +111,101 @@ def test_motion_that_an_arm_makes_is_no_problem(tmp_path_factory, seed, largest_
     angles = np.clip(start + np.cumsum(steps, axis=0), -165, 165)
     record(folder, np.column_stack([angles, np.full(20, 50.0)]))
     assert [kind for kind, frame in found(folder)] == []
+
+
+UNNAMED = Quantities.unnamed(7)
+NAMED = Quantities((*UNNAMED.names[:6], "gripper"), ("unknown",) * 7)
+
+
+@pytest.mark.parametrize("quantities", [QUANTITIES, NAMED, QUANTITIES.with_units(["radians"] * 6 + ["none"])])
+@pytest.mark.parametrize(("change", "problems"), CASES)
+def test_the_writer_of_any_dataset_finds_them_and_training_is_told(tmp_path, change, problems, quantities):
+    states = change(arm())
+    if "radians" in quantities.units:
+        states[:, :6] = np.deg2rad(states[:, :6])
+    pictures = np.random.default_rng(0).integers(0, 256, (14, 4, 4, 3), dtype=np.uint8)
+    with DatasetWriter(tmp_path / "out", ["front"], quantities, fps=10, action_source="state") as writer:
+        found = writer.add_episode("one", pictures, states)
+    assert [(problem.kind, problem.frame) for problem in found] == problems
+    said = []
+    open_data(tmp_path / "out", report=said.append)
+    assert said == [f"warning: {tmp_path / 'out'}: one: {problem}" for problem in found]
+
+
+def test_the_writer_finds_a_camera_that_stalls_and_wrapped_commands(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    pictures[8:28] = pictures[8]
+    commands = arm(40)
+    commands[20:, 3] -= 360
+    with DatasetWriter(tmp_path / "out", ["front"], QUANTITIES, fps=10) as writer:
+        found = writer.add_episode("one", pictures, arm(40), commands, frames=range(100, 140))
+    assert [(problem.kind, problem.frame) for problem in found] == [("wrapped angle", 120), ("stalled camera", 108)]
+    assert "the command of link4_to_link5 wraps from 5.0 to -355.0" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("unit", "reached", "doubt"),
+    [
+        ("radians", 50, "are said to be in radians, and reach 50.0: that looks like degrees"),
+        ("radians", 6, None),
+        ("degrees", 6, "stay within 6.00: that looks like radians"),
+        ("degrees", 50, None),
+        ("unknown", 50, None),
+        ("metres", 50, None),
+    ],
+)
+def test_a_unit_that_the_values_contradict_is_a_warning(tmp_path, unit, reached, doubt):
+    numbers = Quantities(("shoulder", "elbow", "gripper"), (unit, unit, unit))
+    states = np.linspace([0, 0, 0], [1, reached, 100], 10)
+    with DatasetWriter(tmp_path / "out", ["front"], numbers, fps=10, action_source="state") as writer:
+        writer.add_episode("one", np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8), states)
+    meta = open_data(tmp_path / "out", report=lambda line: None)[1]
+    assert len(meta.warnings) == (doubt is not None)
+    assert doubt is None or doubt in meta.warnings[0]
+
+
+@given(
+    seed=st.integers(0, 1000),
+    start=st.floats(-180, 180),
+    unit=st.sampled_from(["degrees", "radians"]),
+    lead=st.floats(-30, 30),
+    drift=st.floats(-20, 20),
+)
+def test_unwrapped_angles_go_on_and_grippers_stay(seed, start, unit, lead, drift):
+    rng = np.random.default_rng(seed)
+    gripper = rng.choice([0.0, 100.0, 1000.0], 60)  # its unit is none of an angle's, and it may leap
+    true = start + np.cumsum(drift + rng.uniform(-15, 15, (60, 6)), axis=0)
+    wrapped = (true + 180) % 360 - 180
+    commands = (true + lead + 180) % 360 - 180
+    scale = 1 if unit == "degrees" else np.pi / 180
+    quantities = Quantities(QUANTITIES.names, (*[unit] * 6, "none"))
+    states, actions = unwrap(
+        np.column_stack([wrapped * scale, gripper]), quantities, np.column_stack([commands * scale, gripper])
+    )
+    assert not [problem for problem in motion_problems(states, quantities, actions) if problem.kind == "wrapped angle"]
+    np.testing.assert_array_equal(states[:, 6], gripper)
+    np.testing.assert_array_equal(actions[:, 6], gripper)
+    moved = states[:, :6] / scale - true
+    np.testing.assert_allclose(moved, np.round(moved[:1] / 360) * 360 + 0 * moved, atol=1e-6)
+    np.testing.assert_allclose(actions[:, :6] / scale - states[:, :6] / scale, lead, atol=1e-6)
+    again, commands_again = unwrap(states, quantities, actions)
+    np.testing.assert_array_equal(again, states)
+    np.testing.assert_array_equal(commands_again, actions)
+
+
+def test_angles_that_do_not_wrap_and_numbers_that_are_none_stay_as_they_are():
+    states = np.column_stack([np.linspace(-150, 150, 5), [0, 400, 0, 400, 0], [0, 100, 0, 100, 0]])
+    numbers = Quantities(("turn", "height", "gripper"), ("degrees", "metres", "degrees"))
+    far = states * [-1, 1, 1]  # a command far away is no wrap
+    np.testing.assert_array_equal(unwrap(states, numbers, far), (states, far))
+    with pytest.raises(UserError, match="state the units first"):
+        unwrap(states, Quantities.unnamed(3))
+
+
+def test_a_conversion_unwraps_before_it_skips_frames(tmp_path):
+    record(tmp_path / "in", with_wrap(arm()))
+    report = convert_episodes(tmp_path / "in", tmp_path / "out", unwrap_angles=True, frame_skip=3, strict=True)
+    assert report.warnings == []
+    dataset, _ = open_data(tmp_path / "out")
+    np.testing.assert_allclose(np.array(dataset["state"][:])[:, 5], 170 + 2.5 * np.arange(0, 14, 3), atol=1e-4)
+    np.testing.assert_allclose(np.array(dataset["action"][:])[:-1, 5], 170 + 2.5 * np.arange(3, 14, 3), atol=1e-4)

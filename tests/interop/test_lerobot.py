@@ -271,8 +271,8 @@ def test_a_depth_camera_is_left_out_and_said(tmp_path):
     assert len(report.meta.camera_names) == 1
     (problem,) = report.problems
     assert problem.startswith("observation.images.depth: ")
-    assert "not I;16 of 300 to 1307" in problem
-    with pytest.raises(UserError, match="not I;16 of 300 to 1307"):
+    assert " of 300 to 1307: depth and other measurements" in problem
+    with pytest.raises(UserError, match=" of 300 to 1307: depth and other measurements"):
         import_lerobot(tmp_path / "in", tmp_path / "depth", cameras=["depth"])
 
 
@@ -301,7 +301,7 @@ def slow_down(rows):
     [
         (re_cut_rows, r"observation.state of row 1 has 5 numbers, and 7 in row 0"),
         (rename_action, "no column action, but actions"),
-        (rename_state, "no column observation.state; it has .*, state: rename"),
+        (rename_state, "no column observation.state; it has .*, state: name it with --state_column"),
         (slow_down, r"fps is 10, and .* 0.3 s apart, 3.333 a second"),
     ],
 )
@@ -411,7 +411,7 @@ def test_no_template_leads_out_of_the_folder(template):
     ("file", "content", "message"),
     [
         ("meta/info.json", None, "has no meta/info.json"),
-        ("meta/info.json", b"{", "cannot be read"),
+        ("meta/info.json", b"{", "not JSON, or cut"),
         ("data/chunk-000/file-000.parquet", None, "has no data"),
         ("data/chunk-000/file-000.parquet", b"PAR1", "file-000.parquet cannot be read"),
     ],
@@ -502,3 +502,108 @@ def test_refuses_images_of_two_sizes(tmp_path, record_episode):
     with pytest.raises(UserError, match="42x24 and 20x10"):
         export_lerobot(*load_dataset_folder(tmp_path / "ours"), tmp_path / "lerobot", videos=True)
     assert list(tmp_path.glob("*lerobot*")) == []
+
+
+def test_columns_of_other_names_are_named_by_options(tmp_path):
+    def rename(rows):
+        rename_action(rows)
+        rename_state(rows)
+
+    states = write_lerobot(tmp_path / "in")
+    edit_rows(tmp_path / "in", rename)
+    features = json.loads((tmp_path / "in/meta/info.json").read_text())["features"]
+    features |= {"state": features.pop("observation.state"), "actions": features.pop("action")}
+    edit_info(tmp_path / "in", features=features)
+    options = [
+        "convert-episodes",
+        "from-lerobot",
+        "--data_dir",
+        str(tmp_path / "in"),
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
+    assert main([*options, "--state_column", "state", "--action_column", "actions"]) == 0
+    dataset, meta = load_dataset_folder(tmp_path / "out")
+    assert (meta.action_source, meta.state.names[0]) == ("recorded", "joint_0.pos")
+    np.testing.assert_array_equal(np.array(dataset["state"][:], np.float32), states)
+    np.testing.assert_array_equal(np.array(dataset["action"][:], np.float32), states)
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "message"),
+    [
+        ("observation.state", "actions", "has no column actions, but .*--action_column"),
+        ("action", "action", "cannot be the state and the action"),
+        (CAMERA, "action", "holds .*, not numbers"),
+    ],
+)
+def test_columns_that_are_none_are_refused(tmp_path, state, action, message):
+    write_lerobot(tmp_path / "in")
+    with pytest.raises(UserError, match=message):
+        import_lerobot(tmp_path / "in", tmp_path / "out", state_column=state, action_column=action)
+
+
+@pytest.mark.parametrize(
+    ("splits", "wanted", "episodes", "said"),
+    [
+        ({"train": "0:4"}, None, [0, 1, 2, 3], ""),
+        ({"train": "0:3", "test": "3:4"}, None, [0, 1, 2], "train; left out are episodes 3: "),
+        ({"train": "0:3", "test": "3:4"}, ["test"], [3], "test; left out are episodes 0, 1, 2: "),
+        ({"train": "0:3", "test": "3:4"}, ["train", "test"], [0, 1, 2, 3], ""),
+        ({"train": "0:3", "test": "2:4"}, ["all"], [0, 1, 2, 3], "all together: train, test"),
+        ({"train": "0:2", "test": "3:4"}, None, [0, 1, 2], "episodes 2 in none of its splits"),
+        ({"train": "0:2", "test": "3:4"}, ["train"], [0, 1], "train; left out are episodes 2, 3"),
+    ],
+)
+def test_splits_are_kept_apart_and_said(tmp_path, splits, wanted, episodes, said):
+    write_lerobot(tmp_path / "in", lengths=(5, 6, 7, 8))
+    edit_info(tmp_path / "in", splits=splits)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out", splits=wanted)
+    assert report.meta.episodes == [f"episode_{index:06d}" for index in episodes]
+    assert said in str(report)
+
+
+@pytest.mark.parametrize(
+    ("splits", "wanted", "message"),
+    [
+        ({"train": "0:3", "test": "2:4"}, None, "episode 2 is in train and in another split"),
+        ({"a": "0:1", "b": "1:4"}, None, "choose with --splits"),
+        ({"train": "0:3", "test": "3:4"}, ["validation"], "no split 'validation'; it has train, test"),
+        ({"train": "0:3", "test": "70:90"}, ["test"], "no episode of test"),
+        ({"train": "first ten"}, None, "'train' is 'first ten', not episodes"),
+        ({"train": 3}, None, "not episodes"),
+        (["0:3"], None, "splits is"),
+        (None, ["train"], "it has none"),
+    ],
+)
+def test_splits_that_are_not_clear_are_refused(tmp_path, splits, wanted, message):
+    write_lerobot(tmp_path / "in", lengths=(5, 6, 7, 8))
+    edit_info(tmp_path / "in", splits=splits)
+    with pytest.raises(UserError, match=message):
+        import_lerobot(tmp_path / "in", tmp_path / "out", splits=wanted)
+
+
+def wrap_first_joint(rows):
+    for number, row in enumerate(rows):
+        angle = (170 + 4 * number + 180) % 360 - 180
+        row["observation.state"] = row["action"] = [angle, 0.1 * number, 5.0, 6.0, 7.0, 8.0]
+
+
+def test_a_set_is_checked_for_motion_and_unit_and_unwrapped_where_asked(tmp_path):
+    write_lerobot(tmp_path / "in", lengths=(10,))
+    edit_rows(tmp_path / "in", wrap_first_joint)
+    report = import_lerobot(tmp_path / "in", tmp_path / "unknown")
+    assert "warning: episode_000000: frame 3: joint_0.pos wraps from 178.0 to -178.0 degrees" in str(report)
+    report = import_lerobot(tmp_path / "in", tmp_path / "radians", units=["radians"])
+    assert "joint_0.pos, joint_4.pos, joint_5.pos are said to be in radians, and reach 178.0" in str(report)
+    with pytest.raises(UserError, match=r"said to be in radians.*without --strict"):
+        import_lerobot(tmp_path / "in", tmp_path / "strict", strict=True, units=["radians"])
+    with pytest.raises(UserError, match=r"wraps from .*without --strict"):
+        import_lerobot(tmp_path / "in", tmp_path / "strict", strict=True)
+    with pytest.raises(UserError, match="state the units first"):
+        import_lerobot(tmp_path / "in", tmp_path / "out", unwrap_angles=True)
+    report = import_lerobot(tmp_path / "in", tmp_path / "out", units=["degrees"], unwrap_angles=True, strict=True)
+    assert report.meta.warnings == []
+    dataset, _ = load_dataset_folder(tmp_path / "out")
+    for column in ("state", "action"):
+        np.testing.assert_array_equal(np.array(dataset[column][:])[:, 0], 170 + 4 * np.arange(10))

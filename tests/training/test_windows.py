@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dp_hf.episodes.format import part_name
 from dp_hf.errors import UserError
 from dp_hf.training.windows import Trajectories, WindowDataset, make_windows, split_episodes
 
@@ -36,11 +37,28 @@ def test_windows_equal_slicing_each_episode(lengths, n_obs_steps, horizon, data)
 @given(st.integers(1, 40), st.floats(0, 0.99), st.integers(0, 5))
 def test_split_is_by_episode(count, fraction, seed):
     index = torch.arange(count).repeat_interleave(3)
-    learned, held_out = split_episodes(index, fraction, seed)
+    names = [f"episode_{number}" for number in range(count)]
+    learned, held_out = split_episodes(index, fraction, seed, names)
     assert sorted(learned + held_out) == list(range(count))
     assert learned
     assert bool(held_out) == (fraction > 0 and count > 1)
-    assert (learned, held_out) == split_episodes(index, fraction, seed)
+    # A run that is resumed needs the split that it began with.
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    assert held_out == sorted(order[: len(held_out)])
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=8), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_parts_of_one_recording_stay_on_one_side(parts, fraction, seed):
+    names = [
+        part_name(f"episode_{number}", part + 1) if count > 1 else f"episode_{number}"
+        for number, count in enumerate(parts)
+        for part in range(count)
+    ]
+    learned, held_out = split_episodes(torch.arange(len(names)), fraction, seed, names)
+    assert sorted(learned + held_out) == list(range(len(names)))
+    sides = [{names[episode].partition(".part")[0] for episode in side} for side in (learned, held_out)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
 
 
 def test_evenly_spaced_keeps_first_and_last():

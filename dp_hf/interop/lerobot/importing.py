@@ -12,11 +12,13 @@ from dp_hf.arms.quantities import UNITS, Quantities, told_apart
 from dp_hf.cameras import camera_columns
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.parquet import features_of
 from dp_hf.errors import UserError
 from dp_hf.files import refuse_pointer, user_path
 from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, STATE, LeRobotInfo, column_of, read_info
 from dp_hf.interop.lerobot.reader import Findings, LeRobotEpisode, read_episodes
+from dp_hf.interop.lerobot.splits import choose_splits
 from dp_hf.interop.lerobot.video import ImageError, read_frames
 from dp_hf.pictures import NotAPicture, decode, upright_rgb
 
@@ -32,6 +34,7 @@ class ImportReport:
         output_dir: our dataset's folder.
         meta: of our dataset.
         tasks: that the source names; our format has no place for them.
+        splits: which of the source's splits were converted, in words; empty where it has no others.
         columns: camera of the source to our image column.
         left_out: (episode, why).
         problems: of the source as a whole.
@@ -40,6 +43,7 @@ class ImportReport:
     output_dir: Path
     meta: DatasetMeta
     tasks: list[str]
+    splits: str
     columns: dict[str, str]
     left_out: list[tuple[str, str]]
     problems: list[str]
@@ -53,9 +57,13 @@ class ImportReport:
             f"  actions  {'the same' if meta.action == meta.state else meta.action}: {meta.action_meaning}",
             f"  tasks    {'; '.join(self.tasks) or 'none named'}",
         ]
+        if self.splits:
+            lines.append(f"  splits   {self.splits}")
         if self.left_out:
             lines += ["", f"{len(self.left_out)} episodes left out:"]
             lines += [f"  {name}: {why}" for name, why in self.left_out]
+        if meta.warnings:
+            lines += ["", *(f"warning: {warning}" for warning in meta.warnings)]
         if "unknown" in (*meta.state.units, *meta.action.units):
             lines += ["", f"warning: LeRobot has no units; state them with --units: {', '.join(UNITS[:-1])}"]
         if self.problems:
@@ -70,6 +78,10 @@ def import_lerobot(
     strict: bool = False,
     progress: bool = True,
     units: Sequence[str] | None = None,
+    state_column: str = STATE,
+    action_column: str = ACTION,
+    splits: Sequence[str] | None = None,
+    unwrap_angles: bool = False,
 ) -> ImportReport:
     """Converts a LeRobot dataset, v3.0 or v2.x, with states and actions of any width; no number is changed.
 
@@ -79,20 +91,24 @@ def import_lerobot(
         lerobot_dir: its folder.
         output_dir: our dataset's folder; an earlier dataset there is replaced when the new one is complete.
         cameras: columns (`observation.images.NAME`, or NAME) to convert; default all whose images are there.
-        strict: an episode that cannot be used is an error, instead of being left out.
+        strict: an episode that cannot be used is an error, instead of being left out, and so is one that looks wrong.
         progress: show a progress bar.
         units: what the numbers are in (see `dp_hf.arms.quantities.UNITS`): one unit for all, one for each number of a
             state and an action alike, or one for each of the state and then each of the action. Default what our own
             export has written into the set, else unknown.
+        state_column, action_column: what the set calls its states and actions.
+        splits: those of its `info.json` to convert, or "all"; default every episode but those of others than `train`.
+        unwrap_angles: let angles that wrap go on: 179, 181 degrees in place of 179, -179.
 
     Raises:
         UserError: nothing usable, with a list of all that is wrong; units that are none or not as many as numbers; an
             `output_dir` that holds other files.
     """
     target = user_path(output_dir)
-    info = read_info(user_path(lerobot_dir))
+    info = read_info(user_path(lerobot_dir), state_column, action_column)
     refuse_to_replace(target)
     found = read_episodes(info)
+    chosen = choose_splits(info, found, splits)
     columns = _usable_cameras(info, found, cameras)
     widths = {(e.state.shape[1], e.action.shape[1] if e.action is not None else None) for e in found.episodes}
     if len(widths) > 1:
@@ -110,23 +126,30 @@ def import_lerobot(
     with writer:
         for episode in tqdm(found.episodes, "Converting", unit="episode", delay=1, disable=not progress):
             if episode.problem is None:
-                _add_episode(writer, info, episode, columns)
+                _add_episode(writer, info, episode, columns, unwrap_angles)
             if strict and episode.problem is not None:
                 raise UserError(f"{info.root}: {episode.name}: {episode.problem}; or convert without --strict")
         if writer.num_frames == 0:
             raise UserError(_nothing_usable(info, found))
+        if strict and (warnings := writer.meta.warnings):
+            raise UserError(f"{info.root}: {warnings[0]}; or convert without --strict")
     left_out = [(episode.name, episode.problem) for episode in found.episodes if episode.problem is not None]
-    return ImportReport(target, writer.meta, found.tasks, columns, left_out, found.problems)
+    return ImportReport(target, writer.meta, found.tasks, chosen, columns, left_out, found.problems)
 
 
-def _add_episode(writer: DatasetWriter, info: LeRobotInfo, episode: LeRobotEpisode, columns: dict[str, str]) -> None:
+def _add_episode(
+    writer: DatasetWriter, info: LeRobotInfo, episode: LeRobotEpisode, columns: dict[str, str], unwrap_angles: bool
+) -> None:
     """Adds an episode; sets its `problem` when its images are not all there."""
     try:
         images = {column: list(_images(info, episode, camera)) for camera, column in columns.items()}
     except ImageError as error:
         episode.problem = str(error)
         return
-    writer.add_episode(episode.name, images, episode.state, episode.action, episode.timestamp)
+    state, action = episode.state, episode.action
+    if unwrap_angles:
+        state, action = unwrap(state, writer.state, action, writer.action)
+    writer.add_episode(episode.name, images, state, action, episode.timestamp)
 
 
 def _images(info: LeRobotInfo, episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
@@ -148,8 +171,8 @@ def _images(info: LeRobotInfo, episode: LeRobotEpisode, camera: str) -> Iterator
 def _quantities(info: LeRobotInfo, found: Findings, units: Sequence[str] | None) -> tuple[Quantities, Quantities]:
     """What the numbers of a state and of an action are; says in `found.problems` what the names do not fit."""
     episode = found.episodes[0]
-    state = _named(info, found, STATE, episode.state.shape[1])
-    action = state if episode.action is None else _named(info, found, ACTION, episode.action.shape[1])
+    state = _named(info, found, info.state_column, episode.state.shape[1])
+    action = state if episode.action is None else _named(info, found, info.action_column, episode.action.shape[1])
     if units is None:
         return state, action
     apart = len(units) == len(state) + len(action)

@@ -1,6 +1,5 @@
 """Where the files of a LeRobot dataset are, and what its `meta/info.json` says of its columns."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from dp_hf.arms.quantities import UNITS
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
-from dp_hf.files import inside, leads_out, refuse_pointer
+from dp_hf.files import inside, leads_out, read_json
 
 VERSION = "v3.0"
 INFO_FILE = "meta/info.json"
@@ -45,6 +44,8 @@ class LeRobotInfo:
         fps: frames a second.
         features: column name to {"dtype", "shape", "names", ...}.
         video_path: template of the video files.
+        state_column, action_column: the columns that are the state and the action.
+        splits: name to the episodes that it names.
         files_in_chunk: of v2.x, episodes in a folder of videos.
         totals: what it says of `total_episodes` and `total_frames`, where it does.
     """
@@ -54,6 +55,9 @@ class LeRobotInfo:
     fps: float
     features: dict[str, dict[str, Any]]
     video_path: str
+    state_column: str = STATE
+    action_column: str = ACTION
+    splits: dict[str, range] = field(default_factory=dict)
     files_in_chunk: int = FILES_IN_CHUNK
     totals: dict[str, int] = field(default_factory=dict)
 
@@ -97,12 +101,18 @@ class LeRobotInfo:
         raise _leaves(self.root / INFO_FILE, template)
 
 
-def read_info(root: Path) -> LeRobotInfo:
+def read_info(root: Path, state_column: str = STATE, action_column: str = ACTION) -> LeRobotInfo:
     """Reads and checks `meta/info.json`.
+
+    Args:
+        root: the dataset's folder.
+        state_column, action_column: what the set calls its states and actions.
 
     Raises:
         UserError: it is absent or broken, of another version, or does not describe a robot's dataset; says why.
     """
+    if state_column == action_column:
+        raise UserError(f"{state_column} cannot be the state and the action: give two columns")
     file = root / INFO_FILE
     if not root.is_dir():
         raise UserError(
@@ -110,13 +120,7 @@ def read_info(root: Path) -> LeRobotInfo:
         )
     if not file.is_file():
         raise UserError(f"{root} is no LeRobot dataset: it has no {INFO_FILE}")
-    refuse_pointer(file)
-    try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} cannot be read ({error}): download the dataset again") from error
-    if not isinstance(info, dict):
-        raise UserError(f"{file} holds {shorten(info)}, not an object")
+    info = read_json(file)
     match = re.fullmatch(r"v?(\d+)\.(\d+)(\.\d+)?", str(info.get("codebase_version")))
     version = (int(match[1]), int(match[2])) if match else (0, 0)
     if version[0] not in (2, 3):
@@ -134,6 +138,9 @@ def read_info(root: Path) -> LeRobotInfo:
         version=version,
         fps=float(fps),
         features=features,
+        state_column=state_column,
+        action_column=action_column,
+        splits=_splits(info.get("splits"), file),
         video_path=str(info.get("video_path") or (VIDEO_FILE if version[0] == 3 else VIDEO_FILE_V2)),
         files_in_chunk=info["chunks_size"] if _is_count(info.get("chunks_size"), least=1) else FILES_IN_CHUNK,
         totals={name: info[name] for name in ("total_episodes", "total_frames") if _is_count(info.get(name))},
@@ -155,6 +162,23 @@ def _features(features: Any, file: Path) -> dict[str, dict[str, Any]]:
     ):
         raise UserError(f"{file}: features is {shorten(features)}, not a dtype and a shape for every column")
     return features
+
+
+def _splits(splits: Any, file: Path) -> dict[str, range]:
+    """Such as {"train": "0:8", "test": "8:10"}, which count episodes; the end is excluded."""
+    if splits is None:
+        return {}
+    if not isinstance(splits, dict):
+        raise UserError(f"{file}: splits is {shorten(splits)}, not a range of episodes for every name")
+    found = {}
+    for name, text in splits.items():
+        match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text) if isinstance(text, str) else None
+        if match is None:
+            raise UserError(
+                f'{file}: the split {shorten(name)} is {shorten(text)}, not episodes as in "0:8": correct it'
+            )
+        found[name] = range(int(match[1]), int(match[2]))
+    return found
 
 
 def _flat_names(names: Any) -> list[str] | None:

@@ -1,6 +1,5 @@
 """Reads the episodes of a LeRobot dataset without their images; whatever is wrong becomes a line of text."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ import pyarrow.parquet as pq
 
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
-from dp_hf.files import refuse_pointer
-from dp_hf.interop.lerobot.layout import ACTION, DATA_FILES, INFO_FILE, STATE, LeRobotInfo
+from dp_hf.files import not_of_a_mac, read_json_values, refuse_pointer
+from dp_hf.interop.lerobot.layout import ACTION, DATA_FILES, INFO_FILE, LeRobotInfo
 
 # A rate that differs by more is another one, and no inexact clock.
 _RATE_TOLERANCE = 0.1
@@ -67,7 +66,7 @@ def read_episodes(info: LeRobotInfo) -> Findings:
             were not downloaded; timestamps that contradict the rate.
     """
     found = Findings()
-    files = sorted(info.root.glob(DATA_FILES))
+    files = not_of_a_mac(info.root.glob(DATA_FILES))
     if not files:
         raise UserError(f"{info.root} has no {DATA_FILES}: download the dataset again, with its data")
     for file in files:
@@ -90,18 +89,20 @@ def _episodes_of_file(info: LeRobotInfo, file: Path) -> Iterator[LeRobotEpisode]
     refuse_pointer(file)
     parquet = pq.ParquetFile(file)
     names = parquet.schema_arrow.names
-    if STATE not in names:
-        raise UserError(f"{file}: has no column {STATE}; it has {', '.join(names)}: rename the one that is the state")
-    if ACTION not in names and (alike := [name for name in names if "action" in name.lower()]):
-        raise UserError(f"{file}: has no column {ACTION}, but {', '.join(alike)}: rename the one that is the action")
-    wanted = [STATE, ACTION, "timestamp", "frame_index", "episode_index"]
+    state_column, action_column = info.state_column, info.action_column
+    if state_column not in names:
+        raise UserError(f"{file}: has no column {state_column}; it has {', '.join(names)}: name it with --state_column")
+    alike = [name for name in names if "action" in name.lower()] if action_column == ACTION else names
+    if action_column not in names and alike:
+        raise UserError(f"{file}: has no column {action_column}, but {', '.join(alike)}: name it with --action_column")
+    wanted = [state_column, action_column, "timestamp", "frame_index", "episode_index"]
     table = parquet.read([name for name in wanted if name in names])
     if missing := {"frame_index", "episode_index"} - set(table.column_names):
         raise UserError(f"{file}: has no column {', '.join(sorted(missing))}; it has {', '.join(names)}")
     vectors = {name: _vectors(table[name], f"{file}: {name}") for name in table.column_names}
     with np.errstate(over="ignore"):  # becomes infinite, which is a problem of its episode
-        state = vectors[STATE].astype(np.float32)
-        action = vectors[ACTION].astype(np.float32) if ACTION in names else None
+        state = vectors[state_column].astype(np.float32)
+        action = vectors[action_column].astype(np.float32) if action_column in names else None
     frame_index, episode_index = (vectors[name][:, 0] for name in ("frame_index", "episode_index"))
     timestamp = vectors["timestamp"][:, 0] if "timestamp" in vectors else frame_index / info.fps
     starts = np.flatnonzero(np.diff(episode_index, prepend=np.nan) != 0)
@@ -132,6 +133,8 @@ def _vectors(column: pa.ChunkedArray, what: str) -> np.ndarray:
                 "its episode out"
             )
         values = values.flatten()
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)):
+        raise UserError(f"{what} holds {values.type}, not numbers or vectors of numbers: name another column")
     array = values.to_numpy(zero_copy_only=False).astype(np.float64)
     if len(column) == 0 or len(array) % len(column):
         raise ValueError("it has no rows" if len(column) == 0 else "its vectors are not of one length")
@@ -156,7 +159,7 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
     """What the dataset's own list of episodes says of each."""
     records: list[Any] = []
     if info.version[0] == 3:
-        for file in sorted(info.root.glob("meta/episodes/*/*.parquet")):
+        for file in not_of_a_mac(info.root.glob("meta/episodes/*/*.parquet")):
             refuse_pointer(file)
             try:
                 parquet = pq.ParquetFile(file)
@@ -166,11 +169,10 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
                 found.problems.append(f"{file.relative_to(info.root)} cannot be read: {error}")
     else:
         file = info.root / "meta" / "episodes.jsonl"
-        refuse_pointer(file)
         try:
-            records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, ValueError) as error:
-            found.problems.append(f"meta/episodes.jsonl cannot be read: {error}")
+            records = read_json_values(file)
+        except UserError as error:
+            found.problems.append(str(error))
     described = {}
     for record in records:
         if isinstance(record, dict) and isinstance(record.get("episode_index"), int):
