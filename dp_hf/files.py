@@ -160,6 +160,52 @@ def file_written_beside(target: str | os.PathLike) -> Iterator[Path]:
         new.replace(target)
 
 
+@contextmanager
+def locked(folder: str | os.PathLike, work: str, patience: float = 0) -> Iterator[None]:
+    """Makes the folder; within the context no other process has it locked.
+
+    The lock ends with the process that holds it, however that ends.
+
+    Args:
+        folder: of `--output_dir`.
+        work: what writes into it, such as "training".
+        patience: seconds to wait for the lock.
+
+    Raises:
+        UserError: another process has it, or the folder cannot be made.
+    """
+    folder = Path(folder)
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder / _LOCK, patience)
+    except Timeout as error:
+        raise UserError(
+            f"{folder}: another {work} writes into it and is still running: wait for it, end its process, or choose "
+            "another --output_dir"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from error
+    try:
+        yield
+    finally:
+        # Before it is released: whoever waits for it sees that it is gone, and makes a new one.
+        (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+        if is_new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _lock(path: Path, patience: float) -> BaseFileLock:
+    while True:
+        lock = FileLock(path, timeout=patience)
+        lock.acquire()
+        if path.exists():
+            return lock
+        lock.release()
+
+
 def recover(folder: str | os.PathLike) -> None:
     """Clears up in `folder` after writers that were killed; every further writing into it does so too.
 

@@ -20,10 +20,10 @@ from dp_hf.episodes.actions import actions_from_commands, actions_from_states, k
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
-from dp_hf.episodes.other_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, recover, refuse_pointer, user_path
+from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
@@ -77,7 +77,7 @@ def load_dataset_folder(
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
     if not (folder / META_FILE).is_file():
-        refuse_other_kinds(folder)
+        refuse_other_kinds(folder, "folder of episodes")
     meta = DatasetMeta.load(folder)
     if streaming and is_hub_id(path):
         with hub_errors(f"{path} cannot be streamed", "give a local folder"):

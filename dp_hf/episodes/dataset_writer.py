@@ -13,7 +13,7 @@ from PIL import Image
 from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import by_camera, camera_columns, is_camera_name
 from dp_hf.episodes.actions import actions_from_states
-from dp_hf.episodes.dataset_card import CARD_FILE, write_dataset_card
+from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.images import png_bytes
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.motion import motion_problems, stall_problems, still_pictures
@@ -22,6 +22,7 @@ from dp_hf.episodes.problems import Problem, first_lines
 from dp_hf.episodes.units import contradiction
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, leads_out, user_path
+from dp_hf.hub.card import CARD_FILE
 from dp_hf.pictures import upright_rgb, upright_size
 
 Picture = bytes | np.ndarray | Image.Image

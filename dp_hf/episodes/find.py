@@ -11,9 +11,9 @@ from dp_hf.episodes.format import (
     SET_ASIDE_FOLDER,
     STATES_FILES,
 )
-from dp_hf.episodes.other_kinds import SAVED_ROWS, refuse_other_kinds
 from dp_hf.errors import UserError
 from dp_hf.files import is_of_a_mac, user_path
+from dp_hf.folder_kinds import SAVED_ROWS, refuse_other_kinds
 
 _MAX_DEPTH = 4
 _MAX_MARKER_BYTES = 4096
@@ -60,7 +60,7 @@ def explore(data_dir: str | os.PathLike) -> Findings:
     else:
         _explore(root, findings, depth=1)
     if not any(map(_has_states, findings.episodes)):
-        refuse_other_kinds(root)
+        refuse_other_kinds(root, "folder of episodes")
     for paths in (findings.episodes, findings.markers, findings.unfinished, findings.links):
         paths.sort(key=_natural)
     return findings

@@ -103,14 +103,6 @@ def require_names(config: Any) -> None:
             quantities_of(config, kind)
 
 
-def read_card(file: Path) -> str | None:
-    """The text of a model card, if there is one."""
-    try:
-        return file.read_text(encoding="utf-8") if file.is_file() else None
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: cannot be read as UTF-8 ({error}); save it as UTF-8, or remove it") from error
-
-
 @contextmanager
 def faults_in(source: str) -> Iterator[None]:
     """Whatever is raised within is a `UserError` that names `source`, or a file in it."""

@@ -87,8 +87,6 @@ class CubeStackingEnv(gymnasium.Env):
 
         self.substeps = round(1 / CONTROL_HZ / self.model.opt.timestep)
         self.finger_travel = self.model.joint("gripper").range[1]
-        self.tool = self.data.site("tool")
-        self.yellow, self.orange = self.data.body("yellow"), self.data.body("orange")
         self._yellow_geom = self.model.geom("yellow").id
         self._pads = [self.model.geom(name).id for name in ("left_pad", "right_pad")]
 
@@ -109,6 +107,19 @@ class CubeStackingEnv(gymnasium.Env):
     def image_keys(self) -> tuple[str, ...]:
         """The observation's keys that hold images, in the order of `cameras`."""
         return tuple(camera_columns({camera: camera for camera in self.cameras}).values())
+
+    # Looked up, because a view of the data can be neither copied nor pickled.
+    @property
+    def tool(self):
+        return self.data.site("tool")
+
+    @property
+    def yellow(self):
+        return self.data.body("yellow")
+
+    @property
+    def orange(self):
+        return self.data.body("orange")
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)

@@ -5,6 +5,7 @@ import os
 import sys
 from ctypes.util import find_library
 from importlib import reload
+from importlib.util import find_spec
 
 from dp_hf.errors import UserError
 
@@ -20,6 +21,10 @@ def prepare() -> None:
     """
     choose = sys.platform == "linux" and "MUJOCO_GL" not in os.environ
     came_too_late = choose and "mujoco" in sys.modules
+    if find_spec("triton"):
+        # Triton, which torch imports when it pleases, crashes when Mesa has loaded its own LLVM before, as it does for
+        # MuJoCo 3.2 when that is imported, and for later ones with the first picture.
+        import triton  # noqa: F401
     if choose:
         os.environ["MUJOCO_GL"] = find_gl()
     try:

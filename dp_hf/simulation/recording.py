@@ -1,18 +1,19 @@
 """Records the expert's demonstrations as episode folders; goes on where an earlier run ended."""
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dp_hf.episodes.find import find_episodes, find_failure
+from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import PARTIAL_SUFFIX
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
-from dp_hf.files import read_json, user_path
+from dp_hf.files import locked, read_json, user_path
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
@@ -93,11 +94,20 @@ def record_demonstrations(
         num_workers: processes.
 
     Raises:
-        UserError: the folder holds episodes of another kind, the seeds ran out, or the expert keeps failing.
+        UserError: the folder holds episodes of another kind, another process records into it, the seeds ran out, or
+            the expert keeps failing.
     """
     settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
     possible = layout_seeds(DEMONSTRATIONS, first_seed)
     data_dir = user_path(data_dir)
+    with locked(data_dir, "recording"):
+        _remove_unfinished(data_dir)
+        return _record(data_dir, num_episodes, possible, settings, num_workers)
+
+
+def _record(
+    data_dir: Path, num_episodes: int, possible: Sequence[int], settings: Settings, num_workers: int
+) -> RecordingReport:
     used, num_done = _find_recorded(data_dir, settings)
     setup = partial(_Recorder, data_dir, settings)
     num_recorded = num_failed = 0
@@ -114,9 +124,16 @@ def record_demonstrations(
     return RecordingReport(num_done + num_recorded, num_recorded, num_failed)
 
 
+def _remove_unfinished(data_dir: Path) -> None:
+    """Removes what a recorder that was killed has begun here; its layouts are recorded anew."""
+    for folder in explore(data_dir).unfinished:
+        if (folder / ORIGIN_FILE).exists():
+            shutil.rmtree(folder)
+
+
 def _find_recorded(data_dir: Path, settings: Settings) -> tuple[set[int], int]:
     """The seeds that are used, and how many episodes stacked."""
-    episodes = find_episodes(data_dir) if data_dir.exists() else []
+    episodes = find_episodes(data_dir)
     origins = [Origin.read(episode) for episode in episodes]
     for episode, origin in zip(episodes, origins, strict=True):
         if origin.settings != settings:

@@ -1,43 +1,58 @@
 """Camera images of the simulated scene."""
 
-from importlib.util import find_spec
+import os
+import threading
 
 import mujoco
 import numpy as np
 
+from dp_hf.errors import UserError
 from dp_hf.simulation.headless import no_opengl
+
+_first_rendered_in: list[int] = []  # the process; a forked one inherits the list with its parent's number
 
 
 class CameraRenderer:
-    """Renders named cameras of a model off screen. The OpenGL context is made on the first image.
+    """Renders named cameras of a model off screen.
+
+    An OpenGL context belongs to a thread: each thread that asks for an image gets one with its first. Copies, pickled
+    ones too, begin without.
 
     Args:
         model: the scene.
         image_size: height and width in pixels.
         shadows: shadows and smoothed edges, over ten times slower on a CPU.
+
+    Raises:
+        UserError: the images are larger than the scene allows.
     """
 
     def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int], shadows: bool = False):
+        largest = (model.vis.global_.offheight, model.vis.global_.offwidth)
+        if not all(0 < pixels <= limit for pixels, limit in zip(image_size, largest, strict=True)):
+            raise UserError(f"image_size {image_size}: the scene's images are 1 x 1 to {largest[0]} x {largest[1]}")
         self.model = model
         self.image_size = image_size
         self.shadows = shadows
-        self._renderer: mujoco.Renderer | None = None
+        self._of_thread = threading.local()
+
+    def __reduce__(self):
+        return CameraRenderer, (self.model, self.image_size, self.shadows)
 
     def render(self, data: mujoco.MjData, camera: str) -> np.ndarray:
         """The image of `camera`, uint8 (H, W, 3).
 
         Raises:
-            UserError: no OpenGL library was found.
+            UserError: no OpenGL library was found, or this process was forked from one that had rendered.
         """
-        if self._renderer is None:
-            self._renderer = self._open()
-        self._renderer.update_scene(data, camera)
-        return self._renderer.render()
+        _require_own_process()
+        renderer = getattr(self._of_thread, "renderer", None)
+        if renderer is None:
+            renderer = self._of_thread.renderer = self._open()
+        renderer.update_scene(data, camera)
+        return renderer.render()
 
     def _open(self) -> mujoco.Renderer:
-        if find_spec("triton"):
-            # Triton, which torch imports when it pleases, crashes when Mesa has loaded its own LLVM before.
-            import triton  # noqa: F401
         self.model.vis.quality.offsamples = 4 if self.shadows else 0
         try:
             renderer = mujoco.Renderer(self.model, *self.image_size)
@@ -49,6 +64,19 @@ class CameraRenderer:
         return renderer
 
     def close(self) -> None:
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        """Frees this thread's context; those of other threads end with them."""
+        renderer = getattr(self._of_thread, "renderer", None)
+        if renderer is not None and os.getpid() in _first_rendered_in:
+            renderer.close()
+            self._of_thread.renderer = None
+
+
+def _require_own_process() -> None:
+    """OpenGL's threads and locks do not survive a fork: what they would have done is waited for without end."""
+    if not _first_rendered_in:
+        _first_rendered_in.append(os.getpid())
+    if os.getpid() not in _first_rendered_in:
+        raise UserError(
+            "this process was forked from one that had rendered, which OpenGL does not survive: start it anew, as "
+            'with AsyncVectorEnv(..., context="spawn") or multiprocessing.get_context("spawn")'
+        )

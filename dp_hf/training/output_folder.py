@@ -1,10 +1,6 @@
 """The folder of a run: whose it is, and where in it a run goes on."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock, Timeout
 
 from dp_hf.errors import UserError
 from dp_hf.files import recover
@@ -12,7 +8,6 @@ from dp_hf.training.checkpoints import find_checkpoint, list_checkpoints
 from dp_hf.training.config import TrainConfig
 
 CONFIG_FILE = "train_config.yaml"
-LOCK_FILE = ".lock"
 # Workers of a killed run hold its lock until they notice, which takes torch's data loader 5 seconds.
 PATIENCE = 6.0
 
@@ -37,43 +32,3 @@ def checkpoint_to_continue(config: TrainConfig) -> Path | None:
             "--output_dir, or remove it"
         )
     return None
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes the folder; within the context no other process trains into it.
-
-    The lock ends with the process that holds it, however that ends.
-
-    Raises:
-        UserError: another process does, or the folder cannot be made.
-    """
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder / LOCK_FILE)
-    except Timeout as error:
-        raise UserError(
-            f"{folder}: another training writes into it and is still running: wait for it, end its process, or choose "
-            "another --output_dir"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from error
-    try:
-        yield
-    finally:
-        # Before it is released: whoever waits for it sees that it is gone, and makes a new one.
-        (folder / LOCK_FILE).unlink(missing_ok=True)
-        lock.release()
-        if is_new:
-            with suppress(OSError):  # not empty
-                folder.rmdir()
-
-
-def _lock(path: Path) -> BaseFileLock:
-    while True:
-        lock = FileLock(path, timeout=PATIENCE)
-        lock.acquire()
-        if path.exists():
-            return lock
-        lock.release()

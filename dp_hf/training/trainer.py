@@ -8,14 +8,14 @@ from typing import Any, TypeAlias
 from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import set_seed
 
-from dp_hf.files import folder_written_beside
+from dp_hf.files import folder_written_beside, locked
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from dp_hf.training.config import TrainConfig, changed_options, plain_options, save_config
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
-from dp_hf.training.output_folder import CONFIG_FILE, checkpoint_to_continue, locked
+from dp_hf.training.output_folder import CONFIG_FILE, PATIENCE, checkpoint_to_continue
 from dp_hf.training.records import Records, draw_curves, read_metrics, require_rows
 from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up
 from dp_hf.training.validation import validate
@@ -49,7 +49,8 @@ def train(
     """
     checkpoint_to_continue(config)
     accelerator = make_accelerator(config)
-    with locked(config.output_dir) if accelerator.is_main_process else nullcontext():
+    lock = locked(config.output_dir, "training", PATIENCE) if accelerator.is_main_process else nullcontext()
+    with lock:
         train_into_folder(config, accelerator, rollout, check)
     return config.output_dir
 

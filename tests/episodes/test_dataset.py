@@ -252,6 +252,7 @@ def write_file(name, text="{}"):
         (save_to_disk, "rows saved by `datasets`.*DatasetWriter"),
         (save_splits_to_disk, "splits saved by `datasets`.*DatasetWriter"),
         (write_file("random_states_0.pkl"), "a training's checkpoint.*--resume_from_checkpoint"),
+        (write_file("train_config.yaml"), "the output of a training.*data_dir.*no policy yet"),
         (write_file("model_index.json"), "a policy.*infer --pipeline"),
         (write_file("drive_0.mcap"), "a ROS 2 bag.*from-rosbag"),
         (write_file("meta.json", '{"robot": "so101"}'), "meta.json is another program's.*move it away"),

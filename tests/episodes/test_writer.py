@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +106,19 @@ def test_a_wrong_frame_is_refused_and_fails_the_episode(tmp_path, frame):
         record()
     assert (tmp_path / "FAILED_EPISODE_1.txt").is_file()
     assert len(json.loads((tmp_path / "episode1" / "states.json").read_text())) == 1
+
+
+def test_a_writer_that_finishes_while_another_takes_its_name(tmp_path, monkeypatch):
+    mkdir = Path.mkdir
+
+    def after_another(path, *arguments, **options):
+        if path.name == ".episode_1_partial":
+            monkeypatch.undo()
+            with EpisodeWriter(tmp_path, "episode_1") as other:
+                other.add_frame(IMAGE, STATE)
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", after_another)
+    with pytest.raises(UserError, match="exists"), EpisodeWriter(tmp_path, "episode_1") as writer:
+        writer.add_frame(IMAGE, STATE)
+    assert list(tmp_path.iterdir()) == [tmp_path / "episode_1"]

@@ -1,4 +1,9 @@
+import copy
+import multiprocessing
+import pickle
+import threading
 import warnings
+from functools import partial
 
 import gymnasium
 import mujoco
@@ -148,3 +153,77 @@ def test_the_arm_has_the_measures_of_a_mycobot_280():
     # Stretched upwards: the flange is 95 mm behind the tool point.
     flange = env.tool.xpos - 0.095 * env.tool.xmat.reshape(3, 3)[:, 2]
     np.testing.assert_allclose(flange, [0.0456, -0.06462, 0.13156 + 0.1104 + 0.096 + 0.07318], atol=1e-6)
+
+
+def test_images_larger_than_the_scene_has():
+    with pytest.raises(UserError, match="1080 x 1920"):
+        CubeStackingEnv(image_size=(1500, 2000))
+
+
+def same(one, other):
+    return all(np.array_equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_where_the_environment_is(copied):
+    env = make_environment(image_size=(24, 42), camera_turn=3.0, light_jitter=0.3)
+    env.reset(seed=0)
+    action = np.array(HOME) + [5, -10, 0, 0, 0, 0, -50]
+    env.step(action)
+    other = copied(env)
+    for _ in range(3):
+        (ours, *_, info), (theirs, *_, their_info) = env.step(action), other.step(action)
+        assert same(ours, theirs)
+        assert same(info, their_info)
+    # It is another one, with its own future.
+    other.step(np.array(HOME))
+    assert not same(env.step(action)[0], other.step(action)[0])
+    other = copied(env)
+    assert same(env.reset()[0], other.reset()[0])
+
+
+def test_threads_may_take_turns_and_drop_the_environment():
+    env = make_environment(image_size=(24, 42))
+    first, _ = env.reset(seed=0)
+    seen = []
+
+    def work(env):
+        seen.append(env.reset(seed=0)[0])
+        env.close()
+
+    for _ in range(2):
+        (thread := threading.Thread(target=work, args=(env,))).start()
+        thread.join()
+        seen.append(env.reset(seed=0)[0])
+    assert len(seen) == 4
+    assert all(same(first, one) for one in seen)
+
+
+@pytest.mark.parametrize(("start_method", "parent_renders"), [("spawn", True), ("fork", False), ("fork", True)])
+def test_gymnasiums_processes(start_method, parent_renders):
+    """Run in a process that has rendered nothing, with gymnasium's own workers; each of the three ends."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=step_in_processes, args=(start_method, parent_renders))
+    process.start()
+    process.join(60)
+    process.kill()
+    assert process.exitcode == 0
+
+
+def step_in_processes(start_method, parent_renders):
+    make = partial(make_environment, image_size=(24, 42))
+    if parent_renders:
+        make().reset(seed=0)
+    warnings.simplefilter("ignore")  # it tells of its workers' errors by warnings
+    envs = gymnasium.vector.AsyncVectorEnv([make, make], context=start_method)
+    if start_method == "fork" and parent_renders:
+        with pytest.raises(UserError, match="spawn"):
+            envs.reset(seed=0)
+    else:
+        observations, _ = envs.reset(seed=0)
+        observations, *_ = envs.step(observations["state"])
+        assert observations["image"].shape == (2, 24, 42, 3)
+        alone = make()
+        alone.reset(seed=1)
+        assert np.array_equal(alone.step(alone.unwrapped.state())[0]["image"], observations["image"][1])
+    envs.close()

@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -81,3 +85,24 @@ def test_a_damaged_origin_is_named(tmp_path):
 def test_several_cameras(tmp_path):
     record(tmp_path, 1, environment={"cameras": ["front", "wrist"], "image_size": [24, 42]})
     assert read_episode(next(tmp_path.glob("episode_*"))).camera_names == ("front", "wrist")
+
+
+def test_a_folder_has_one_recorder_and_nothing_of_one_that_was_killed(tmp_path):
+    arguments = f"{str(tmp_path)!r}, 9, 0, 0.5, 'all', {SMALL}"
+    code = f"from dp_hf.simulation.recording import *; record_demonstrations({arguments})"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        while not list(tmp_path.glob(".episode_*_partial/frame_dir")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        with pytest.raises(UserError, match="another recording writes into it"):
+            record(tmp_path, 9)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    other = tmp_path / ".episode_of_somebody_partial"
+    other.mkdir()
+    done = len(find_episodes(tmp_path))
+    record(tmp_path, done + 1)
+    assert sorted(Origin.read(path).seed for path in find_episodes(tmp_path)) == list(range(done + 1))
+    assert list(tmp_path.glob(".*")) == [other]

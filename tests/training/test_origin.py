@@ -171,7 +171,7 @@ def test_metrics_that_a_checkpoint_counts_have_to_be_there(content, message, res
 
 
 def test_one_training_at_a_time_in_a_folder(make_config, monkeypatch):
-    monkeypatch.setattr(output_folder, "PATIENCE", 0.2)
+    monkeypatch.setattr("dp_hf.training.trainer.PATIENCE", 0.2)
     config = make_config(num_epochs=1)
     config.output_dir.mkdir()
     with FileLock(config.output_dir / ".lock"), pytest.raises(UserError, match="another training writes into it"):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
 from dp_hf.files import not_of_a_mac, read_json_values, refuse_pointer
-from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, LeRobotInfo
+from dp_hf.interop.lerobot.layout import ACTION, DATA_FILES, INFO_FILE, LeRobotInfo
 
 # A rate that differs by more is another one, and no inexact clock.
 _RATE_TOLERANCE = 0.1
@@ -66,9 +66,9 @@ def read_episodes(info: LeRobotInfo) -> Findings:
             were not downloaded; timestamps that contradict the rate.
     """
     found = Findings()
-    files = not_of_a_mac(info.root.glob("data/*/*.parquet"))
+    files = not_of_a_mac(info.root.glob(DATA_FILES))
     if not files:
-        raise UserError(f"{info.root} has no data/*/*.parquet: download the dataset again, with its data")
+        raise UserError(f"{info.root} has no {DATA_FILES}: download the dataset again, with its data")
     for file in files:
         try:
             found.episodes += _episodes_of_file(info, file)
