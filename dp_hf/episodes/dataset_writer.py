@@ -225,20 +225,17 @@ class DatasetWriter:
         if self._description["angle_unit_of_source"] == "as recorded":  # else the angles told their unit
             of_columns = ((self.state, states), (self.action, actions))
             doubts = (contradiction(quantities, np.abs(values).max(axis=0)) for quantities, values in of_columns)
-            warnings = [*dict.fromkeys(filter(None, doubts)), *warnings]
+            warnings = [*filter(None, doubts), *warnings]
         return DatasetMeta(
             camera_names=[*self.columns.values()],
             episodes=[*self._episodes],
             num_frames=self.num_frames,
-            statistics={
-                "state": column_statistics(states),
-                "action": column_statistics(actions),
-            },
+            statistics={"state": column_statistics(states), "action": column_statistics(actions)},
             state_names=list(self.state.names),
             state_units=list(self.state.units),
             action_names=list(self.action.names),
             action_units=list(self.action.units),
-            warnings=warnings,
+            warnings=[*dict.fromkeys(warnings)],
             **self._description,
         )
 
