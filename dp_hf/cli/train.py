@@ -56,9 +56,11 @@ def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:
     """Refuses a policy that the simulator could not try."""
     from dp_hf.arms.matching import require_same
     from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
+    from dp_hf.simulation.policies import control_steps
 
     name = "--rollout_interval: the policy"
     require_same(pipeline.policy.config, SIMULATED_MYCOBOT_280.quantities, name, "the simulated arm")
+    control_steps(pipeline.policy.config)
 
 
 def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
@@ -68,10 +70,11 @@ def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> 
     from dp_hf.pipelines.action_chunking import ActionChunker
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.layouts import TRAINING_ROLLOUTS, layout_seeds
+    from dp_hf.simulation.policies import AtOwnRate
     from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
 
-    def make_policy(env, seed: int) -> ActionChunker:
-        return ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed))
+    def make_policy(env, seed: int) -> AtOwnRate:
+        return AtOwnRate(ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed)))
 
     environment = {"cameras": environment_cameras(pipeline.policy.config.camera_names)}
     seeds = layout_seeds(TRAINING_ROLLOUTS, 0, num_episodes)
