@@ -10,6 +10,7 @@ from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.recipes import find_recipe
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
+from dp_hf.training.reference_options import in_our_words
 
 if TYPE_CHECKING:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
@@ -41,8 +42,9 @@ def parse_config(argv: Sequence[str]) -> TrainConfig:
     """The options: defaults, then those of the file that `--config` names, then flags."""
     name = config_name(argv)
     file = find_recipe("train", name) if name else None
-    default = parse(TrainConfig, as_flags(read_config_file(file)), str(file), grouped=True) if file else None
-    return parse(TrainConfig, argv, "dp-hf train", default, grouped=True)
+    values = in_our_words(as_flags(read_config_file(file))) if file else []
+    default = parse(TrainConfig, values, str(file), grouped=True) if file else None
+    return parse(TrainConfig, in_our_words(argv), "dp-hf train", default, grouped=True)
 
 
 def config_name(argv: Sequence[str]) -> str | None:

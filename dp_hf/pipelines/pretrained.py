@@ -19,6 +19,7 @@ from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
     read_card,
+    refuse_other_kinds,
     require_names,
     require_sampling,
     require_saved_parts,
@@ -67,10 +68,7 @@ class PretrainedPipeline(DiffusionPipeline):
                 that is absent, cut or damaged, or that lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
-        if Path(source).suffix == ".pth":
-            raise UserError(f"{source}: not a pipeline; dp-hf import-checkpoint {source} FOLDER makes one of a .pth")
-        if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
-            raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+        refuse_other_kinds(source)
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
         require_saved_parts(Path(source), given=kwargs)

@@ -175,10 +175,9 @@ def test_the_services_stop_and_release(world, arm, pipeline):
     ("parameters", "message"),
     [
         ({}, "give checkpoint_path"),
-        ({"checkpoint_path": "model.pth"}, "dp-hf import-checkpoint"),
         ({"checkpoint_path": "x", "robot_name": "ur5"}, "no limits are known for ur5"),
         ({"checkpoint_path": "x", "limits_file": "nowhere.yaml"}, "nowhere.yaml"),
-        ({"checkpoint_path": "~/model.pth"}, str(Path.home() / "model.pth")),
+        ({"checkpoint_path": "~/model.pth"}, f"{Path.home() / 'model.pth'}: no such file"),
         ({"checkpoint_path": "x", "inference_rate": "fast"}, "inference_rate is a number; got 'fast'"),
         ({"checkpoint_path": "x", "command_rate": True}, "command_rate is a number; got True"),
     ],
@@ -189,6 +188,16 @@ def test_wrong_parameters_are_named(world, parameters, message):
     world.parameters = parameters
     assert main([]) == 2
     assert message in world.log[-1]
+
+
+def test_a_file_of_the_reference_is_answered_with_its_import(world, tmp_path):
+    from diffusion_policy_inference.model_inference_node import main
+
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    world.parameters = {"checkpoint_path": "model.pth", "model_dir": str(tmp_path)}
+    assert main([]) == 2
+    words = f"`dp-hf import-checkpoint --checkpoint {tmp_path / 'model.pth'} --pipeline {tmp_path / 'model'}`"
+    assert words in world.log[-1]
 
 
 @pytest.mark.parametrize(

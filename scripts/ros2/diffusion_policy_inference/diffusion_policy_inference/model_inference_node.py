@@ -35,8 +35,6 @@ def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
     found = str(inside) if model_dir and inside.exists() else checkpoint_path or model_dir
     if not found:
         raise UserError("give checkpoint_path: a pipeline folder, or a repository on the Hub")
-    if found.endswith(".pth"):
-        raise UserError(f"{found}: turn it into a pipeline first: dp-hf import-checkpoint {found} FOLDER")
     return found
 
 
