@@ -53,7 +53,7 @@ class Evaluate(EnvironmentArguments):
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist; default those that the pipeline was trained with"""
     n_action_steps: Annotated[int, Range(1)] | None = None
-    """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
+    """actions executed of each predicted chunk; default as the pipeline"""
     temporal_ensemble: Annotated[float, Range()] | None = None
     """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
     pipeline"""
@@ -160,10 +160,13 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         from dp_hf.simulation.expert import expert_policy
 
         return expert_policy, (ONLY_CAMERA,)
-    from dp_hf.simulation.policies import load_once, pipeline_policy
+    from dp_hf.pipelines.execution import choose_rate
+    from dp_hf.simulation.policies import control_steps, load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    names = tuple(load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config.camera_names)
+    config = load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config
+    control_steps(config)
+    print(choose_rate(config)[1])
     make_policy = partial(
         pipeline_policy,
         pipeline=pipeline,
@@ -173,7 +176,7 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
-    return make_policy, names
+    return make_policy, tuple(config.camera_names)
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:
