@@ -133,7 +133,7 @@ def test_a_checkpoint_of_the_reference_is_named(tmp_path):
         DiffusionPolicyPipeline.from_pretrained(tmp_path / "model.pth")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(data=st.data())
 def test_whatever_is_damaged_it_acts_as_before_or_says_so(folder, data):
     before, copy = act(folder), folder.with_name("damaged")
