@@ -36,6 +36,7 @@ def test_run_leaves_what_it_promises(make_config, frame):
         actions = pipeline(frame, state=np.zeros(7)).actions
         assert actions.shape == (1, 3, 7)
         assert pipeline.policy.config.fps == 10
+        assert pipeline.policy.config.recorded_aspects == [1.7778]
     card = (output_dir / "best" / "README.md").read_text()
     assert f"{min(row['validation']['by_joint']['gripper'] for row in validations):.1f}" in card
 
