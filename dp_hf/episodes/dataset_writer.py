@@ -12,7 +12,7 @@ import numpy as np
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import by_camera, camera_columns, is_camera_name
-from dp_hf.episodes.actions import actions_from_states
+from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_offset_in_use
 from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.images import Picture, encoded
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
@@ -69,7 +69,7 @@ class DatasetWriter:
         fps: float,
         source: str = "",
         action_source: str = "recorded",
-        action_offset: int = 1,
+        action_offset: int = ACTION_OFFSET,
         frame_skip: int = 1,
         angle_unit_of_source: str = "as recorded",
     ):
@@ -79,6 +79,7 @@ class DatasetWriter:
             raise UserError(f"action_offset {action_offset} is at least 0, and frame_skip {frame_skip} at least 1")
         if action_source not in ("recorded", "state"):
             raise UserError(f"action_source is recorded or state; got {action_source!r}")
+        require_offset_in_use(action_source, action_offset)
         if action_source == "state" and action not in (None, state):
             raise UserError(f"actions that are states are {state}, not {action}")
         self.output_dir = user_path(output_dir)

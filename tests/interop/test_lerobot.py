@@ -271,8 +271,8 @@ def test_a_depth_camera_is_left_out_and_said(tmp_path):
     assert len(report.meta.camera_names) == 1
     (problem,) = report.problems
     assert problem.startswith("observation.images.depth: ")
-    assert "not I;16 of 300 to 1307" in problem
-    with pytest.raises(UserError, match="not I;16 of 300 to 1307"):
+    assert " of 300 to 1307: depth and other measurements" in problem
+    with pytest.raises(UserError, match=" of 300 to 1307: depth and other measurements"):
         import_lerobot(tmp_path / "in", tmp_path / "depth", cameras=["depth"])
 
 
