@@ -10,7 +10,7 @@ from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
@@ -65,11 +65,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(arguments: Evaluate) -> int:
-    if arguments.pipeline is not None and arguments.replay is None:
-        return _evaluate(arguments, arguments.pipeline)
-    if arguments.replay is not None and arguments.pipeline is None:
+    if (arguments.pipeline is None) == (arguments.replay is None):
+        raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
+    # Before the rollouts, so that these are not lost to a folder that cannot be written to, or to another evaluation.
+    with locked(arguments.output_dir):
+        if arguments.pipeline is not None:
+            return _evaluate(arguments, arguments.pipeline)
+        assert arguments.replay is not None
         return _replay(arguments, arguments.replay)
-    raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import full_disk_named, user_path
 from dp_hf.pictures import upright_rgb
 
 CameraImage = Image.Image | np.ndarray
@@ -108,8 +108,9 @@ class EpisodeWriter:
         self._keys = self._keys or keys
         if keys != self._keys:
             raise ValueError(f"frame {self.num_frames} has {keys}, the first frame has {self._keys}")
-        self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
-        self._states.flush()
+        with full_disk_named(self.path / STATES_FILE):
+            self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
+            self._states.flush()
         self.num_frames += 1
 
     def fail(self, reason: str) -> None:
@@ -117,8 +118,8 @@ class EpisodeWriter:
         self._failure = reason
 
     def __exit__(self, exception_type, exception, traceback) -> None:
-        self._states.write("\n]\n" if self.num_frames else "[]\n")
-        self._states.close()
+        with full_disk_named(self.path / STATES_FILE), self._states:
+            self._states.write("\n]\n" if self.num_frames else "[]\n")
         if exception_type is not None:
             self._failure = f"{exception_type.__name__}: {exception}"
         elif self.num_frames == 0:
@@ -126,7 +127,8 @@ class EpisodeWriter:
         if self._failure is not None:
             time_of_episode = self.path.name.removeprefix("episode").removeprefix("_")
             marker = self.data_dir / f"{FAILED_PREFIX}{time_of_episode}.txt"
-            marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
+            with full_disk_named(marker):
+                marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
         self._partial.rename(self.path)
 
     def _save_image(self, image: CameraImage, folder: str) -> str:
@@ -138,8 +140,10 @@ class EpisodeWriter:
             image = Image.fromarray(image)
         path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
         (self._partial / folder).mkdir(exist_ok=True)
-        # Level 1 takes a third of the default level's time and about a tenth more space.
-        upright_rgb(image).save(self._partial / path, compress_level=1)
+        upright = upright_rgb(image)
+        with full_disk_named(self.path / path):
+            # Level 1 takes a third of the default level's time and about a tenth more space.
+            upright.save(self._partial / path, compress_level=1)
         return path
 
 
