@@ -175,6 +175,8 @@ def test_any_options_give_images(data, shape, dtype):
     }
     options = AugmentationOptions(**strengths, erased_patches=data.draw(st.integers(0, 3)))
     images = (255 * torch.rand(shape)).to(dtype)
+    if data.draw(st.booleans(), label="pixels side by side"):
+        images = images.movedim(3, -1).contiguous().movedim(-1, 3)
     before = images.clone()
     changed = augment_images(images, options)
     assert torch.equal(images, before)
