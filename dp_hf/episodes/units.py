@@ -123,7 +123,11 @@ class Gripper:
 
     def doubt(self, episodes: Sequence[Episode]) -> str | None:
         """What speaks against the range in the recorded values of all episodes, or None."""
-        values = np.concatenate([episode.states[:, 6] for episode in episodes if episode.frames] or [np.zeros(0)])
+        recorded = [episode.states[:, 6] for episode in episodes if episode.frames]
+        return self.doubt_of(np.concatenate(recorded or [np.zeros(0)]))
+
+    def doubt_of(self, values: np.ndarray) -> str | None:
+        """What speaks against the range in recorded values, of any shape, or None."""
         if values.size == 0:
             return None
         low, high = self.range

@@ -246,6 +246,8 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
         **vars(config.policy),
         camera_names=cameras,
         fps=meta.fps,
+        action_source="recorded" if meta.action_source == "recorded" else "state",
+        action_offset=meta.action_offset if meta.action_source == "state" else None,
         state_dim=width,
         state_names=meta.state.names,
         state_units=meta.state.units,
