@@ -16,7 +16,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from dp_hf import __version__
-from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
+from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames, require_offset_in_use
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
@@ -142,7 +142,8 @@ def resample(
     """Skips rows and makes actions anew, without touching the images. Arguments as in `open_data`.
 
     Raises:
-        UserError: the dataset has skipped frames that are asked for, or has no recorded actions.
+        UserError: the dataset has skipped frames that are asked for, or has no recorded actions, or has them and they
+            are given an offset.
     """
     frame_skip = meta.frame_skip if frame_skip is None else frame_skip
     action_offset = meta.action_offset if action_offset is None else action_offset
@@ -154,6 +155,7 @@ def resample(
         )
     if source == "recorded" and meta.action_source != "recorded":
         raise UserError(f"the dataset of {meta.source} has no recorded actions: use action_source state")
+    require_offset_in_use(source, action_offset, meta.action_offset)
     action = meta.action if source == "recorded" else meta.state
     wanted = replace(
         meta,

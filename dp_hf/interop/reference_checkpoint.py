@@ -184,6 +184,8 @@ def import_policy(
         action_dim=action_dim,
         action_names=names,
         action_units=units,
+        action_source="state",
+        action_offset=0,
         image_size=(checkpoint.argument("image_size", int),) * 2,
         image_encoder="resnet34.tv_in1k",
         denoiser=layout,
@@ -234,7 +236,8 @@ def export_checkpoint(
     """Writes a `.pth` that the reference's own code loads, to predict or to train on with a fresh optimizer.
 
     Args:
-        arguments, metrics: of the checkpoint that the policy was imported from, if any.
+        arguments: of the checkpoint that the policy was imported from, if any.
+        metrics: how far its training had come: `epoch`, and losses. Without, `epoch` is None and there is no loss.
         backbone_is_indexed: see `key_table`; by default indexed in the newer layout and named in the older.
         input_order: see `import_policy`.
 
@@ -266,7 +269,7 @@ def export_checkpoint(
     }
     optimizer = torch.optim.AdamW(policy.parameters(), written["learning_rate"], weight_decay=written["weight_decay"])
     content = {
-        "epoch": 0,
+        "epoch": None,
         **(metrics or {}),
         "model_state_dict": {theirs: _as_saved(state[ours]) for ours, theirs in table.items()},
         "optimizer_state_dict": optimizer.state_dict(),

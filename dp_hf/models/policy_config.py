@@ -95,6 +95,10 @@ class PolicyConfig(PolicyOptions):
     """Width by height of each camera's recorded pictures; None where nobody has said."""
     fps: Annotated[float, Range(above=0, high=100_000)] = 10.0
     """Actions a second, for whoever executes them."""
+    action_source: Literal["recorded", "state"] | None = None
+    """What the policy has learned as actions: recorded commands, or later states; None where nobody has said."""
+    action_offset: Annotated[int, Range(0)] | None = None
+    """Of actions that are states, how many rows (1 / fps s) later each is; 0 is the state in the image."""
     state_names: tuple[str, ...] | None = None
     """What each number of the state is; None where nobody has said."""
     state_units: tuple[str, ...] | None = None

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dp_hf.disturbances import Disturbances
 from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import PARTIAL_SUFFIX
 from dp_hf.episodes.writer import EpisodeWriter
@@ -31,12 +32,16 @@ class Settings:
     Attributes:
         noise: standard deviation of the expert's joint noise, degrees.
         noise_phases: when there is noise, see `StackingExpert`.
-        environment: options of `CubeStackingEnv`.
+        environment: options of `CubeStackingEnv`; every disturbance is among them.
     """
 
     noise: float
     noise_phases: NoisePhases
     environment: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        # An older recording lacks those that there were not: it was made without.
+        object.__setattr__(self, "environment", {**Disturbances().options(), **self.environment})
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,8 @@ def make_policy(config: TrainConfig, meta: DatasetMeta, dataset: Dataset) -> Dif
         # What was streamed was resized on the way.
         recorded_aspects=None if config.data.streaming else _aspects(dataset, cameras),
         fps=meta.fps,
+        action_source="recorded" if meta.action_source == "recorded" else "state",
+        action_offset=meta.action_offset if meta.action_source == "state" else None,
         state_dim=width,
         state_names=meta.state.names,
         state_units=meta.state.units,

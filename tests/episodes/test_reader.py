@@ -350,19 +350,19 @@ FRAME = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(FRAME | JSON, max_size=8))
 def test_any_json_gives_frames_or_named_problems(rows):
     check_any(json.dumps(rows).encode())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_named_problems(content):
     check_any(content)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_damage_to_a_valid_file_gives_frames_or_named_problems(data):
     content = bytearray(json.dumps(frames()).encode())
