@@ -13,6 +13,7 @@ from typing import Any, Literal, overload
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock
 
 from dp_hf import __version__
@@ -249,6 +250,9 @@ def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> Non
         return
     if len(dataset) != meta.num_frames:
         raise UserError(f"{path} has {len(dataset)} rows, its {META_FILE} says {meta.num_frames}")
+    found = pc.min_max(dataset.data.column("episode_index")).as_py()
+    if len(dataset) and not 0 <= found["min"] <= found["max"] < len(meta.episodes):
+        raise UserError(f"{path} has rows of episode {found['max']}, its {META_FILE} names {len(meta.episodes)}")
     for camera in meta.camera_names:
         # An image without bytes would be read from whatever path stands beside it.
         if any(chunk.field("bytes").null_count for chunk in dataset.data.column(camera).chunks):

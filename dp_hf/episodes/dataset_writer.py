@@ -171,7 +171,7 @@ class DatasetWriter:
         first = self._first.setdefault(sha256(states.tobytes() + actions.tobytes()).digest(), name)
         if first != name:
             problems.append(Problem("duplicate episode", f"has the same states and actions as {first} in every row"))
-        self.warnings += [f"{name}: {problem}" for problem in problems]
+        self.warnings += [f"{name}: {problem}; {problem.remedy}" for problem in problems]
         return problems
 
     def _cells(
@@ -204,8 +204,10 @@ class DatasetWriter:
         states, actions = map(np.concatenate, zip(*self._episodes.values(), strict=True))
         warnings = first_lines(self.warnings)
         if self._description["angle_unit_of_source"] == "as recorded":  # else the angles told their unit
-            of_columns = ((self.state, states), (self.action, actions))
-            doubts = (contradiction(quantities, np.abs(values).max(axis=0)) for quantities, values in of_columns)
+            rows_of = {self.action: actions, self.state: states}  # states alone, where they are the same numbers
+            doubts = (
+                contradiction(quantities, rows.min(axis=0), rows.max(axis=0)) for quantities, rows in rows_of.items()
+            )
             warnings = [*filter(None, doubts), *warnings]
         return DatasetMeta(
             camera_names=[*self.columns.values()],

@@ -40,8 +40,8 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
     """
 
     optional_in_config = (
-        *("recorded_aspects", "state_names", "state_units", "action_names", "action_units"),
-        *("action_source", "action_offset"),
+        *("state_names", "state_units", "action_names", "action_units"),
+        *("action_source", "action_offset", "recorded_aspects"),
     )
 
     @takes_fields_of(PolicyConfig)

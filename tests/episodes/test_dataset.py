@@ -44,6 +44,13 @@ def test_a_folder_loads_with_its_description(converted):
     assert dataset.with_format("torch")[0]["state"].shape == (7,)
 
 
+def test_rows_of_an_episode_that_meta_does_not_name_are_refused(converted):
+    meta = json.loads((converted / "meta.json").read_text())
+    (converted / "meta.json").write_text(json.dumps(meta | {"episodes": ["episode1"]}))
+    with pytest.raises(UserError, match=r"rows of episode 1, its meta\.json names 1"):
+        load_dataset_folder(converted)
+
+
 def test_it_loads_without_dp_hf_too(converted):
     dataset = datasets.load_dataset(str(converted), split="train")
     assert_same_rows(dataset, load_dataset_folder(converted)[0])

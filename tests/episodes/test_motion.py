@@ -133,7 +133,7 @@ def test_the_writer_of_any_dataset_finds_them_and_training_is_told(tmp_path, cha
     assert [(problem.kind, problem.frame) for problem in found] == problems
     said = []
     open_data(tmp_path / "out", report=said.append)
-    assert said == [f"warning: {tmp_path / 'out'}: one: {problem}" for problem in found]
+    assert said == [f"warning: {tmp_path / 'out'}: one: {problem}; {problem.remedy}" for problem in found]
 
 
 def test_the_writer_finds_a_camera_that_stalls_and_wrapped_commands(tmp_path):
@@ -156,6 +156,8 @@ def test_the_writer_finds_a_camera_that_stalls_and_wrapped_commands(tmp_path):
         ("degrees", 50, None),
         ("unknown", 50, None),
         ("metres", 50, None),
+        ("0..100", 100, None),
+        ("0..100", -90, "elbow are said to be 0..100, and go from -90.0 to 0.0"),
     ],
 )
 def test_a_unit_that_the_values_contradict_is_a_warning(tmp_path, unit, reached, doubt):
