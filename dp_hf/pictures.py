@@ -75,6 +75,14 @@ def upright_size(data: bytes, formats: tuple[str, ...] = RECORDED_FORMATS) -> tu
     return (image.height, image.width) if turn in _TURNS_ON_ITS_SIDE else image.size
 
 
+def coarse_view(data: bytes, size: tuple[int, int] = (32, 24)) -> np.ndarray:
+    """(height, width) int16 grey values of a few blocks of a JPEG file, quickly; raises what `decode` does."""
+    with _decoding(("JPEG",)):
+        image = _opened(data, ("JPEG",))
+        image.draft("L", size)
+        return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX), np.int16)
+
+
 def upright_rgb(image: Image.Image) -> Image.Image:
     """The picture in RGB, turned as its EXIF orientation says; `image` itself where it is both.
 

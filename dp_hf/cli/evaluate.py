@@ -11,7 +11,7 @@ from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.disturbances import NOMINAL, TABLE
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Evaluate(EnvironmentArguments):
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist; default those that the pipeline was trained with"""
     n_action_steps: Annotated[int, Range(1)] | None = None
-    """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
+    """actions executed of each predicted chunk; default as the pipeline"""
     temporal_ensemble: Annotated[float, Range()] | None = None
     """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
     pipeline"""
@@ -70,15 +70,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(arguments: Evaluate) -> int:
-    if arguments.pipeline is not None and arguments.replay is None:
-        if arguments.disturbances is not None:
-            return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
-        return _evaluate(arguments, arguments.pipeline)
-    if arguments.replay is not None and arguments.pipeline is None:
+    if (arguments.pipeline is None) == (arguments.replay is None):
+        raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
+    # Before the rollouts, so that these are not lost to a folder that cannot be written to, or to another evaluation.
+    with locked(arguments.output_dir):
+        if arguments.pipeline is not None:
+            if arguments.disturbances is not None:
+                return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
+            return _evaluate(arguments, arguments.pipeline)
+        assert arguments.replay is not None
         if given := [*arguments.given(), *(["disturbances"] if arguments.disturbances is not None else [])]:
             raise UserError(f"--replay takes the scene from the recording: leave --{' and --'.join(given)} out")
         return _replay(arguments, arguments.replay)
-    raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
@@ -160,10 +163,13 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         from dp_hf.simulation.expert import expert_policy
 
         return expert_policy, (ONLY_CAMERA,)
-    from dp_hf.simulation.policies import load_once, pipeline_policy
+    from dp_hf.pipelines.execution import choose_rate
+    from dp_hf.simulation.policies import control_steps, load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    names = tuple(load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config.camera_names)
+    config = load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config
+    control_steps(config)
+    print(choose_rate(config)[1])
     make_policy = partial(
         pipeline_policy,
         pipeline=pipeline,
@@ -173,7 +179,7 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
-    return make_policy, names
+    return make_policy, tuple(config.camera_names)
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:

@@ -184,6 +184,8 @@ def import_policy(
         action_dim=action_dim,
         action_names=names,
         action_units=units,
+        action_source="state",
+        action_offset=0,
         image_size=(checkpoint.argument("image_size", int),) * 2,
         image_encoder="resnet34.tv_in1k",
         denoiser=layout,

@@ -11,7 +11,6 @@ from diffusers.utils import logging
 
 from dp_hf.errors import UserError
 from dp_hf.files import user_path, user_place
-from dp_hf.folder_kinds import refuse_other_kinds
 from dp_hf.hub.card import CARD_FILE, read_text
 from dp_hf.hub.repository import download_snapshot
 from dp_hf.hub.upload import upload_folder
@@ -22,6 +21,7 @@ from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
     require_names,
+    require_pipeline,
     require_sampling,
     require_saved_parts,
 )
@@ -69,11 +69,7 @@ class PretrainedPipeline(DiffusionPipeline):
                 that is absent, cut or damaged, or that lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
-        if Path(source).suffix == ".pth":
-            raise UserError(f"{source}: not a pipeline; dp-hf import-checkpoint {source} FOLDER makes one of a .pth")
-        if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
-            refuse_other_kinds(Path(source), "pipeline")
-            raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+        require_pipeline(source)
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
         require_saved_parts(Path(source), given=kwargs)

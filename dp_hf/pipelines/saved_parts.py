@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import shlex
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from diffusers import SchedulerMixin
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import read_json
+from dp_hf.folder_kinds import refuse_other_kinds
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.saved_model import first_line
@@ -31,6 +33,26 @@ SCHEDULER_KEYS = {
     "disable_corrector", "final_sigmas_type", "lambda_min_clipped", "use_karras_sigmas", "use_exponential_sigmas",
     "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas", "flow_shift",
 }  # fmt: skip
+
+
+def require_pipeline(source: str) -> None:
+    """Raises `UserError` for what is no pipeline, neither a folder nor the id of a repository, and says what it is."""
+    path = Path(source)
+    if path.suffix in (".pth", ".pt"):
+        if not path.is_file():
+            raise UserError(f"{source}: no such file, and a pipeline is a folder or a repository on the Hub")
+        raise UserError(f"{source} is a checkpoint file, and a pipeline is a folder: {_import_of(path)}")
+    if not path.exists() or (path / "model_index.json").is_file():
+        return
+    if path.is_dir() and (files := sorted(path.glob("*.pth"), key=lambda file: file.stat().st_mtime)):
+        raise UserError(f"{source} holds checkpoint files and no pipeline: {_import_of(files[-1])}")
+    refuse_other_kinds(path, "pipeline")
+    raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+
+
+def _import_of(file: Path) -> str:
+    words = ["dp-hf", "import-checkpoint", "--checkpoint", str(file), "--pipeline", str(file.with_suffix(""))]
+    return f"`{shlex.join(words)}` makes a pipeline of the reference's, to be given in its place"
 
 
 def require_saved_parts(folder: Path, given: Container[str] = ()) -> None:

@@ -12,6 +12,7 @@ from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, user_path, user_place
 from dp_hf.models.policy_config import PolicyConfig, PolicyOptions, require_different
 from dp_hf.ranges import Range, require_in_range
+from dp_hf.training.reference_options import ANSWERS, RENAMED
 
 
 @dataclass
@@ -268,6 +269,10 @@ def option_names() -> list[str]:
 
 
 def no_such_option(name: Any) -> str:
+    if name in RENAMED:
+        return f"{name!r} is the reference's; here it is {' '.join(RENAMED[name])}"
+    if name in ANSWERS:
+        return f"{name!r} is the reference's: {ANSWERS[name]}"
     close = difflib.get_close_matches(str(name), option_names(), n=1)
     return f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
@@ -285,7 +290,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected `option: value` lines")
     for name in values:
-        if name not in option_names() or name == "config":
+        if (name not in option_names() and name not in RENAMED) or name == "config":
             raise UserError(f"{path}: {no_such_option(name)}")
     return values
 

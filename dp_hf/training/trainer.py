@@ -49,7 +49,7 @@ def train(
     """
     checkpoint_to_continue(config)
     accelerator = make_accelerator(config)
-    lock = locked(config.output_dir, "training", PATIENCE) if accelerator.is_main_process else nullcontext()
+    lock = locked(config.output_dir, PATIENCE) if accelerator.is_main_process else nullcontext()
     with lock:
         train_into_folder(config, accelerator, rollout, check)
     return config.output_dir
@@ -206,6 +206,7 @@ def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Reco
             f"{len(run.learned)} training episodes ({run.num_windows} frames), {len(run.held_out)} held out; "
             f"{learned / 1e6:.2f} M parameters learn; {accelerator.num_processes} process(es) on {accelerator.device}"
         )
+        print(f"an action is {run.meta.action_meaning}; {run.meta.fps:g} actions a second")
         if not run.held_out:
             print("no episode is held out: validation measures the training episodes")
     if config.saving.tracker != "none":

@@ -128,9 +128,30 @@ def test_a_file_that_did_not_arrive_is_named(folder, file, kind):
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_of_the_reference_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"model\.pth: not a pipeline; dp-hf import-checkpoint"):
-        DiffusionPolicyPipeline.from_pretrained(tmp_path / "model.pth")
+@pytest.mark.parametrize("command", ["infer", "evaluate", "run-policy", "serve-policy"])
+def test_a_checkpoint_of_the_reference_is_answered_with_its_import(tmp_path, command, capsys):
+    from dp_hf.cli.main import main
+
+    file = tmp_path / "my run" / "epoch_9.pth"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    more = ["--image", "frame.png"] if command == "infer" else []
+    words = f"`dp-hf import-checkpoint --checkpoint '{file}' --pipeline '{file.with_suffix('')}'` makes a pipeline"
+    for place in (file, file.parent):  # the file, or the folder that holds it
+        assert main([command, "--pipeline", str(place), *more]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert "Traceback" not in error
+    with pytest.raises(UserError, match=r"nowhere\.pth: no such file, and a pipeline is a folder"):
+        DiffusionPolicyPipeline.from_pretrained("nowhere.pth")
+
+
+def test_a_folder_of_a_training_is_answered_with_its_pipelines(make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "best")
+    (tmp_path / "checkpoint-5").mkdir()
+    for folder in (tmp_path, tmp_path / "checkpoint-5"):
+        with pytest.raises(UserError, match=rf"is of a training, and no pipeline itself: give {tmp_path / 'best'}$"):
+            DiffusionPolicyPipeline.from_pretrained(folder)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)

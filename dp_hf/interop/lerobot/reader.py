@@ -72,7 +72,7 @@ def read_episodes(info: LeRobotInfo) -> Findings:
     for file in files:
         try:
             found.episodes += _episodes_of_file(info, file)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             if isinstance(error, UserError):
                 raise
             found.problems.append(f"{file.relative_to(info.root)} cannot be read: {str(error).splitlines()[0]}")
@@ -181,8 +181,8 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
             found.problems.append(f"the list of episodes has {shorten(record)}, without an episode_index")
     if not records:
         found.problems.append("the list of episodes in meta is empty")
-    tasks = [task for record in described.values() for task in record.get("tasks") or [] if isinstance(task, str)]
-    found.tasks = list(dict.fromkeys(tasks))
+    lists = [record["tasks"] for record in described.values() if isinstance(record.get("tasks"), list)]
+    found.tasks = list(dict.fromkeys(task for tasks in lists for task in tasks if isinstance(task, str)))
     return described
 
 
