@@ -1,5 +1,6 @@
 """Paths of the user, the root of the caches, and writing so that a reader sees the old or the new, never half."""
 
+import errno
 import json
 import os
 import re
@@ -12,10 +13,11 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from dp_hf.errors import UserError
+from dp_hf.errors import UserError, disk_error
 
 _LOCK = ".lock"
 _REPLACED = ".replaced"
+_LITTLE = 2**16  # bytes
 # A value takes up to a hundred bytes in memory, and two in the file.
 _MAX_JSON_BYTES, _MAX_JSON_VALUES = 100_000_000, 10_000_000
 _SPACE = re.compile(r"\s*")
@@ -161,15 +163,13 @@ def file_written_beside(target: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: str | os.PathLike, work: str, patience: float = 0) -> Iterator[None]:
-    """Makes the folder; within the context no other process has it locked.
+def locked(folder: str | os.PathLike, patience: float = 0) -> Iterator[None]:
+    """Makes the folder, of `--output_dir`; within the context no other process has it locked.
 
     The lock ends with the process that holds it, however that ends.
 
     Args:
-        folder: of `--output_dir`.
-        work: what writes into it, such as "training".
-        patience: seconds to wait for the lock.
+        patience: seconds to wait for it.
 
     Raises:
         UserError: another process has it, or the folder cannot be made.
@@ -181,8 +181,8 @@ def locked(folder: str | os.PathLike, work: str, patience: float = 0) -> Iterato
         lock = _lock(folder / _LOCK, patience)
     except Timeout as error:
         raise UserError(
-            f"{folder}: another {work} writes into it and is still running: wait for it, end its process, or choose "
-            "another --output_dir"
+            f"{folder}: another run writes into it and is not over: wait for it, end its process, or choose another "
+            "--output_dir"
         ) from error
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from error
@@ -223,18 +223,49 @@ def recover(folder: str | os.PathLike) -> None:
 
 
 @contextmanager
+def full_disk_named(target: Path) -> Iterator[None]:
+    """Around the writing of `target`: the `OSError` of a full disk names it.
+
+    Libraries that write by themselves have other errors; with no space left there, theirs counts as one too.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        behind = disk_error(error)
+        if behind is None and _space_left(target) > _LITTLE:
+            raise
+        if behind is not None and behind is error:
+            if error.filename is None or f".{target.name}.new-" in str(error.filename):
+                error.filename = str(target)
+            raise
+        number = errno.ENOSPC if behind is None else behind.errno
+        raise OSError(number, "the disk is full", str(target)) from error
+
+
+def _space_left(path: Path) -> int:
+    """Bytes, where `path` is or is to be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+@contextmanager
 def _hidden_beside(target: str | os.PathLike) -> Iterator[tuple[Path, Path]]:
     """Yields a path in a new hidden folder beside `target`, and `target` as an absolute path.
 
     The folder is locked while this process lives, which tells `recover` what was left behind by a killed one.
     """
     target = Path(os.path.abspath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    recover(target.parent)
-    lock = _lock_new_folder(target)
+    with full_disk_named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        recover(target.parent)
+        lock = _lock_new_folder(target)
     hidden = Path(lock.lock_file).parent
     try:
-        yield hidden / target.name, target
+        with full_disk_named(target):
+            yield hidden / target.name, target
     finally:
         _remove(hidden)
         lock.release()

@@ -11,7 +11,7 @@ from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.disturbances import NOMINAL, TABLE
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
@@ -70,15 +70,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(arguments: Evaluate) -> int:
-    if arguments.pipeline is not None and arguments.replay is None:
-        if arguments.disturbances is not None:
-            return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
-        return _evaluate(arguments, arguments.pipeline)
-    if arguments.replay is not None and arguments.pipeline is None:
+    if (arguments.pipeline is None) == (arguments.replay is None):
+        raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
+    # Before the rollouts, so that these are not lost to a folder that cannot be written to, or to another evaluation.
+    with locked(arguments.output_dir):
+        if arguments.pipeline is not None:
+            if arguments.disturbances is not None:
+                return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
+            return _evaluate(arguments, arguments.pipeline)
+        assert arguments.replay is not None
         if given := [*arguments.given(), *(["disturbances"] if arguments.disturbances is not None else [])]:
             raise UserError(f"--replay takes the scene from the recording: leave --{' and --'.join(given)} out")
         return _replay(arguments, arguments.replay)
-    raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:

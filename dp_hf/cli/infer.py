@@ -11,6 +11,7 @@ from dp_hf.arms.quantities import Quantities, amounts_of, decimals
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
@@ -124,7 +125,6 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
         cells = "  ".join(f"{value:8.{decimals(unit)}f}" for value in values)
         print(f"{name:>{width}}  {cells}  {amounts_of([unit])}")
 
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
     result = {
         "pipeline": arguments.pipeline,
         "episode": str(episode),
@@ -137,8 +137,10 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
         "recorded": columns["action"].tolist(),
         "predicted": chunks.tolist(),
     }
-    (arguments.output_dir / "predictions.json").write_text(json.dumps(result), encoding="utf-8")
-    plot_predictions(columns, chunks, quantities, meta.fps, arguments.output_dir / "predictions.png")
+    with file_written_beside(arguments.output_dir / "predictions.json") as file:
+        file.write_text(json.dumps(result), encoding="utf-8")
+    with file_written_beside(arguments.output_dir / "predictions.png") as file:
+        plot_predictions(columns, chunks, quantities, meta.fps, file)
     print(f"wrote {arguments.output_dir}/predictions.json and predictions.png")
 
 

@@ -23,7 +23,7 @@ from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, recover, refuse_pointer, user_path
+from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
@@ -212,13 +212,14 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
     # The Arrow copy of a conversion lies beside it, and is removed with it.
     arrow = f"{folder}-arrow" if folder.is_relative_to(cache) else str(cache / "arrow")
     try:
-        return datasets.load_dataset(
-            "parquet",
-            data_files={"train": shards},
-            split="train",
-            streaming=streaming,
-            cache_dir=arrow,
-        )
+        with full_disk_named(Path(arrow)):
+            return datasets.load_dataset(
+                "parquet",
+                data_files={"train": shards},
+                split="train",
+                streaming=streaming,
+                cache_dir=arrow,
+            )
     except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
         reason = error.__cause__ or error
         raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error

@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class DatasetWriter:
 
     def __enter__(self) -> "DatasetWriter":
         features = features_of([*self.columns.values()], len(self.state), len(self.action))
-        with self._disk_errors(), ExitStack() as stack:
+        with ExitStack() as stack:
             self._folder = stack.enter_context(folder_written_beside(self.output_dir))
             self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, features))
             self._stack = stack.pop_all()
@@ -151,17 +151,16 @@ class DatasetWriter:
         times = np.arange(len(states)) / self._description["fps"] if timestamp is None else timestamp
         times = _numbers(f"episode {name}: timestamp", times, (len(states),), np.float64)
         cells = self._cells(name, images, len(states))
-        with self._disk_errors():
-            self._shards.write(
-                {
-                    **cells,
-                    "state": list(states),
-                    "action": list(actions),
-                    "episode_index": [index] * len(states),
-                    "frame_index": range(len(states)),
-                    "timestamp": (times - times[0]).astype(np.float32),
-                }
-            )
+        self._shards.write(
+            {
+                **cells,
+                "state": list(states),
+                "action": list(actions),
+                "episode_index": [index] * len(states),
+                "frame_index": range(len(states)),
+                "timestamp": (times - times[0]).astype(np.float32),
+            }
+        )
         self._episodes[name] = states, actions
         self.num_frames += len(states)
         comparable = actions if self._description["action_source"] == "recorded" and self.action == self.state else None
@@ -226,18 +225,10 @@ class DatasetWriter:
         if exception is not None:
             self._stack.__exit__(exception_type, exception, traceback)
             return
-        with self._disk_errors(), self._stack:
+        with self._stack:
             meta = self.meta
             meta.save(self._folder)
             write_dataset_card(self._folder, meta)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            remedy = "free space there, or choose another folder"
-            raise UserError(f"cannot write {self.output_dir}: {error}; {remedy}") from error
 
 
 def refuse_to_replace(target: Path) -> None:

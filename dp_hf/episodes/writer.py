@@ -15,7 +15,7 @@ from PIL import Image
 from dp_hf.cameras import ONLY_CAMERA, is_camera_name
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import full_disk_named, user_path
 from dp_hf.pictures import upright_rgb
 
 CameraImage = Image.Image | np.ndarray
@@ -25,12 +25,13 @@ class FrameWriter:
     """Context manager that writes the frames of one episode into a folder that exists.
 
     Attributes:
+        path: the episode's folder, as errors name it.
         num_frames: frames written so far.
     """
 
     def __init__(self, folder: Path):
+        self.path = self._folder = folder
         self.num_frames = 0
-        self._folder = folder
         self._keys: tuple | None = None
 
     def __enter__(self) -> "FrameWriter":
@@ -38,8 +39,8 @@ class FrameWriter:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._states.write("\n]\n" if self.num_frames else "[]\n")
-        self._states.close()
+        with full_disk_named(self.path / STATES_FILE), self._states:
+            self._states.write("\n]\n" if self.num_frames else "[]\n")
 
     def add_frame(
         self,
@@ -79,8 +80,9 @@ class FrameWriter:
         self._keys = self._keys or keys
         if keys != self._keys:
             raise ValueError(f"frame {self.num_frames} has {keys}, the first frame has {self._keys}")
-        self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
-        self._states.flush()
+        with full_disk_named(self.path / STATES_FILE):
+            self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
+            self._states.flush()
         self.num_frames += 1
 
     def _save_image(self, image: CameraImage, folder: str) -> str:
@@ -90,8 +92,10 @@ class FrameWriter:
             image = Image.fromarray(image)
         path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
         (self._folder / folder).mkdir(exist_ok=True)
-        # Level 1 takes a third of the default level's time and about a tenth more space.
-        upright_rgb(image).save(self._folder / path, compress_level=1)
+        upright = upright_rgb(image)
+        with full_disk_named(self.path / path):
+            # Level 1 takes a third of the default level's time and about a tenth more space.
+            upright.save(self._folder / path, compress_level=1)
         return path
 
 
@@ -118,9 +122,8 @@ class EpisodeWriter(FrameWriter):
         if name is not None and not re.fullmatch(r"episode[\w-]*", name):
             raise UserError(f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _")
         super().__init__(user_path(data_dir))
-        self.data_dir = user_path(data_dir)
+        self.data_dir = self.path
         self.name = name
-        self.path = self.data_dir
         self._failure: str | None = None
 
     def __enter__(self) -> "EpisodeWriter":
@@ -159,7 +162,8 @@ class EpisodeWriter(FrameWriter):
         if self._failure is not None:
             time_of_episode = self.path.name.removeprefix("episode").removeprefix("_")
             marker = self.data_dir / f"{FAILED_PREFIX}{time_of_episode}.txt"
-            marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
+            with full_disk_named(marker):
+                marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
         self._folder.rename(self.path)
 
 

@@ -95,10 +95,11 @@ def merge_cards(card: str, found: str | None, repo_id: str) -> tuple[str, list[s
             remarks.append("what the folder's says outside of dp_hf's part is not pushed; the repository's text stays")
         elif (above.strip(), below.strip()) != (new.title, "") or metadata != new.metadata:
             remarks.append("what was written there stays; only dp_hf's part is new")
-    record = {"text": _digest(new.ours), "title": _digest(new.title), "metadata": _digests(new.metadata)}
-    mark = _BEGIN_MARK.format(json.dumps(record))
-    parts = [above.strip(), f"{mark}\n\n{new.ours.strip()}\n\n{END_MARK}", below.strip()]
-    return "\n\n".join(part for part in [front.strip(), *parts] if part) + "\n", remarks
+    # A card that was pulled has in it what others changed, which goes on being theirs.
+    record = new.pushed or {"title": _digest(new.title), "metadata": _digests(new.metadata)}
+    mark = _BEGIN_MARK.format(json.dumps({**record, "text": _digest(new.ours)}))
+    parts = [front, above, mark, new.ours, END_MARK, below]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n", remarks
 
 
 def read_card(text: str, whose: str) -> Card:

@@ -105,7 +105,7 @@ def record_demonstrations(
     settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
     possible = layout_seeds(DEMONSTRATIONS, first_seed)
     data_dir = user_path(data_dir)
-    with locked(data_dir, "recording"):
+    with locked(data_dir):
         _remove_unfinished(data_dir)
         return _record(data_dir, num_episodes, possible, settings, num_workers)
 

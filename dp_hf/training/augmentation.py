@@ -44,7 +44,7 @@ def augment_images(
     if draws is None:
         draws = draw(options, batch, cameras, images.device)
     move, patches, light, blur, color, noise = draws.flatten(0, 1).split(widths(options), dim=1)
-    seen = images.transpose(1, 2).flatten(0, 1).to(torch.float32, copy=True)
+    seen = images.transpose(1, 2).flatten(0, 1).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     # From the scene to the sensor.
     if moves > 0:
         seen = moved(seen, move, options)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dp_hf.arms.quantities import Quantities, amounts_of
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside, read_json
+from dp_hf.files import file_written_beside, full_disk_named, read_json
 from dp_hf.training.checkpoints import Progress
 
 METRICS_FILE = "metrics.jsonl"
@@ -82,8 +82,9 @@ class Records:
         where = {"step": self.progress.step, "epoch": self.progress.epoch}
         self.accelerator.log(_flat(values), step=self.progress.step)
         if self.accelerator.is_main_process:
-            with open(self.folder / METRICS_FILE, "a", encoding="utf-8") as file:
-                seconds = round(time.monotonic() - self.started, 1)
+            seconds = round(time.monotonic() - self.started, 1)
+            path = self.folder / METRICS_FILE
+            with full_disk_named(path), open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(where | values | {"seconds": seconds}) + "\n")
         self.progress.metrics_rows += 1
 

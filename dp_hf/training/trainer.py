@@ -49,7 +49,7 @@ def train(
     """
     checkpoint_to_continue(config)
     accelerator = make_accelerator(config)
-    lock = locked(config.output_dir, "training", PATIENCE) if accelerator.is_main_process else nullcontext()
+    lock = locked(config.output_dir, PATIENCE) if accelerator.is_main_process else nullcontext()
     with lock:
         train_into_folder(config, accelerator, rollout, check)
     return config.output_dir

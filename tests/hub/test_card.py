@@ -114,10 +114,14 @@ def test_damaged_cards_are_named(card, message):
 
 
 def test_a_card_that_was_pulled_goes_back_as_it_is():
-    edited = pushed() + "\nMine.\n"
+    edited = pushed().replace("\n# A policy\n", "\n# My arm\n").replace("apache-2.0", "mit") + "\nMine.\n"
     there, _ = merge_cards(SECOND, edited, "me/policy")
     assert merge_cards(there, there, "me/policy")[0] == there
     assert merge_cards(there, None, "me/other")[0] == there
+    # What somebody changed goes on being theirs.
+    again, _ = merge_cards(FIRST, merge_cards(there, there, "me/policy")[0], "me/policy")
+    assert "\n# My arm\n" in again
+    assert metadata(again)["license"] == "mit"
     _, remarks = merge_cards(there.replace("Mine.", "Mine, here."), there, "me/policy")
     assert "is not pushed" in remarks[0]
 

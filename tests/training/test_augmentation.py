@@ -1,10 +1,18 @@
+import runpy
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from dp_hf.disturbances import Disturbances
 from dp_hf.training.augmentation import augment_images, draw, widths
 from dp_hf.training.config import AugmentationOptions
+
+ROOT = Path(__file__).parents[2]
 
 STRONG = {
     **{"random_shift": 3.0, "random_rotation": 10.0, "random_scale": 0.2, "random_perspective": 0.1},
@@ -168,6 +176,8 @@ def test_any_options_give_images(data, shape, dtype):
     }
     options = AugmentationOptions(**strengths, erased_patches=data.draw(st.integers(0, 3)))
     images = (255 * torch.rand(shape)).to(dtype)
+    if data.draw(st.booleans(), label="pixels side by side"):
+        images = images.movedim(3, -1).contiguous().movedim(-1, 3)
     before = images.clone()
     changed = augment_images(images, options)
     assert torch.equal(images, before)
@@ -176,3 +186,26 @@ def test_any_options_give_images(data, shape, dtype):
     assert changed.min() >= 0
     assert changed.max() <= 255
     assert draw(options, 2, 5, images.device).shape == (2, 5, sum(widths(options)))
+
+
+def test_the_figure_shows_frames_and_each_kind(recording, monkeypatch, tmp_path):
+    pytest.importorskip("mujoco")
+    monkeypatch.setattr("dp_hf.disturbances.TABLE", {"nominal": Disturbances()})
+    script = runpy.run_path(str(ROOT / "scripts" / "figures" / "augmentation.py"))
+    monkeypatch.chdir(tmp_path)
+    options = [
+        "--data_dir",
+        str(recording),
+        "--image_size",
+        "18",
+        "32",
+        "--frame_skip",
+        "1",
+        "--cache_dir",
+        str(tmp_path),
+    ]
+    monkeypatch.setattr(sys, "argv", ["augmentation.py", *options, "--random_shift", "2", "--color_jitter", "0.2"])
+    assert script["main"]() == 0
+    sheet = Image.open(tmp_path / "augmentation.png")
+    rows = 5  # as recorded, the two, both, the simulator
+    assert sheet.height == rows * (18 * script["ENLARGED"] + script["GAP"])

@@ -36,6 +36,7 @@ def test_run_leaves_what_it_promises(make_config, frame):
         actions = pipeline(frame, state=np.zeros(7)).actions
         assert actions.shape == (1, 3, 7)
         assert pipeline.policy.config.fps == 10
+        assert pipeline.policy.config.recorded_aspects == [1.7778]
         known = read_training(output_dir / name)
         assert known["train_loss"] in {row["loss"] for row in losses if row["step"] <= known["step"]}
     assert read_training(output_dir / "final") == {"epoch": 4, "step": 28, "train_loss": losses[-1]["loss"]}

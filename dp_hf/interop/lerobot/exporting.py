@@ -66,17 +66,14 @@ def export_lerobot(
     encoded = dataset.select_columns(meta.camera_names)
     for camera in meta.camera_names:
         encoded = encoded.cast_column(camera, Image(decode=False))
-    try:
-        with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
-            ends = [*starts[1:], len(dataset)]
-            pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
-            for start, end in pairs:
-                writer.add_episode(columns["state"][start:end], columns["action"][start:end], encoded, int(start))
-            writer.finish()
-            card = render_card(read_info(folder), task or meta.source or "Demonstrations", license)
-            (folder / CARD_FILE).write_text(card, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error}; free space there, or choose another folder") from error
+    with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
+        ends = [*starts[1:], len(dataset)]
+        pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
+        for start, end in pairs:
+            writer.add_episode(columns["state"][start:end], columns["action"][start:end], encoded, int(start))
+        writer.finish()
+        card = render_card(read_info(folder), task or meta.source or "Demonstrations", license)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 @dataclass
