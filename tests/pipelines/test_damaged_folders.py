@@ -44,7 +44,7 @@ def change(file, **values):
 
 
 @pytest.mark.parametrize("part", ["policy", "normalizer"])
-@pytest.mark.parametrize("kind", ["absent", "extra", "shape", "nan", "inf"])
+@pytest.mark.parametrize("kind", ["absent", "extra", "shape", "nan", "inf", "whole"])
 def test_a_tensor_that_is_not_as_it_was_saved_is_refused(folder, part, kind):
     file = folder / part / "diffusion_pytorch_model.safetensors"
     name = TENSOR if part == "policy" else "action_scale"
@@ -54,7 +54,8 @@ def test_a_tensor_that_is_not_as_it_was_saved_is_refused(folder, part, kind):
     elif kind == "extra":
         tensors[name := "more"] = torch.zeros(1)
     else:
-        tensors[name] = {"shape": torch.zeros(3), "nan": tensors[name] * torch.nan, "inf": tensors[name] / 0}[kind]
+        changed = {"shape": torch.zeros(3), "nan": tensors[name] * torch.nan, "inf": tensors[name] / 0}
+        tensors[name] = (changed | {"whole": tensors[name].int()})[kind]
     save_file(tensors, file)
     with pytest.raises(UserError, match=f"{part}/diffusion_pytorch_model.safetensors.*{name}"):
         act(folder)
@@ -102,6 +103,10 @@ def test_a_lost_key_of_the_scheduler_is_no_default(make_pipeline, tmp_path, sche
         (SCHEDULER, {"beta_end": 3.0}, "no noise schedule"),
         (SCHEDULER, {"prediction_type": "nose"}, "prediction_type is epsilon"),
         (SCHEDULER, {"timestep_spacing": "nose"}, "cannot sample"),
+        (SCHEDULER, {"clip_sample": 0}, "clip_sample is 0, and it is such as True"),
+        (SCHEDULER, {"rescale_betas_zero_snr": -1}, "rescale_betas_zero_snr is -1, and it is such as False"),
+        (SCHEDULER, {"steps_offset": True}, "steps_offset is True, and it is such as 0"),
+        (SCHEDULER, {"clip_sample_range": "1"}, "clip_sample_range is '1', and it is such as 1"),
     ],
 )
 def test_a_config_that_means_something_else_is_refused(folder, file, values, message):
