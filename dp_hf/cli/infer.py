@@ -11,6 +11,7 @@ from dp_hf.arms.quantities import Quantities, amounts_of, decimals
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
@@ -124,20 +125,22 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
         cells = "  ".join(f"{value:8.{decimals(unit)}f}" for value in values)
         print(f"{name:>{width}}  {cells}  {amounts_of([unit])}")
 
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
     result = {
         "pipeline": arguments.pipeline,
         "episode": str(episode),
         "names": names,
         "units": list(quantities.units),
         "fps": meta.fps,
+        "episodes": [meta.episodes[index] for index in columns["episode_index"]],
         "action": meta.action_meaning,
         "mean_absolute_error": dict(zip(names, error.mean(0).tolist(), strict=True)),
         "recorded": columns["action"].tolist(),
         "predicted": chunks.tolist(),
     }
-    (arguments.output_dir / "predictions.json").write_text(json.dumps(result), encoding="utf-8")
-    plot_predictions(columns["action"], chunks, quantities, meta.fps, arguments.output_dir / "predictions.png")
+    with file_written_beside(arguments.output_dir / "predictions.json") as file:
+        file.write_text(json.dumps(result), encoding="utf-8")
+    with file_written_beside(arguments.output_dir / "predictions.png") as file:
+        plot_predictions(columns, chunks, quantities, meta.fps, file)
     print(f"wrote {arguments.output_dir}/predictions.json and predictions.png")
 
 
@@ -190,15 +193,21 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     return np.concatenate(chunks)
 
 
-def plot_predictions(recorded, chunks, quantities: Quantities, fps: float, file: Path) -> None:
-    """One panel a number: the recording, the first predicted actions, and thinly the rest of each chunk."""
+def plot_predictions(columns: dict, chunks, quantities: Quantities, fps: float, file: Path) -> None:
+    """One panel a number: the recording, the first predicted actions, and thinly the rest of each chunk.
+
+    No line goes on from an episode, or from a part of one that was cut at a hole, to the next.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import numpy as np
     from matplotlib import pyplot as plt
 
+    recorded, ends = columns["action"], np.flatnonzero(np.diff(columns["episode_index"])) + 1
     seconds = np.arange(len(recorded)) / fps
+    recorded_style = {"color": "black", "linewidth": 1.4, "label": "recorded"}
+    predicted_style = {"color": "tab:orange", "linewidth": 1.2, "label": "predicted"}
     figure, axes = plt.subplots(
         len(quantities), 1, figsize=(9, 1.7 * len(quantities)), sharex=True, squeeze=False, layout="constrained"
     )
@@ -206,8 +215,8 @@ def plot_predictions(recorded, chunks, quantities: Quantities, fps: float, file:
         for start in range(0, len(chunks), max(1, chunks.shape[1] // 2)):
             ahead = np.arange(start, start + chunks.shape[1]) / fps
             axis.plot(ahead, chunks[start, :, dim], color="tab:orange", alpha=0.35, linewidth=0.8)
-        axis.plot(seconds, recorded[:, dim], color="black", linewidth=1.4, label="recorded")
-        axis.plot(seconds, chunks[:, 0, dim], color="tab:orange", linewidth=1.2, label="predicted")
+        for values, style in ((recorded[:, dim], recorded_style), (chunks[:, 0, dim], predicted_style)):
+            axis.plot(np.insert(seconds, ends, np.nan), np.insert(values, ends, np.nan), **style)
         axis.set_ylabel(label.replace(" (", "\n("), fontsize="small")
         axis.grid(alpha=0.3)
     axes[0, 0].legend(loc="upper right", ncols=2, fontsize="small")

@@ -109,6 +109,8 @@ def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
 
 @contextlib.contextmanager
 def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Robot]":
+    from dp_hf.control.aspect import SameAspect
+
     with contextlib.ExitStack() as stack:
         robot = (
             simulated_robot(settings, arguments.layout_seed)
@@ -120,6 +122,7 @@ def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Ro
             from dp_hf.control.robots.replayed import ReplayedImages
 
             robot = ReplayedImages(robot, arguments.images_from, settings.fps)
+        robot = SameAspect(robot, settings)
         if arguments.dry_run or (arguments.robot != "sim" and not arguments.execute):
             from dp_hf.control.robot import DryRun
 

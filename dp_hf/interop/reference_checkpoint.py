@@ -245,7 +245,8 @@ def export_checkpoint(
     """Writes a `.pth` that the reference's own code loads, to predict or to train on with a fresh optimizer.
 
     Args:
-        arguments, metrics: of the checkpoint that the policy was imported from, if any.
+        arguments: of the checkpoint that the policy was imported from, if any.
+        metrics: how far its training had come: `epoch`, and losses. Without, `epoch` is None and there is no loss.
         backbone_is_indexed: see `key_table`; by default indexed in the newer layout and named in the older.
         input_order: see `import_policy`.
 
@@ -277,7 +278,7 @@ def export_checkpoint(
     }
     optimizer = torch.optim.AdamW(policy.parameters(), written["learning_rate"], weight_decay=written["weight_decay"])
     content = {
-        "epoch": 0,
+        "epoch": None,
         **(metrics or {}),
         "model_state_dict": {theirs: _as_saved(state[ours]) for ours, theirs in table.items()},
         "optimizer_state_dict": optimizer.state_dict(),

@@ -41,7 +41,7 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
 
     optional_in_config = (
         *("state_names", "state_units", "action_names", "action_units"),
-        *("action_source", "action_offset"),
+        *("action_source", "action_offset", "recorded_aspects"),
     )
 
     @takes_fields_of(PolicyConfig)

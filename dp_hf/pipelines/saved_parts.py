@@ -16,6 +16,7 @@ from diffusers import SchedulerMixin
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import read_json
+from dp_hf.folder_kinds import refuse_other_kinds
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
@@ -36,7 +37,7 @@ SCHEDULER_KEYS = {
 }  # fmt: skip
 
 
-def refuse_other_kinds(source: str) -> None:
+def require_pipeline(source: str) -> None:
     """Raises `UserError` for what is no pipeline, neither a folder nor the id of a repository, and says what it is."""
     path = Path(source)
     if path.suffix in (".pth", ".pt"):
@@ -47,9 +48,7 @@ def refuse_other_kinds(source: str) -> None:
         return
     if path.is_dir() and (files := sorted(path.glob("*.pth"), key=lambda file: file.stat().st_mtime)):
         raise UserError(f"{source} holds checkpoint files and no pipeline: {_import_of(files[-1])}")
-    of_training = [run / name for run in (path, path.parent) for name in ("best", "final")]
-    if found := [str(folder) for folder in of_training if (folder / "model_index.json").is_file()]:
-        raise UserError(f"{source} is of a training, and no pipeline itself: give {' or '.join(found)}")
+    refuse_other_kinds(path, "pipeline")
     raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
 
 
@@ -151,14 +150,6 @@ def require_widths(config: Any, normalizer: Normalizer) -> None:
                 f"the normalizer is for {kind}s of {found} numbers, and the policy's have {width}: give the one that "
                 "the policy was trained with"
             )
-
-
-def read_card(file: Path) -> str | None:
-    """The text of a model card, if there is one."""
-    try:
-        return file.read_text(encoding="utf-8") if file.is_file() else None
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: cannot be read as UTF-8 ({error}); save it as UTF-8, or remove it") from error
 
 
 @contextmanager

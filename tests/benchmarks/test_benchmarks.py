@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[2] / "scripts" / "benchmarks"
 SMALLEST = {
     "sampling": "--denoisers mlp --steps 100 --reference_steps 1 --repeats 1",
     "startup": "--num_inference_steps 10 --repeats 1",
+    "augmentation": "--batch_size 2 --repeats 1",
     "training": "--episodes 1 --frames 8 --uncached_frames 10 --epochs 1 --repeats 1",
     "loading": "--episodes 1 --frames 8 --batch_size 4 --image_size 64 --repeats 1",
     "few_steps": "--training_steps 5 --observations 2 --samples 4 --steps 5",

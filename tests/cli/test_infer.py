@@ -45,6 +45,20 @@ def test_episode(make_pipeline, episode, tmp_path, capsys):
     assert f"{error[0]:.2f}" in capsys.readouterr().out
 
 
+def test_an_episode_is_cut_at_its_holes_as_a_conversion_cuts_it(make_pipeline, episode, tmp_path):
+    for number in range(5, 9):
+        (episode / f"frame_dir/image_{number:05d}.png").unlink()
+    with EpisodeWriter(tmp_path / "recording", episode.name + "_2") as writer:
+        for step in range(6):
+            writer.add_frame(np.zeros((24, 42, 3), np.uint8), np.arange(7) + 20 + step)
+    make_pipeline(horizon=3, fps=10.0).save_pretrained(tmp_path / "pipeline")
+    call = ["--pipeline", str(tmp_path / "pipeline"), "--output_dir", str(tmp_path / "out")]
+    assert main([*call, "--episode", str(tmp_path / "recording")]) == 0
+    result = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert result["episodes"] == [f"{episode.name}.part1"] * 5 + [f"{episode.name}_2"] * 6
+    np.testing.assert_allclose(np.array(result["recorded"])[:, 0], [1, 2, 3, 4, 4, 21, 22, 23, 24, 25, 25])
+
+
 @pytest.mark.parametrize("what", [[], ["--image", "a.png", "--episode", "b"]])
 def test_neither_or_both_are_refused(what, capsys):
     assert main(["--pipeline", "x", *what]) == 2

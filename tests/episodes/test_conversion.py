@@ -57,7 +57,7 @@ def test_rows_are_what_was_recorded(tmp_path, record_episode):
 STATE = st.tuples(*[st.floats(-180, 180, width=32)] * 6, st.floats(0, 100, width=32))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.lists(STATE, min_size=5, max_size=8), min_size=1, max_size=3),
     st.sampled_from(["degrees", "radians"]),

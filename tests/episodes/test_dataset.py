@@ -44,6 +44,13 @@ def test_a_folder_loads_with_its_description(converted):
     assert dataset.with_format("torch")[0]["state"].shape == (7,)
 
 
+def test_rows_of_an_episode_that_meta_does_not_name_are_refused(converted):
+    meta = json.loads((converted / "meta.json").read_text())
+    (converted / "meta.json").write_text(json.dumps(meta | {"episodes": ["episode1"]}))
+    with pytest.raises(UserError, match=r"rows of episode 1, its meta\.json names 1"):
+        load_dataset_folder(converted)
+
+
 def test_it_loads_without_dp_hf_too(converted):
     dataset = datasets.load_dataset(str(converted), split="train")
     assert_same_rows(dataset, load_dataset_folder(converted)[0])
@@ -264,6 +271,7 @@ def write_file(name, text="{}"):
         (save_to_disk, "rows saved by `datasets`.*DatasetWriter"),
         (save_splits_to_disk, "splits saved by `datasets`.*DatasetWriter"),
         (write_file("random_states_0.pkl"), "a training's checkpoint.*--resume_from_checkpoint"),
+        (write_file("train_config.yaml"), "the output of a training.*data_dir.*no policy yet"),
         (write_file("model_index.json"), "a policy.*infer --pipeline"),
         (write_file("drive_0.mcap"), "a ROS 2 bag.*from-rosbag"),
         (write_file("meta.json", '{"robot": "so101"}'), "meta.json is another program's.*move it away"),

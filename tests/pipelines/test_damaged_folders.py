@@ -159,7 +159,7 @@ def test_a_folder_of_a_training_is_answered_with_its_pipelines(make_pipeline, tm
             DiffusionPolicyPipeline.from_pretrained(folder)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(data=st.data())
 def test_whatever_is_damaged_it_acts_as_before_or_says_so(folder, data):
     before, copy = act(folder), folder.with_name("damaged")

@@ -107,7 +107,7 @@ def schedulers(draw):
     return with_exact_tables(DDIMScheduler(**options, set_alpha_to_one=draw(st.booleans())))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scheduler=schedulers(),
     denoiser=st.sampled_from([("mlp", "relu"), ("mlp", "mish"), ("mlp_layernorm", "relu"), ("unet1d", "relu")]),

@@ -66,7 +66,7 @@ def test_saved_and_loaded_folder_acts_the_same(make_pipeline, frame, tmp_path):
 
 def test_half_precision_keeps_the_units_exact(make_pipeline, frame, tmp_path):
     make_pipeline().save_pretrained(tmp_path)
-    pipeline = DiffusionPolicyPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    pipeline = DiffusionPolicyPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
     assert pipeline.policy.dtype == torch.bfloat16
     assert pipeline.normalizer.action_scale.dtype == torch.float32
     full = DiffusionPolicyPipeline.from_pretrained(tmp_path)

@@ -95,7 +95,7 @@ def test_a_folder_has_one_recorder_and_nothing_of_one_that_was_killed(tmp_path):
         while not list(tmp_path.glob(".episode_*_partial/frame_dir")):
             assert process.poll() is None
             time.sleep(0.01)
-        with pytest.raises(UserError, match="another recording writes into it"):
+        with pytest.raises(UserError, match="another run writes into it"):
             record(tmp_path, 9)
     finally:
         process.send_signal(signal.SIGKILL)

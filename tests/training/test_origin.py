@@ -174,7 +174,7 @@ def test_one_training_at_a_time_in_a_folder(make_config, monkeypatch):
     monkeypatch.setattr("dp_hf.training.trainer.PATIENCE", 0.2)
     config = make_config(num_epochs=1)
     config.output_dir.mkdir()
-    with FileLock(config.output_dir / ".lock"), pytest.raises(UserError, match="another training writes into it"):
+    with FileLock(config.output_dir / ".lock"), pytest.raises(UserError, match="another run writes into it"):
         train(config)
     # A lock file that nobody holds is what a killed run leaves.
     (config.output_dir / ".lock").touch()

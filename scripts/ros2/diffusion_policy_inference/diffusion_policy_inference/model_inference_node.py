@@ -13,6 +13,7 @@ from std_srvs.srv import Trigger
 from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits, declare_number
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.matching import require_same
+from dp_hf.control.aspect import SameAspect
 from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
 from dp_hf.control.operator import on_signals
@@ -60,7 +61,8 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
         node.get_logger().warning("dry run: commands are logged; set the parameter execute to send them")
     rate, said = choose_rate(settings, asked_rate or None)
     node.get_logger().info(said)
-    driven = robot if execute else DryRun(robot)
+    seen = SameAspect(robot, settings)
+    driven = seen if execute else DryRun(seen)
     return Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
 
 
