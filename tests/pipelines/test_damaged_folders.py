@@ -151,14 +151,6 @@ def test_a_checkpoint_of_the_reference_is_answered_with_its_import(tmp_path, com
         DiffusionPolicyPipeline.from_pretrained("nowhere.pth")
 
 
-def test_a_folder_of_a_training_is_answered_with_its_pipelines(make_pipeline, tmp_path):
-    make_pipeline().save_pretrained(tmp_path / "best")
-    (tmp_path / "checkpoint-5").mkdir()
-    for folder in (tmp_path, tmp_path / "checkpoint-5"):
-        with pytest.raises(UserError, match=rf"is of a training, and no pipeline itself: give {tmp_path / 'best'}$"):
-            DiffusionPolicyPipeline.from_pretrained(folder)
-
-
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(data=st.data())
 def test_whatever_is_damaged_it_acts_as_before_or_says_so(folder, data):
