@@ -47,9 +47,13 @@ def make_pipeline():
         config = {"image_encoder": "small_cnn", "image_size": (32, 56), "hidden_dim": 32} | config
         rng = np.random.default_rng(0)
         low, high = np.array([-160.0] * 6 + [0.0]), np.array([160.0] * 6 + [100.0])
-        rows = rng.uniform(low, high, (100, 7))
+        rows = {7: rng.uniform(low, high, (100, 7))}  # of a myCobot; of other arms any numbers
+        states, actions = (
+            rows.get(width := config.get(f"{kind}_dim", 7), rng.uniform(-1, 1, (100, width)))
+            for kind in ("state", "action")
+        )
         scheduler = DDPMScheduler(num_train_timesteps, prediction_type=prediction_type)
-        return DiffusionPolicyPipeline(DiffusionPolicyModel(**config), scheduler, Normalizer.from_data(rows, rows))
+        return DiffusionPolicyPipeline(DiffusionPolicyModel(**config), scheduler, Normalizer.from_data(states, actions))
 
     return make
 

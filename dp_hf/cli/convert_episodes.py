@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dp_hf.arms.mycobot_280 import ROS_JOINTS
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 
 @dataclass
@@ -19,18 +20,19 @@ class RecordingOptions:
 
     angle_unit: Literal["auto", "degrees", "radians"] = "auto"
     """unit of the recorded angles; auto detects it for the whole data set"""
-    fps: float | None = None
+    fps: Annotated[float, Range(above=0, high=100_000)] | None = None
     """recorded frames a second, evenly spaced; by default from the timestamps, or 10 where there are none"""
-    frame_skip: int = 1
+    frame_skip: Annotated[int, Range(1)] = 1
     """keep every n-th frame, from the first. 1 keeps all: training has its own --frame_skip, which takes rows from
     the dataset and makes their actions anew"""
-    action_offset: int = 1
-    """the action is the state that many kept frames later; 0 is the state in the same image, as the reference has it"""
+    action_offset: Annotated[int, Range(0)] = 1
+    """the action is the state that many kept frames later; 0 is the state in the same image, as the reference has it.
+    Recorded commands have none"""
     action_source: Literal["auto", "recorded", "state"] = "auto"
     """recorded: the commands in the frames; state: later states; auto: recorded when all frames have one"""
     gripper_open: Literal["high", "low"] = "high"
     """which end of the recorded gripper values is the open gripper"""
-    gripper_range: tuple[float, float] = (0.0, 100.0)
+    gripper_range: tuple[Annotated[float, Range()], Annotated[float, Range()]] = (0.0, 100.0)
     """recorded gripper values, lowest and highest, that become 0..100; -0.5 0 for a gripper commanded in radians"""
     camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
@@ -153,9 +155,9 @@ class FromRosbag:
     """a bag, or a folder of bags"""
     output_dir: Path
     """folder of episodes"""
-    fps: float = DEFAULT_FPS
+    fps: Annotated[float, Range(above=0, high=100_000)] = DEFAULT_FPS
     """frames a second of the episodes"""
-    tolerance: float = 0.05
+    tolerance: Annotated[float, Range(0)] = 0.05
     """seconds between a tick of --fps and its image, and between an image and its joints"""
     image_topics: tuple[str, ...] = ()
     """topics of Image or CompressedImage, one a camera; by default the only one"""
@@ -168,7 +170,10 @@ class FromRosbag:
     """name of the gripper's joint"""
     gripper_open: Literal["high", "low"] = "high"
     """which end of the gripper's range is the open gripper"""
-    gripper_range: tuple[float, float] = (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open)
+    gripper_range: tuple[Annotated[float, Range()], Annotated[float, Range()]] = (
+        ROS_JOINTS.gripper_closed,
+        ROS_JOINTS.gripper_open,
+    )
     """lowest and highest position of the gripper's joint, which become 0..100"""
     strict: bool = False
     """a gap, messages that are of no use, or a bag without an episode is an error"""

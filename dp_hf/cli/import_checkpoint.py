@@ -87,15 +87,8 @@ def import_file(arguments: ImportCheckpoint) -> None:
 
     config = policy.config
     print(f"imported {arguments.checkpoint} ({config.denoiser} layout) to {arguments.pipeline}")
-    if config.denoiser == "mlp":
-        print(
-            f"its activation is taken to be {activation} and its input order {input_order}: "
-            "the file does not tell; see --activation and --input_order",
-            file=sys.stderr,
-        )
-    if assumed := checkpoint.assumed_arguments:
-        values = ", ".join(f"{name} {value:g}" for name, value in assumed.items())
-        print(f"the file does not tell these, so they are the reference's defaults: {values}", file=sys.stderr)
+    for sentence in checkpoint.assumptions(activation, input_order):
+        print(sentence, file=sys.stderr)
 
 
 def export_pipeline(arguments: ImportCheckpoint) -> None:

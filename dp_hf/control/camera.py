@@ -5,12 +5,13 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from dp_hf.control.robot import Stamped
 from dp_hf.errors import RunFailed, UserError
+from dp_hf.ranges import Range
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +29,11 @@ class CameraConfig:
 
     source: str = "0"
     """number of the camera, or a video file, a stream's address or anything else that OpenCV opens"""
-    width: int = 424
+    width: Annotated[int, Range(1, 65536)] = 424
     """pixels, as in the policy's recordings; a camera that gives another shape is refused"""
-    height: int = 240
+    height: Annotated[int, Range(1, 65536)] = 240
     """pixels"""
-    fps: int = 30
+    fps: Annotated[int, Range(1, 1000)] = 30
     """frames per second"""
 
 

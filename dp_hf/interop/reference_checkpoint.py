@@ -92,10 +92,19 @@ class LegacyCheckpoint:
             raise UserError(f"{self.path}: {name}.weight is {found}; the reference's is (outputs, inputs)")
         return tuple(weight.shape)
 
-    @property
-    def assumed_arguments(self) -> dict[str, float]:
-        """What the file does not tell of the training, and the reference's default that stands in for it."""
-        return {name: value for name, value in DEFAULT_ARGUMENTS.items() if name not in self.arguments}
+    def assumptions(self, activation: str, input_order: str) -> list[str]:
+        """What has to be assumed because the file does not tell: a sentence for each kind."""
+        sentences = []
+        if self.layout == "mlp":
+            sentences.append(
+                f"its activation is taken to be {activation} and its input order {input_order}, which the file does "
+                "not tell; import-checkpoint has --activation and --input_order"
+            )
+        if assumed := [f"{name} {value:g}" for name, value in DEFAULT_ARGUMENTS.items() if name not in self.arguments]:
+            sentences.append(
+                f"the file does not tell these, so they are the reference's defaults: {', '.join(assumed)}"
+            )
+        return sentences
 
     def argument(self, name: str, kind: type) -> Any:
         """A training argument, or the reference's default where the file has none."""

@@ -20,7 +20,6 @@ from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
-    require_names,
     require_pipeline,
     require_sampling,
     require_saved_parts,
@@ -76,7 +75,6 @@ class PretrainedPipeline(DiffusionPipeline):
         with no_progress_bar(), faults_in(source):
             pipeline = super().from_pretrained(source, **kwargs)
             require_sampling(pipeline.scheduler)
-            require_names(pipeline.policy.config)
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
         if backend not in (None, found):
             raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")

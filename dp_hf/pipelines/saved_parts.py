@@ -5,6 +5,7 @@ import inspect
 import shlex
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -16,6 +17,7 @@ from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import read_json
 from dp_hf.folder_kinds import refuse_other_kinds
+from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.saved_model import first_line
@@ -91,9 +93,23 @@ def require_saved_parts(folder: Path, given: Container[str] = ()) -> None:
             raise UserError(
                 f"{file}: has no {lost[0]}, and a default may not be what it was trained with; restore the file"
             )
+        for name, argument in arguments.items():
+            if name in SCHEDULER_KEYS and not _is_like(config[name], argument.default):
+                raise UserError(
+                    f"{file}: {name} is {config[name]!r}, and it is such as {argument.default!r}; restore the file"
+                )
         steps = config["num_train_timesteps"]
         if type(steps) is not int or not 1 <= steps <= LARGEST_TIMESTEPS:
             raise UserError(f"{file}: num_train_timesteps is 1 to {LARGEST_TIMESTEPS}; got {steps!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value of a config is of the kind that its default is; a default of None allows any."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return default is None or (isinstance(value, bool) and isinstance(default, bool))
+    if isinstance(default, (int, float)):
+        return isinstance(value, Real)
+    return default is None or isinstance(value, type(default))
 
 
 def require_sampling(scheduler: SchedulerMixin) -> None:
@@ -123,6 +139,17 @@ def require_names(config: Any) -> None:
             raise UserError(f"policy/config.json: {kind}_names and {kind}_units are lists of texts, or null")
         if names is not None:
             quantities_of(config, kind)
+
+
+def require_widths(config: Any, normalizer: Normalizer) -> None:
+    """Raises `UserError` for a normalizer of other widths than the policy's, of the state where the policy sees it."""
+    for kind in ("state", "action") if config.use_proprioception else ("action",):
+        found, width = len(getattr(normalizer, f"{kind}_offset")), config[f"{kind}_dim"]
+        if found != width:
+            raise UserError(
+                f"the normalizer is for {kind}s of {found} numbers, and the policy's have {width}: give the one that "
+                "the policy was trained with"
+            )
 
 
 @contextmanager

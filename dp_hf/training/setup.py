@@ -116,7 +116,7 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         states, actions = trajectories.state[rows], trajectories.action[rows]
         normalizer = Normalizer.from_data(states, actions, config.data.normalization)
     else:
-        normalizer = initialize(policy, config, meta)
+        normalizer = initialize(policy, config, meta, accelerator.print)
     pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.diffusion.num_inference_steps)
     pipeline.to(accelerator.device)
 
