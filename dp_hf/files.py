@@ -19,7 +19,8 @@ _LOCK = ".lock"
 _REPLACED = ".replaced"
 _LITTLE = 2**16  # bytes
 # A value takes up to a hundred bytes in memory, and two in the file.
-_MAX_JSON_BYTES, _MAX_JSON_VALUES = 100_000_000, 10_000_000
+_MAX_JSON_BYTES = 100_000_000
+_MAX_JSON_VALUES = 10_000_000
 _SPACE = re.compile(r"\s*")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 

@@ -104,6 +104,14 @@ def contradiction(quantities: Quantities, low: np.ndarray, high: np.ndarray) -> 
     return None
 
 
+def doubt_of_degrees(states: np.ndarray) -> str | None:
+    """Why degrees (frames, 7) that become an episode would be taken for radians when it is read, or None."""
+    largest = float(np.abs(states[:, :6]).max(initial=0.0))
+    if largest > LARGEST_RADIANS:
+        return None
+    return f"no angle exceeds {largest:.2f} degrees, which look like radians: convert with --angle_unit degrees"
+
+
 @dataclass(frozen=True)
 class Gripper:
     """How recorded gripper values map to 0..100 with 100 = open.

@@ -35,7 +35,7 @@ def test_benchmark_prints_tables(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", [*SMALLEST, "beside_lerobot"])
 def test_benchmark_explains_itself(name):
     done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
     assert done.returncode == 0

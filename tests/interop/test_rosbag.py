@@ -203,6 +203,14 @@ def test_degrees_are_refused_until_they_are_stated(tmp_path, capsys):
     assert frames_of(tmp_path / "out" / "episode_bag")[-1]["angles"] == [90] * 6
 
 
+def test_degrees_that_would_be_read_as_radians_are_named(tmp_path, capsys):
+    write_bag(tmp_path / "bag", recording(0.1))
+    assert from_rosbag(tmp_path) == 0
+    assert "no angle exceeds 5.73 degrees, which look like radians: convert with --angle_unit degrees" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_gripper_of_another_range_is_named(tmp_path, capsys):
     write_bag(tmp_path / "bag", recording(1.0))
     assert from_rosbag(tmp_path, "--gripper_range", "0", "0.8") == 0

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
 from dp_hf.cameras import camera_columns, is_camera_name
-from dp_hf.episodes.units import Gripper, to_public_units
+from dp_hf.episodes.units import Gripper, doubt_of_degrees, to_public_units
 from dp_hf.episodes.writer import FrameWriter
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, user_path
@@ -133,6 +133,8 @@ def _import_bag(
         states = _states(bag, raw, options)
         if doubt := options.gripper.doubt_of(raw[:, -1]):
             notes = [*notes, f"{doubt}; --gripper_range says another range"]
+        if doubt := doubt_of_degrees(states):
+            notes = [*notes, doubt]
         reports = _write(reader, episodes, states, cameras, name, options)
         return [replace(reports[0], broken=contents.broken, notes=notes), *reports[1:]]
 
