@@ -22,6 +22,13 @@ def test_record_then_replay(tmp_path, capsys):
     assert results["rates"]["stacked"]["successes"] == 2
 
 
+@pytest.mark.parametrize(("cameras", "message"), [([], "is empty"), (["front", "front"], "'front' twice")])
+def test_demonstrations_have_pictures_of_different_cameras(cameras, message, tmp_path, capsys):
+    assert record(["--output_dir", str(tmp_path / "data"), "--camera_names", *cameras]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_replay_of_actions_that_fail_exits_with_1(tmp_path):
     record(["--output_dir", str(tmp_path / "data"), "--num_episodes", "1"])
     states = next(tmp_path.glob("data/episode_*/states.json"))
