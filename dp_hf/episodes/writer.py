@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +34,7 @@ class EpisodeWriter:
         name: folder name of the episode; default `episode_YYYYMMDD_HHMMSS_mmm`, the time of entering.
 
     Attributes:
-        path: the episode's folder, which exists after the context is left.
+        path: the episode's folder, which exists after the context is left, unless it was dropped.
         num_frames: frames recorded so far.
 
     Raises:
@@ -47,6 +49,7 @@ class EpisodeWriter:
         self.path = self.data_dir
         self.num_frames = 0
         self._failure: str | None = None
+        self._is_dropped = False
         self._keys: tuple | None = None
 
     def __enter__(self) -> "EpisodeWriter":
@@ -117,7 +120,16 @@ class EpisodeWriter:
         """Marks the episode as failed: it is kept, and no reader takes it for a demonstration."""
         self._failure = reason
 
+    def drop(self) -> None:
+        """Leaves nothing of the episode behind."""
+        self._is_dropped = True
+
     def __exit__(self, exception_type, exception, traceback) -> None:
+        if self._is_dropped:
+            with suppress(OSError):  # a full disk, which is why it is dropped
+                self._states.close()
+            shutil.rmtree(self._partial)
+            return
         with full_disk_named(self.path / STATES_FILE), self._states:
             self._states.write("\n]\n" if self.num_frames else "[]\n")
         if exception_type is not None:
