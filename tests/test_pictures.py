@@ -1,6 +1,7 @@
 """One file, one meaning: every door gives the same upright RGB pixels, and refuses what is no picture."""
 
 import io
+import re
 from types import SimpleNamespace
 
 import datasets
@@ -112,8 +113,9 @@ def test_depth_is_refused_with_its_range(tmp_path, values, message):
         png_bytes(depth)
     if values.dtype == np.uint16:
         (tmp_path / "depth.png").write_bytes(encoded(depth))
-        assert message in str(read_image(tmp_path / "depth.png"))
-        with pytest.raises(NotAPicture, match=rf"depth\.png must be 8-bit colours, {message}"):
+        from_file = r"depth\.png must be 8-bit colours, not I(;16)? of 300 to 1067"  # Pillow 10 reads it as I
+        assert re.search(from_file, str(read_image(tmp_path / "depth.png")))
+        with pytest.raises(NotAPicture, match=from_file):
             preprocess_image(tmp_path / "depth.png", SIZE)
 
 

@@ -41,7 +41,7 @@ def parse(
     Exits with 2 on a wrong flag or a value out of its range, with 0 after `--help`.
     """
     kwargs: dict[str, Any] = {} if default is None else {"default": default}
-    config = (tyro.conf.OmitArgPrefixes,) if grouped else ()
+    config = (tyro.conf.OmitArgPrefixes,) if grouped else None
     argv = [_by_new_name(argument, old_names or {}) for argument in (sys.argv[1:] if argv is None else argv)]
     with while_somebody_reads():
         parsed = tyro.cli(arguments, prog=command, args=argv, use_underscores=True, config=config, **kwargs)

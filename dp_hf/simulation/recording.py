@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dp_hf.disturbances import Disturbances
 from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import PARTIAL_SUFFIX
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
-from dp_hf.files import full_disk_named, locked, user_path
+from dp_hf.files import full_disk_named, locked, read_json, user_path
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
@@ -31,12 +32,16 @@ class Settings:
     Attributes:
         noise: standard deviation of the expert's joint noise, degrees.
         noise_phases: when there is noise, see `StackingExpert`.
-        environment: options of `CubeStackingEnv`.
+        environment: options of `CubeStackingEnv`; every disturbance is among them.
     """
 
     noise: float
     noise_phases: NoisePhases
     environment: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        # An older recording lacks those that there were not: it was made without.
+        object.__setattr__(self, "environment", {**Disturbances().options(), **self.environment})
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Origin:
             UserError: the episode has none, or it is damaged.
         """
         path = episode / ORIGIN_FILE
+        if not path.exists():
+            raise UserError(f"{episode} was not recorded in the simulator: it has no {ORIGIN_FILE}")
+        content = read_json(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             return cls(int(content["seed"]), Settings(**content["settings"]))
-        except FileNotFoundError as error:
-            raise UserError(f"{episode} was not recorded in the simulator: it has no {ORIGIN_FILE}") from error
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path} is damaged ({error!r}): move the episode away") from error
 

@@ -125,7 +125,7 @@ def test_observations_come_oldest_first_one_step_apart():
 faults = ["unplug", "freeze", "mute", "stop", "reset", "heal", "drift"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     outputs=st.lists(
         st.one_of(

@@ -16,7 +16,7 @@ wishes = st.tuples(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(wishes, st.integers(1, 20)), min_size=1, max_size=12), st.sampled_from([0.01, 0.02, 0.1]))
 def test_no_wish_makes_it_break_a_limit(moves, period):
     limiter = MotionLimiter(LIMITS, HOME, period)
@@ -33,7 +33,7 @@ def test_no_wish_makes_it_break_a_limit(moves, period):
     assert_legal(commands, LIMITS, period)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrays(np.float64, 7, elements=st.floats(0, 1)))
 def test_it_arrives_and_stays_without_overshoot(fraction):
     target = LIMITS.lowest + fraction * (LIMITS.highest - LIMITS.lowest)

@@ -129,14 +129,14 @@ def drive_and_check(events, speed, outside, begins_at_limit, command_rate, laten
     assert robot.held
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @situations
 def test_no_command_breaks_a_limit(**situation):
     drive_and_check(**situation)
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=5000)
 @situations
 def test_no_command_breaks_a_limit_in_thousands_of_situations(**situation):
     drive_and_check(**situation)

@@ -175,10 +175,11 @@ def test_the_services_stop_and_release(world, arm, pipeline):
     ("parameters", "message"),
     [
         ({}, "give checkpoint_path"),
-        ({"checkpoint_path": "model.pth"}, "dp-hf import-checkpoint"),
         ({"checkpoint_path": "x", "robot_name": "ur5"}, "no limits are known for ur5"),
         ({"checkpoint_path": "x", "limits_file": "nowhere.yaml"}, "nowhere.yaml"),
-        ({"checkpoint_path": "~/model.pth"}, str(Path.home() / "model.pth")),
+        ({"checkpoint_path": "~/model.pth"}, f"{Path.home() / 'model.pth'}: no such file"),
+        ({"checkpoint_path": "x", "inference_rate": "fast"}, "inference_rate is a number; got 'fast'"),
+        ({"checkpoint_path": "x", "command_rate": True}, "command_rate is a number; got True"),
     ],
 )
 def test_wrong_parameters_are_named(world, parameters, message):
@@ -187,6 +188,38 @@ def test_wrong_parameters_are_named(world, parameters, message):
     world.parameters = parameters
     assert main([]) == 2
     assert message in world.log[-1]
+
+
+def test_a_file_of_the_reference_is_answered_with_its_import(world, tmp_path):
+    from diffusion_policy_inference.model_inference_node import main
+
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    world.parameters = {"checkpoint_path": "model.pth", "model_dir": str(tmp_path)}
+    assert main([]) == 2
+    words = f"`dp-hf import-checkpoint --checkpoint {tmp_path / 'model.pth'} --pipeline {tmp_path / 'model'}`"
+    assert words in world.log[-1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rate", "said"),
+    [
+        ({}, 5.0, "5 actions a second, the policy's own rate"),
+        ({"inference_rate": 0}, 5.0, "5 actions a second, the policy's own rate"),
+        ({"inference_rate": 8}, 8.0, "8 actions a second, as asked for; the policy learned 5"),
+        ({"inference_rate": 2.5}, 2.5, "2.5 actions a second, as asked for; the policy learned 5"),
+    ],
+)
+def test_the_node_keeps_the_rate_that_the_policy_learned(world, arm, make_pipeline, tmp_path, parameters, rate, said):
+    from diffusion_policy_inference.model_inference_node import make_controller
+    from diffusion_policy_inference.rclpy_robot import RclpyRobot
+
+    make_pipeline(fps=5.0).save_pretrained(tmp_path / "policy")
+    world.parameters = {"checkpoint_path": str(tmp_path / "policy"), "command_rate": 20} | parameters
+    node = ros_stub.Node("arm")
+    controller = make_controller(node, RclpyRobot(node))
+    assert controller.planner.step == pytest.approx(1 / rate)
+    assert controller.period == pytest.approx(1 / 20)
+    assert said in world.log
 
 
 def test_a_policy_of_another_arm_is_refused(world, make_pipeline, tmp_path):

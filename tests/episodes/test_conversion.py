@@ -57,7 +57,7 @@ def test_rows_are_what_was_recorded(tmp_path, record_episode):
 STATE = st.tuples(*[st.floats(-180, 180, width=32)] * 6, st.floats(0, 100, width=32))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.lists(STATE, min_size=5, max_size=8), min_size=1, max_size=3),
     st.sampled_from(["degrees", "radians"]),
@@ -76,6 +76,7 @@ def test_any_recording_comes_back_within_float32(episodes, unit, open_end, skip,
                     raw = np.array([*raw[:6], state[6] if open_end == "high" else 100 - state[6]])
                     writer.add_frame(np.zeros((4, 4, 3), np.uint8), raw, action=raw if with_actions else None)
         gripper = Gripper(open_end)
+        offset = 1 if with_actions else offset
         convert_episodes(
             data_dir, out, angle_unit=unit, frame_skip=skip, action_offset=offset, gripper=gripper, progress=False
         )

@@ -69,7 +69,7 @@ def test_pictures_are_files_arrays_or_pil_images_of_several_cameras(tmp_path):
     assert np.asarray(dataset[0]["wrist"]).shape == (8, 12, 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_any_arm_comes_back(tmp_path_factory, data):
     width = data.draw(st.integers(1, 20))

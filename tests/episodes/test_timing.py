@@ -31,7 +31,7 @@ def stamp(folder, stamps):
     (folder / "states.json").write_text(json.dumps(rows))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([1, 1e3, 1e6, 1e9]),
     st.floats(1, 200),
@@ -87,7 +87,7 @@ def test_rates_that_differ_are_refused_by_name():
         decide_rate([*episodes, episode([i / 10 for i in range(14)], "episode8")], None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([0.1, 0.1, 0.1, 0.2, 0.29, 0.35, 4.0]), min_size=8, max_size=30), st.integers(0, 8))
 def test_a_step_of_more_than_three_usual_ones_is_a_hole(steps, at):
     recorded = episode([0, *np.cumsum([0.1] * (len(steps) + 1) + steps)])

@@ -13,7 +13,7 @@ rows = st.integers(1, 20).flatmap(lambda n: arrays(np.float32, (n, 7), elements=
 
 
 @given(rows, st.sampled_from(["min_max", "mean_std", "identity"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_round_trip_and_range(data, mode):
     normalizer = Normalizer.from_data(data, data, mode)
     x = torch.from_numpy(data)
@@ -25,7 +25,7 @@ def test_round_trip_and_range(data, mode):
 
 
 @given(values, st.sampled_from(["min_max", "mean_std"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_constant_dimension_is_zero_and_back_exactly(constant, mode):
     data = np.random.default_rng(0).uniform(-90, 90, (10, 7)).astype(np.float32)
     data[:, 3] = constant

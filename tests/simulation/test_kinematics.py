@@ -9,7 +9,7 @@ from dp_hf.simulation.kinematics import Kinematics, down_rotation
 kinematics = Kinematics(CubeStackingEnv(cameras=()).model)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.145, 0.22), st.floats(-0.1, 0.1), st.floats(0.01, 0.12), st.floats(-20, 20))
 def test_inverse_and_forward_agree_over_the_workspace(x, y, z, yaw):
     joints = kinematics.inverse(np.array([x, y, z]), yaw, np.array(HOME[:6]))
