@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,7 @@ class EpisodeWriter(FrameWriter):
         name: folder name of the episode; default `episode_YYYYMMDD_HHMMSS_mmm`, the time of entering.
 
     Attributes:
-        path: the episode's folder, which exists after the context is left.
+        path: the episode's folder, which exists after the context is left, unless it was dropped.
         num_frames: frames recorded so far.
 
     Raises:
@@ -125,6 +127,7 @@ class EpisodeWriter(FrameWriter):
         self.data_dir = self.path
         self.name = name
         self._failure: str | None = None
+        self._is_dropped = False
 
     def __enter__(self) -> "EpisodeWriter":
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -153,7 +156,16 @@ class EpisodeWriter(FrameWriter):
         """Marks the episode as failed: it is kept, and no reader takes it for a demonstration."""
         self._failure = reason
 
+    def drop(self) -> None:
+        """Leaves nothing of the episode behind."""
+        self._is_dropped = True
+
     def __exit__(self, exception_type, exception, traceback) -> None:
+        if self._is_dropped:
+            with suppress(OSError):  # a full disk, which is why it is dropped
+                self._states.close()
+            shutil.rmtree(self._folder)
+            return
         super().__exit__(exception_type, exception, traceback)
         if exception_type is not None:
             self._failure = f"{exception_type.__name__}: {exception}"

@@ -14,7 +14,7 @@ from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import PARTIAL_SUFFIX
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
-from dp_hf.files import locked, read_json, user_path
+from dp_hf.files import full_disk_named, locked, read_json, user_path
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
@@ -132,7 +132,8 @@ def _record(
 def _remove_unfinished(data_dir: Path) -> None:
     """Removes what a recorder that was killed has begun here; its layouts are recorded anew."""
     for folder in explore(data_dir).unfinished:
-        if (folder / ORIGIN_FILE).exists():
+        has_frames = any(path.is_dir() for path in folder.iterdir())
+        if (folder / ORIGIN_FILE).exists() or not has_frames:
             shutil.rmtree(folder)
 
 
@@ -160,15 +161,24 @@ class _Recorder:
 
     def __call__(self, seed: int) -> bool:
         with EpisodeWriter(self.data_dir) as writer:
-            # Into the unfinished folder, so that no finished episode lacks it.
-            folder = writer.path.with_name(f".{writer.path.name}{PARTIAL_SUFFIX}")
-            origin = json.dumps(asdict(Origin(seed, self.settings)), indent=1)
+            try:
+                return self._record(seed, writer)
+            except BaseException:
+                # Interrupted, or the disk is full: no fault of the layout, which is recorded anew.
+                writer.drop()
+                raise
+
+    def _record(self, seed: int, writer: EpisodeWriter) -> bool:
+        # Into the unfinished folder, so that no finished episode lacks it.
+        folder = writer.path.with_name(f".{writer.path.name}{PARTIAL_SUFFIX}")
+        origin = json.dumps(asdict(Origin(seed, self.settings)), indent=1)
+        with full_disk_named(writer.path / ORIGIN_FILE):
             (folder / ORIGIN_FILE).write_text(origin, encoding="utf-8")
 
-            def add_frame(image, state, action):
-                writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
+        def add_frame(image, state, action):
+            writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
 
-            result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
-            if not result.stacked:
-                writer.fail(f"not stacked after {result.length} steps")
+        result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
+        if not result.stacked:
+            writer.fail(f"not stacked after {result.length} steps")
         return result.stacked
