@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 from tqdm import tqdm
 
+from dp_hf.episodes.cells import undecoded
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, inside, user_path
@@ -63,9 +64,7 @@ def export_lerobot(
     columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
     _check_rows(columns, meta)
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
-    encoded = dataset.select_columns(meta.camera_names)
-    for camera in meta.camera_names:
-        encoded = encoded.cast_column(camera, Image(decode=False))
+    encoded = undecoded(dataset.select_columns(meta.camera_names), meta.camera_names)
     with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
         ends = [*starts[1:], len(dataset)]
         pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
