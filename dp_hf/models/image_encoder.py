@@ -74,7 +74,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images (N, 3, H, W) to features (N, feature_dim)."""
-        pixels = (images / 255 - self.mean) / self.std
+        pixels = (images.float() / 255 - self.mean) / self.std
         features = self.backbone(pixels.to(next(self.backbone.parameters()).dtype))
         features = features[0] if isinstance(features, list) else features
         return self.pool(features.to(self.mean.dtype)).flatten(1).to(self.mean.dtype)
