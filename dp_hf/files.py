@@ -1,21 +1,28 @@
 """Paths of the user, the root of the caches, and writing so that a reader sees the old or the new, never half."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from dp_hf.errors import UserError
+from dp_hf.errors import UserError, disk_error
 
 _LOCK = ".lock"
 _REPLACED = ".replaced"
-_POINTER = b"version https://git-lfs.github.com/spec/"
+_LITTLE = 2**16  # bytes
+# A value takes up to a hundred bytes in memory, and two in the file.
+_MAX_JSON_BYTES = 100_000_000
+_MAX_JSON_VALUES = 10_000_000
+_SPACE = re.compile(r"\s*")
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def user_path(path: str | os.PathLike) -> Path:
@@ -44,18 +51,48 @@ def read_json(file: str | os.PathLike) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        UserError: no such file, one that was not downloaded, not UTF-8, cut, or no object.
+        UserError: what `read_json_values` raises, several values, or no object.
+    """
+    values = read_json_values(file)
+    if len(values) != 1 or not isinstance(values[0], dict):
+        found = f"a {type(values[0]).__name__}" if len(values) == 1 else f"{len(values)} values"
+        raise UserError(f"{file}: holds {found}, not a JSON object; restore it")
+    return values[0]
+
+
+def read_json_values(file: str | os.PathLike, make_object: Callable[[list[tuple[str, Any]]], Any] = dict) -> list[Any]:
+    """All JSON values in a file, one after the other: one in most files, one a line in JSON lines.
+
+    Args:
+        make_object: makes an object of its pairs of key and value.
+
+    Raises:
+        UserError: no such file, one that was not downloaded, more than memory should be given to, not UTF-8, or cut.
     """
     refuse_pointer(file)
+    decoder = json.JSONDecoder(object_pairs_hook=make_object)
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        if os.path.getsize(file) > _MAX_JSON_BYTES:
+            raise UserError(f"{file}: larger than {_MAX_JSON_BYTES // 1_000_000} MB, which is too much JSON to read")
+        data = Path(file).read_bytes()
+        if sum(map(data.count, (b"{", b"[", b",", b":"))) > _MAX_JSON_VALUES:
+            raise UserError(f"{file}: holds more than {_MAX_JSON_VALUES:,} values, which is too much JSON to read")
+        text = data.decode("utf-8-sig").strip()
+        values: list[Any] = []
+        end = 0
+        while end < len(text) or not values:
+            value, end = decoder.raw_decode(text, end)
+            values.append(value)
+            end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise UserError(f"{file}: nested too deeply; restore it") from error
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{file}: not JSON, or cut ({error}); restore it") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: holds a {type(content).__name__}, not a JSON object; restore it")
-    return content
+    return values
 
 
 def leads_out(name: str) -> bool:
@@ -77,16 +114,27 @@ def inside(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
         written, real, root = Path(os.path.abspath(whole)), whole.resolve(), folder.resolve()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, a loop of links
         raise UserError(f"{os.fspath(path)!r} is no path in {folder} ({error})") from error
-    roots = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
+    snapshots = [parent.parent for parent in (root, *root.parents) if parent.parent.name == "snapshots"]
+    roots = [root, *(parent.parent / "blobs" for parent in snapshots)]
     if not written.is_relative_to(os.path.abspath(folder)) or not any(map(real.is_relative_to, roots)):
         raise UserError(f"{os.fspath(path)!r} leaves the folder {folder}: take it out, or get the files anew")
     return whole
 
 
+def not_of_a_mac(paths: Iterable[Path]) -> list[Path]:
+    """The paths, sorted, without what a Mac puts beside files and into zips: `._NAME` and `__MACOSX`."""
+    return sorted(path for path in paths if not is_of_a_mac(path.name))
+
+
+def is_of_a_mac(name: str) -> bool:
+    """Whether a file or folder is one that a Mac adds: the metadata of another, of the same name but for `._`."""
+    return name.startswith("._") or name in ("__MACOSX", ".DS_Store")
+
+
 def refuse_pointer(file: str | os.PathLike) -> None:
     """Raises `UserError` for what Git LFS leaves in the place of a large file that it has not downloaded."""
     with suppress(OSError), open(file, "rb") as stream:
-        if stream.read(len(_POINTER)) == _POINTER:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
             raise UserError(f"{file}: only Git LFS's pointer to the file; run `git lfs pull` where it was cloned")
 
 
@@ -116,15 +164,13 @@ def file_written_beside(target: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: str | os.PathLike, work: str, patience: float = 0) -> Iterator[None]:
-    """Makes the folder; within the context no other process has it locked.
+def locked(folder: str | os.PathLike, patience: float = 0) -> Iterator[None]:
+    """Makes the folder, of `--output_dir`; within the context no other process has it locked.
 
     The lock ends with the process that holds it, however that ends.
 
     Args:
-        folder: of `--output_dir`.
-        work: what writes into it, such as "training".
-        patience: seconds to wait for the lock.
+        patience: seconds to wait for it.
 
     Raises:
         UserError: another process has it, or the folder cannot be made.
@@ -136,8 +182,8 @@ def locked(folder: str | os.PathLike, work: str, patience: float = 0) -> Iterato
         lock = _lock(folder / _LOCK, patience)
     except Timeout as error:
         raise UserError(
-            f"{folder}: another {work} writes into it and is still running: wait for it, end its process, or choose "
-            "another --output_dir"
+            f"{folder}: another run writes into it and is not over: wait for it, end its process, or choose another "
+            "--output_dir"
         ) from error
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror}); choose another --output_dir") from error
@@ -178,18 +224,49 @@ def recover(folder: str | os.PathLike) -> None:
 
 
 @contextmanager
+def full_disk_named(target: Path) -> Iterator[None]:
+    """Around the writing of `target`: the `OSError` of a full disk names it.
+
+    Libraries that write by themselves have other errors; with no space left there, theirs counts as one too.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        behind = disk_error(error)
+        if behind is None and _space_left(target) > _LITTLE:
+            raise
+        if behind is not None and behind is error:
+            if error.filename is None or f".{target.name}.new-" in str(error.filename):
+                error.filename = str(target)
+            raise
+        number = errno.ENOSPC if behind is None else behind.errno
+        raise OSError(number, "the disk is full", str(target)) from error
+
+
+def _space_left(path: Path) -> int:
+    """Bytes, where `path` is or is to be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+@contextmanager
 def _hidden_beside(target: str | os.PathLike) -> Iterator[tuple[Path, Path]]:
     """Yields a path in a new hidden folder beside `target`, and `target` as an absolute path.
 
     The folder is locked while this process lives, which tells `recover` what was left behind by a killed one.
     """
     target = Path(os.path.abspath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    recover(target.parent)
-    lock = _lock_new_folder(target)
+    with full_disk_named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        recover(target.parent)
+        lock = _lock_new_folder(target)
     hidden = Path(lock.lock_file).parent
     try:
-        yield hidden / target.name, target
+        with full_disk_named(target):
+            yield hidden / target.name, target
     finally:
         _remove(hidden)
         lock.release()

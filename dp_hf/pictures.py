@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from dp_hf.errors import UserError
+from dp_hf.files import LFS_POINTER
 
 RECORDED_FORMATS = ("PNG", "JPEG")
 """Of files in episodes, datasets and bags."""
@@ -22,6 +23,7 @@ MAX_BYTES = 200_000_000
 MAX_PIXELS = 50_000_000
 # Alpha is dropped, the colours below it stay, as Pillow converts.
 _MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "CMYK", "YCbCr", "1")
+_APPLE_DOUBLE = b"\0\5\x16\7"
 _TURNS_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
@@ -73,6 +75,14 @@ def upright_size(data: bytes, formats: tuple[str, ...] = RECORDED_FORMATS) -> tu
     return (image.height, image.width) if turn in _TURNS_ON_ITS_SIDE else image.size
 
 
+def coarse_view(data: bytes, size: tuple[int, int] = (32, 24)) -> np.ndarray:
+    """(height, width) int16 grey values of a few blocks of a JPEG file, quickly; raises what `decode` does."""
+    with _decoding(("JPEG",)):
+        image = _opened(data, ("JPEG",))
+        image.draft("L", size)
+        return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX), np.int16)
+
+
 def upright_rgb(image: Image.Image) -> Image.Image:
     """The picture in RGB, turned as its EXIF orientation says; `image` itself where it is both.
 
@@ -102,6 +112,10 @@ def _refuse_measurements(image: Image.Image) -> None:
 
 
 def _opened(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    if data.startswith(LFS_POINTER):
+        raise UserError("is only Git LFS's pointer to the picture: run `git lfs pull` where it was cloned")
+    if data.startswith(_APPLE_DOUBLE):
+        raise UserError("is a Mac's metadata of a file, not the picture: take the file of that name without ._")
     image = Image.open(io.BytesIO(data), formats=formats)
     if image.width * image.height > MAX_PIXELS:
         raise UserError(f"has {image.width}x{image.height} pixels, more than {MAX_PIXELS}")

@@ -61,6 +61,12 @@ def _allows(hint: Any, value: Any) -> bool:
         return isinstance(value, (str, int)) and value in arguments
     if origin is list or (origin is tuple and arguments[1:] == (...,)):
         return isinstance(value, (list, tuple)) and all(_allows(arguments[0], element) for element in value)
+    if origin is tuple and arguments:
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) == len(arguments)
+            and all(_allows(argument, element) for argument, element in zip(arguments, value, strict=True))
+        )
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
@@ -77,6 +83,8 @@ def _in_words(hint: Any) -> str:
         return f"{limits}, {_in_words(arguments[0])}"
     if origin is Literal:
         return " or ".join(map(str, arguments))
+    if origin is tuple and arguments[1:] != (...,):
+        return ", ".join(map(_in_words, arguments))
     if origin in (tuple, list):
         return f"a list, each {_in_words(arguments[0])}"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}

@@ -38,7 +38,6 @@ grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2> /dev/null || train+=(--mixed_pr
 step() { printf '\n== %s\n' "$1"; }
 
 step "1/5 Record $demonstrations demonstrations of the expert"
-rm -rf "$out"/demonstrations/.episode_*_partial  # what a killed recording left, at which the check would stop
 "$python" scripts/record_demonstrations.py --num_episodes "$demonstrations" --output_dir "$out/demonstrations" \
     --num_workers "$cores"
 

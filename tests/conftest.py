@@ -32,18 +32,28 @@ def frame() -> np.ndarray:
 
 @pytest.fixture
 def make_pipeline():
-    """A function that makes a tiny pipeline with random weights; keyword arguments go to the policy's config."""
+    """A function that makes a tiny pipeline with random weights; keyword arguments go to the policy's config.
+
+    The weights are those of the test, in every run of it.
+    """
+    import torch
     from diffusers import DDPMScheduler
 
     from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
+
+    torch.manual_seed(0)
 
     def make(num_train_timesteps=20, prediction_type="epsilon", **config):
         config = {"image_encoder": "small_cnn", "image_size": (32, 56), "hidden_dim": 32} | config
         rng = np.random.default_rng(0)
         low, high = np.array([-160.0] * 6 + [0.0]), np.array([160.0] * 6 + [100.0])
-        rows = rng.uniform(low, high, (100, 7))
+        rows = {7: rng.uniform(low, high, (100, 7))}  # of a myCobot; of other arms any numbers
+        states, actions = (
+            rows.get(width := config.get(f"{kind}_dim", 7), rng.uniform(-1, 1, (100, width)))
+            for kind in ("state", "action")
+        )
         scheduler = DDPMScheduler(num_train_timesteps, prediction_type=prediction_type)
-        return DiffusionPolicyPipeline(DiffusionPolicyModel(**config), scheduler, Normalizer.from_data(rows, rows))
+        return DiffusionPolicyPipeline(DiffusionPolicyModel(**config), scheduler, Normalizer.from_data(states, actions))
 
     return make
 

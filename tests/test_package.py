@@ -20,7 +20,7 @@ IMPORTS = {
     "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
-    "interop": {"pipelines", "models", "episodes", "arms"},
+    "interop": {"pipelines", "models", "episodes", "arms", "hub"},
     "cli": {"simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"},
 }
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import Quantities
 from dp_hf.arms.ros import RosJoints
@@ -39,6 +41,26 @@ class Arm:
     def quantities(self) -> Quantities:
         """Names and units of the state's and the command's numbers."""
         return self.limits.quantities
+
+    def doubt_of_radians(self, states: np.ndarray) -> str | None:
+        """Why the angles of messages from ROS are hardly radians, as ROS has them; None where they may be.
+
+        No arm is beyond its limits by more than an arm may be at the start. Degrees are, as soon as it moves.
+
+        Args:
+            states: (states, n) as `ros` makes them of messages.
+        """
+        angles = np.array([unit in ("degrees", "radians") for unit in self.quantities.units])
+        beyond = np.maximum(self.limits.lowest - states, states - self.limits.highest) - self.limits.start_tolerance
+        beyond = np.where(angles & np.isfinite(states), beyond, -np.inf)
+        if not (beyond > 0).any():
+            return None
+        which, number = np.unravel_index(np.argmax(beyond), beyond.shape)
+        value, unit = states[which, number], self.quantities.units[number]
+        return (
+            f"{self.quantities.names[number]} would be at {value:.6g} {unit} if the joint states were radians, as in"
+            f" ROS; {self.name} reaches {self.limits.lowest[number]:g} to {self.limits.highest[number]:g}"
+        )
 
     @property
     def joints(self) -> list[int]:

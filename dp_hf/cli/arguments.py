@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import tyro
 
 from dp_hf.cli.stdout import while_somebody_reads
-from dp_hf.errors import RunFailed, UserError, printable
+from dp_hf.errors import RunFailed, UserError, disk_failure, printable
 from dp_hf.files import user_path
 from dp_hf.ranges import require_in_range
 
@@ -56,20 +56,23 @@ def parse(
 def run(function: Callable[[Arguments], int | None], arguments: Arguments) -> int:
     """Calls `function(arguments)` and returns the exit code.
 
-    It is the function's own, 2 for a `UserError`, 1 for a `RunFailed`, 130 for Ctrl-C. Errors are printed as one
-    sentence; their tracebacks are logged at debug level. What is printed has no control characters: it may come from
-    files.
+    It is the function's own, 2 for a `UserError` and a place that cannot be written to, 1 for a `RunFailed` and a disk
+    that is full, 130 for Ctrl-C. Errors are printed as one sentence; their tracebacks are logged at debug level. What
+    is printed has no control characters: it may come from files.
     """
     try:
         with while_somebody_reads(clean=printable):
             return function(arguments) or 0
-    except (UserError, RunFailed) as error:
-        logger.debug("traceback", exc_info=True)
-        _print_error(error)
-        return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        failure = disk_failure(error) or error
+        if not isinstance(failure, (UserError, RunFailed)):
+            raise
+        logger.debug("traceback", exc_info=True)
+        _print_error(failure)
+        return 2 if isinstance(failure, UserError) else 1
 
 
 def log_to_stderr(verbose: bool = False) -> None:

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dp_hf.arms.mycobot_280 import ROS_JOINTS
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 
 @dataclass
@@ -19,18 +20,19 @@ class RecordingOptions:
 
     angle_unit: Literal["auto", "degrees", "radians"] = "auto"
     """unit of the recorded angles; auto detects it for the whole data set"""
-    fps: float | None = None
+    fps: Annotated[float, Range(above=0, high=100_000)] | None = None
     """recorded frames a second, evenly spaced; by default from the timestamps, or 10 where there are none"""
-    frame_skip: int = 1
+    frame_skip: Annotated[int, Range(1)] = 1
     """keep every n-th frame, from the first. 1 keeps all: training has its own --frame_skip, which takes rows from
     the dataset and makes their actions anew"""
-    action_offset: int = 1
-    """the action is the state that many kept frames later; 0 is the state in the same image, as the reference has it"""
+    action_offset: Annotated[int, Range(0)] = 1
+    """the action is the state that many kept frames later; 0 is the state in the same image, as the reference has it.
+    Recorded commands have none"""
     action_source: Literal["auto", "recorded", "state"] = "auto"
     """recorded: the commands in the frames; state: later states; auto: recorded when all frames have one"""
     gripper_open: Literal["high", "low"] = "high"
     """which end of the recorded gripper values is the open gripper"""
-    gripper_range: tuple[float, float] = (0.0, 100.0)
+    gripper_range: tuple[Annotated[float, Range()], Annotated[float, Range()]] = (0.0, 100.0)
     """recorded gripper values, lowest and highest, that become 0..100; -0.5 0 for a gripper commanded in radians"""
     camera_names: tuple[str, ...] = ()
     """cameras to convert; by default all that most episodes have"""
@@ -63,12 +65,12 @@ class UploadOptions:
 
     def upload(self, dataset: Path) -> None:
         """Uploads the dataset, if that was asked for."""
-        from dp_hf.hub.repository import upload_folder
+        from dp_hf.hub.upload import upload_folder
 
         if self.push_to_hub is None:
             return
         try:
-            print(f"pushed to {upload_folder(dataset, self.push_to_hub, 'dataset', private=self.private)}")
+            print(f"pushed to {upload_folder(dataset, self.push_to_hub, private=self.private)}")
         except UserError as error:
             raise UserError(f"{dataset} is complete, but was {error}") from error
 
@@ -144,7 +146,7 @@ class FromLeRobot:
 
 @dataclass
 class FromRosbag:
-    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag.
+    """Turn ROS 2 bags, sqlite3 or mcap, into a folder of episodes, one for each bag, or part between clock jumps.
 
     Needs the extra ros2, and no ROS.
     """
@@ -153,22 +155,28 @@ class FromRosbag:
     """a bag, or a folder of bags"""
     output_dir: Path
     """folder of episodes"""
-    fps: float = DEFAULT_FPS
+    fps: Annotated[float, Range(above=0, high=100_000)] = DEFAULT_FPS
     """frames a second of the episodes"""
-    tolerance: float = 0.05
+    tolerance: Annotated[float, Range(0)] = 0.05
     """seconds between a tick of --fps and its image, and between an image and its joints"""
     image_topics: tuple[str, ...] = ()
     """topics of Image or CompressedImage, one a camera; by default the only one"""
-    joint_topic: str | None = None
-    """topic of JointState; by default the only one"""
+    joint_topics: tuple[str, ...] = ()
+    """topics of JointState, which together have all joints; by default the only one"""
+    angle_unit: Literal["auto", "radians", "degrees"] = "auto"
+    """unit of the arm joints' positions; auto takes them for radians, as ROS has them, and refuses a bag in which they
+    cannot be"""
     gripper_joint: str = ROS_JOINTS.names[-1]
     """name of the gripper's joint"""
     gripper_open: Literal["high", "low"] = "high"
     """which end of the gripper's range is the open gripper"""
-    gripper_range: tuple[float, float] = (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open)
+    gripper_range: tuple[Annotated[float, Range()], Annotated[float, Range()]] = (
+        ROS_JOINTS.gripper_closed,
+        ROS_JOINTS.gripper_open,
+    )
     """lowest and highest position of the gripper's joint, which become 0..100"""
     strict: bool = False
-    """a gap, or a bag without an episode, is an error"""
+    """a gap, messages that are of no use, or a bag without an episode is an error"""
 
     def convert(self) -> None:
         from dp_hf.episodes.units import Gripper
@@ -180,7 +188,8 @@ class FromRosbag:
             fps=self.fps,
             tolerance=self.tolerance,
             image_topics=self.image_topics,
-            joint_topic=self.joint_topic,
+            joint_topics=self.joint_topics,
+            angle_unit=self.angle_unit,
             gripper_joint=self.gripper_joint,
             gripper=Gripper(self.gripper_open, self.gripper_range),
             strict=self.strict,
@@ -205,10 +214,11 @@ class ToLeRobot:
 
     def convert(self) -> None:
         from dp_hf.episodes.dataset import open_data
+        from dp_hf.hub.card import license_of
         from dp_hf.interop.lerobot.exporting import export_lerobot
 
         dataset, meta = open_data(self.data_dir, **self.recording.conversion())
-        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos)
+        export_lerobot(dataset, meta, self.output_dir, self.task, self.videos, license=license_of(self.data_dir))
         print(f"{self.output_dir}: LeRobot v3.0, episodes: {len(meta.episodes)}, rows: {meta.num_frames}")
 
 
@@ -225,7 +235,7 @@ def parse_and_convert(argv: Sequence[str]) -> None:
     arguments: Any = ConvertEpisodes
     if argv and argv[0] in FORMATS:
         command, arguments, argv = f"{command} {argv[0]}", FORMATS[argv[0]], argv[1:]
-    old_names = {"cameras": "camera_names"}
+    old_names = {"cameras": "camera_names", "joint_topic": "joint_topics"}
     parse(arguments, argv, command, grouped=True, old_names=old_names).convert()
 
 

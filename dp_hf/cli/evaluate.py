@@ -4,13 +4,14 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
+from dp_hf.disturbances import NOMINAL, TABLE
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
@@ -26,11 +27,15 @@ class Evaluate(EnvironmentArguments):
     """Measure how often a pipeline stacks the cubes on layouts that were never recorded.
 
     Writes results.json and a video of rollouts side by side to OUTPUT_DIR, and prints the success of each stage with
-    its 95 % Wilson interval. Exit code of --replay: 1 if fewer than 95 % stack.
+    its 95 % Wilson interval; with --disturbances results.json is of the nominal scene, disturbances.json holds the
+    table and disturbances.png shows the scenes. Exit code of --replay: 1 if fewer than 95 % stack.
     """
 
     pipeline: str | None = None
     """pipeline folder or Hub repository, or "expert" for the expert that records the demonstrations"""
+    disturbances: tuple[str, ...] | None = None
+    """in place of one scene, one table of many: the nominal scene, one for each disturbance, and all of them together;
+    followed by parts of their names, such as `camera light`, only those. Goes on where it was cut off; no video"""
     replay: Path | None = None
     """folder of simulated episodes: execute their recorded actions again, open loop, in place of a pipeline"""
     output_dir: Path = Path("outputs/evaluation")
@@ -48,7 +53,7 @@ class Evaluate(EnvironmentArguments):
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist; default those that the pipeline was trained with"""
     n_action_steps: Annotated[int, Range(1)] | None = None
-    """control steps (0.1 s) executed of each predicted chunk; default as the pipeline"""
+    """actions executed of each predicted chunk; default as the pipeline"""
     temporal_ensemble: Annotated[float, Range()] | None = None
     """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
     pipeline"""
@@ -65,11 +70,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(arguments: Evaluate) -> int:
-    if arguments.pipeline is not None and arguments.replay is None:
-        return _evaluate(arguments, arguments.pipeline)
-    if arguments.replay is not None and arguments.pipeline is None:
+    if (arguments.pipeline is None) == (arguments.replay is None):
+        raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
+    # Before the rollouts, so that these are not lost to a folder that cannot be written to, or to another evaluation.
+    with locked(arguments.output_dir):
+        if arguments.pipeline is not None:
+            if arguments.disturbances is not None:
+                return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
+            return _evaluate(arguments, arguments.pipeline)
+        assert arguments.replay is not None
+        if given := [*arguments.given(), *(["disturbances"] if arguments.disturbances is not None else [])]:
+            raise UserError(f"--replay takes the scene from the recording: leave --{' and --'.join(given)} out")
         return _replay(arguments, arguments.replay)
-    raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
@@ -86,7 +98,7 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
         arguments.video,
         "evaluating",
     )
-    _write_results(arguments, results)
+    _write_results(arguments, results, _digest(arguments, pipeline))
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
@@ -96,16 +108,68 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     return 0
 
 
+def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ...]) -> int:
+    if given := arguments.given():
+        raise UserError(f"--disturbances chooses the scenes itself: leave --{' and --'.join(given)} out")
+    scenes = [name for name in TABLE if not parts or any(part in name for part in parts)]
+    if unknown := [part for part in parts if not any(part in name for name in TABLE)]:
+        raise UserError(f"--disturbances has no scene {' or '.join(unknown)}: there are {', '.join(TABLE)}")
+    from dp_hf.simulation.disturbance_table import format_table, run_table
+    from dp_hf.simulation.evaluation import summarize
+    from dp_hf.simulation.layouts import EVALUATION, layout_seeds
+    from dp_hf.simulation.rollouts import environment_cameras
+    from dp_hf.simulation.sheet import write_sheet
+
+    seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
+    make_policy, camera_names = _policy(arguments, pipeline)
+    cameras = arguments.camera_names or environment_cameras(camera_names)
+    execution = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
+    identity = {"policy": _digest(arguments, pipeline), **{name: getattr(arguments, name) for name in execution}}
+    file = arguments.output_dir / "disturbances.jsonl"
+    results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
+    evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
+    if NOMINAL in results:
+        _write_results(arguments, results[NOMINAL], identity["policy"])
+    print(format_table(evaluations))
+    _write_json(
+        arguments.output_dir / "disturbances.json",
+        {
+            "arguments": asdict(arguments),
+            "policy": identity["policy"],
+            "scenes": {
+                scene: {"disturbances": TABLE[scene].given(), **evaluation.to_dict()}
+                for scene, evaluation in evaluations.items()
+            },
+        },
+    )
+    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], cameras[0], results)
+    print(f"what the camera saw: {arguments.output_dir / 'disturbances.png'}")
+    return 0
+
+
+def _digest(arguments: Evaluate, pipeline: str) -> str:
+    """What tells the policy from others that lay or will lie in the same place."""
+    if pipeline == EXPERT:
+        return EXPERT
+    from dp_hf.pipelines.loading import digest_pipeline
+    from dp_hf.simulation.policies import load_once
+
+    return digest_pipeline(load_once(pipeline, arguments.device, arguments.bf16_encoder))
+
+
 def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
     """What acts, and the names of the cameras that it sees."""
     if pipeline == EXPERT:
         from dp_hf.simulation.expert import expert_policy
 
         return expert_policy, (ONLY_CAMERA,)
-    from dp_hf.simulation.policies import load_once, pipeline_policy
+    from dp_hf.pipelines.execution import choose_rate
+    from dp_hf.simulation.policies import control_steps, load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    names = tuple(load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config.camera_names)
+    config = load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config
+    control_steps(config)
+    print(choose_rate(config)[1])
     make_policy = partial(
         pipeline_policy,
         pipeline=pipeline,
@@ -115,24 +179,27 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
-    return make_policy, names
+    return make_policy, tuple(config.camera_names)
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:
     from dp_hf.simulation.replay import replay_episodes
 
     results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
-    _write_results(arguments, results)
+    _write_results(arguments, results, "replay")
     return 0 if sum(result.stacked for result in results) >= REPLAY_TARGET * len(results) else 1
 
 
-def _write_results(arguments: Evaluate, results: "list[RolloutResult]") -> None:
+def _write_results(arguments: Evaluate, results: "list[RolloutResult]", policy: str) -> None:
     from dp_hf.simulation.evaluation import summarize
 
     evaluation = summarize(results)
     print(evaluation)
-    path = arguments.output_dir / "results.json"
-    content = {"arguments": asdict(arguments), **evaluation.to_dict()}
+    content = {"arguments": asdict(arguments), "policy": policy, **evaluation.to_dict()}
+    _write_json(arguments.output_dir / "results.json", content)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     with file_written_beside(path) as file:
         file.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
     print(f"results: {path}")

@@ -87,21 +87,15 @@ def import_file(arguments: ImportCheckpoint) -> None:
 
     config = policy.config
     print(f"imported {arguments.checkpoint} ({config.denoiser} layout) to {arguments.pipeline}")
-    if config.denoiser == "mlp":
-        print(
-            f"its activation is taken to be {activation} and its input order {input_order}: "
-            "the file does not tell; see --activation and --input_order",
-            file=sys.stderr,
-        )
-    if assumed := checkpoint.assumed_arguments:
-        values = ", ".join(f"{name} {value:g}" for name, value in assumed.items())
-        print(f"the file does not tell these, so they are the reference's defaults: {values}", file=sys.stderr)
+    for sentence in checkpoint.assumptions(activation, input_order):
+        print(sentence, file=sys.stderr)
 
 
 def export_pipeline(arguments: ImportCheckpoint) -> None:
     from dp_hf.errors import UserError
     from dp_hf.interop.reference_checkpoint import export_checkpoint
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+    from dp_hf.training.records import read_training
 
     if not arguments.pipeline.is_dir():
         raise UserError(f"{arguments.pipeline}: no such folder; --export takes the folder of a pipeline")
@@ -115,6 +109,7 @@ def export_pipeline(arguments: ImportCheckpoint) -> None:
             f"--activation {arguments.activation}: the policy was trained with {config.activation}, and would act "
             "differently with another"
         )
+    metrics = record.get("metrics") or read_training(arguments.pipeline)
     input_order = arguments.input_order or record.get("input_order") or "action_image_time"
     export_checkpoint(
         arguments.checkpoint,
@@ -122,11 +117,13 @@ def export_pipeline(arguments: ImportCheckpoint) -> None:
         pipeline.scheduler,
         pipeline.normalizer,
         record.get("arguments"),
-        record.get("metrics"),
+        metrics,
         record.get("backbone_is_indexed"),
         input_order,
     )
     print(f"exported {arguments.pipeline} to {arguments.checkpoint}")
+    known = ", ".join(f"{name} {metrics[name]:g}" for name in ("epoch", "train_loss", "eval_metric") if name in metrics)
+    print(f"how far it was trained: {known or 'its folder does not tell: epoch is None, and there is no loss'}")
     if config.denoiser == "mlp":
         print(
             f"older layout (image_encoder.*, mlp.*), activation {config.activation}, input order {input_order}: "

@@ -1,6 +1,7 @@
 """`dp-hf infer`: the action for an image, or predicted against recorded actions for every frame of an episode."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +11,15 @@ from dp_hf.arms.quantities import Quantities, amounts_of, decimals
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dp_hf import DiffusionPolicyPipeline
+    from dp_hf.episodes.conversion import ActionSource
+    from dp_hf.episodes.metadata import DatasetMeta
 
 
 @dataclass
@@ -30,9 +34,9 @@ class InferArguments:
     """With --image, for a policy with proprioception: its numbers in their order, names and units as its card says."""
     episode: Path | None = None
     """Folder of a recorded episode (or of several): every frame is predicted and compared with the recording."""
-    action_offset: Annotated[int, Range(0)] = 1
-    """With --episode: the recorded action is the state this many (kept) frames later; 0 for a policy that was trained
-    with 0. Recorded commands, where the episode has them, are used in its place."""
+    action_offset: Annotated[int, Range(0)] | None = None
+    """With --episode: compare with the state this many of the policy's frames later; by default with what the policy
+    has learned, recorded commands or a later state."""
     num_inference_steps: Annotated[int, Range(1)] | None = None
     """Denoising steps; by default the pipeline's own number."""
     batch_size: Annotated[int, Range(1)] = 32
@@ -89,12 +93,19 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
     import numpy as np
 
     from dp_hf.episodes.dataset import open_data, resample
+    from dp_hf.pipelines.execution import is_rate
 
     dataset, meta = open_data(episode, report=lambda summary: None)
     config = pipeline.policy.config
     # The policy's rate says which of the recorded frames it was trained on.
     frame_skip = max(1, round(meta.fps / config.fps)) * meta.frame_skip
-    dataset, meta = resample(dataset, meta, frame_skip, arguments.action_offset)
+    dataset, meta = resample(dataset, meta, frame_skip, *learned_actions(config, meta, arguments.action_offset))
+    if not is_rate(meta.fps, config.fps):
+        print(
+            f"{episode} has {meta.fps:g} frames a second, and the policy acts {config.fps:g} times a second: its "
+            "actions are compared with those of other moments",
+            file=sys.stderr,
+        )
     quantities = quantities_of(config, "action")
     require_data_of(config, "action", meta.action, str(episode))
     if config.use_proprioception:
@@ -104,7 +115,9 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
 
     names = list(quantities.names)
     error = np.abs(chunks[:, 0] - columns["action"])
-    print(f"{len(chunks)} frames at {meta.fps:g} a second, first action of each prediction against the recording:")
+    print(
+        f"{len(chunks)} frames at {meta.fps:g} a second, first action of each prediction against {meta.action_meaning}:"
+    )
     width = max(map(len, names))
     print(f"{'':>{width}}  {'mean':>8}  {'p95':>8}  {'max':>8}")
     for name, unit, column in zip(names, quantities.units, error.T, strict=True):
@@ -112,20 +125,46 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
         cells = "  ".join(f"{value:8.{decimals(unit)}f}" for value in values)
         print(f"{name:>{width}}  {cells}  {amounts_of([unit])}")
 
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
     result = {
         "pipeline": arguments.pipeline,
         "episode": str(episode),
         "names": names,
         "units": list(quantities.units),
         "fps": meta.fps,
+        "episodes": [meta.episodes[index] for index in columns["episode_index"]],
+        "action": meta.action_meaning,
         "mean_absolute_error": dict(zip(names, error.mean(0).tolist(), strict=True)),
         "recorded": columns["action"].tolist(),
         "predicted": chunks.tolist(),
     }
-    (arguments.output_dir / "predictions.json").write_text(json.dumps(result), encoding="utf-8")
-    plot_predictions(columns["action"], chunks, quantities, meta.fps, arguments.output_dir / "predictions.png")
+    with file_written_beside(arguments.output_dir / "predictions.json") as file:
+        file.write_text(json.dumps(result), encoding="utf-8")
+    with file_written_beside(arguments.output_dir / "predictions.png") as file:
+        plot_predictions(columns, chunks, quantities, meta.fps, file)
     print(f"wrote {arguments.output_dir}/predictions.json and predictions.png")
+
+
+def learned_actions(config, meta: "DatasetMeta", action_offset: int | None) -> "tuple[int | None, ActionSource]":
+    """Which recorded actions a prediction is compared with: their offset (None for commands) and their source.
+
+    Args:
+        action_offset: states, this many frames later, whatever the policy has learned.
+    """
+    if action_offset is not None:
+        return action_offset, "state"
+    source, offset = config.get("action_source"), config.get("action_offset")
+    if source == "state" and offset is not None:
+        return offset, "state"
+    if meta.action_source == "recorded":
+        chosen: tuple[int | None, ActionSource] = None, "recorded"
+    else:
+        chosen = 1, "state"
+    if source is None:
+        words = "recorded commands" if chosen[0] is None else "the next state; --action_offset names another"
+        print(f"the policy does not say what its actions were (it was made before): compared with {words}")
+    elif chosen[0] is not None:
+        print("the policy has learned commands, which this recording lacks: compared with the next state")
+    return chosen
 
 
 def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) -> "np.ndarray":
@@ -154,15 +193,21 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     return np.concatenate(chunks)
 
 
-def plot_predictions(recorded, chunks, quantities: Quantities, fps: float, file: Path) -> None:
-    """One panel a number: the recording, the first predicted actions, and thinly the rest of each chunk."""
+def plot_predictions(columns: dict, chunks, quantities: Quantities, fps: float, file: Path) -> None:
+    """One panel a number: the recording, the first predicted actions, and thinly the rest of each chunk.
+
+    No line goes on from an episode, or from a part of one that was cut at a hole, to the next.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import numpy as np
     from matplotlib import pyplot as plt
 
+    recorded, ends = columns["action"], np.flatnonzero(np.diff(columns["episode_index"])) + 1
     seconds = np.arange(len(recorded)) / fps
+    recorded_style = {"color": "black", "linewidth": 1.4, "label": "recorded"}
+    predicted_style = {"color": "tab:orange", "linewidth": 1.2, "label": "predicted"}
     figure, axes = plt.subplots(
         len(quantities), 1, figsize=(9, 1.7 * len(quantities)), sharex=True, squeeze=False, layout="constrained"
     )
@@ -170,8 +215,8 @@ def plot_predictions(recorded, chunks, quantities: Quantities, fps: float, file:
         for start in range(0, len(chunks), max(1, chunks.shape[1] // 2)):
             ahead = np.arange(start, start + chunks.shape[1]) / fps
             axis.plot(ahead, chunks[start, :, dim], color="tab:orange", alpha=0.35, linewidth=0.8)
-        axis.plot(seconds, recorded[:, dim], color="black", linewidth=1.4, label="recorded")
-        axis.plot(seconds, chunks[:, 0, dim], color="tab:orange", linewidth=1.2, label="predicted")
+        for values, style in ((recorded[:, dim], recorded_style), (chunks[:, 0, dim], predicted_style)):
+            axis.plot(np.insert(seconds, ends, np.nan), np.insert(values, ends, np.nan), **style)
         axis.set_ylabel(label.replace(" (", "\n("), fontsize="small")
         axis.grid(alpha=0.3)
     axes[0, 0].legend(loc="upper right", ncols=2, fontsize="small")

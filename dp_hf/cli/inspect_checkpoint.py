@@ -66,6 +66,7 @@ def describe_file(path: Path) -> dict[str, Any]:
 def describe_folder(path: Path) -> dict[str, Any]:
     from dp_hf.errors import UserError
     from dp_hf.files import read_json
+    from dp_hf.folder_kinds import refuse_other_kinds
 
     index = path / "model_index.json"
     found: dict[str, Any] = {"folder": str(path)}
@@ -80,6 +81,7 @@ def describe_folder(path: Path) -> dict[str, Any]:
         found["kind"] = "checkpoint of a training run"
         found |= describe_component(path)
         if len(found) == 2:
+            refuse_other_kinds(path, "pipeline or checkpoint")
             raise UserError(
                 f"{path}: neither a pipeline nor a checkpoint: no model_index.json and no .safetensors file"
             )

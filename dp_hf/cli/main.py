@@ -57,7 +57,7 @@ commands:
 recipes:
   train --config NAME        {", ".join(recipe_names("train"))}
   run-policy --limits NAME   {", ".join(recipe_names("control"))}
-  accelerate launch --config_file {accelerate}/NAME.yaml -m dp_hf.cli.main train ...
+  accelerate launch --quiet --config_file {accelerate}/NAME.yaml -m dp_hf.cli.main train ...
                              {", ".join(recipe_names("accelerate"))}"""
 
 

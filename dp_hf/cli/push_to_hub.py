@@ -1,4 +1,4 @@
-"""`dp-hf push-to-hub`: upload a trained pipeline, or a converted dataset."""
+"""`dp-hf push-to-hub`: upload a trained pipeline, a converted dataset, or a LeRobot dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,18 @@ from dp_hf.cli.arguments import parse, run
 
 @dataclass
 class PushArguments:
-    """Uploads a pipeline's folder or a converted dataset to the Hugging Face Hub, with its card."""
+    """Uploads a pipeline's folder, a converted dataset or a LeRobot dataset to the Hugging Face Hub, with its card.
+
+    What people have written into the repository's card and added to its files stays; files of an earlier push that the
+    folder has no more are removed.
+    """
 
     repo_id: str
     """Repository, USER/NAME; created where there is none."""
     pipeline: Path | None = None
     """Folder of a pipeline, such as OUTPUT_DIR/best."""
     data_dir: Path | None = None
-    """Folder of a converted dataset, in place of a pipeline."""
+    """Folder of a converted dataset, or of one in LeRobot's layout, in place of a pipeline."""
     private: bool | None = None
     """Visibility of a new repository; by default the account's own setting."""
     revision: str | None = None
@@ -39,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
 def push(arguments: PushArguments) -> None:
     from dp_hf.errors import UserError
     from dp_hf.files import read_json
-    from dp_hf.hub.repository import repo_type_of, upload_folder
+    from dp_hf.folder_kinds import LEROBOT_INFO
+    from dp_hf.hub.upload import repo_type_of, upload_folder
 
     folder = arguments.pipeline or arguments.data_dir
     if folder is None or None not in (arguments.pipeline, arguments.data_dir):
@@ -53,9 +58,15 @@ def push(arguments: PushArguments) -> None:
         "commit_message": arguments.commit_message,
     }
     if kind == "dataset":
-        if arguments.bundle_code:
-            raise UserError(f"{folder} is a dataset: --bundle_code is for pipelines")
-        url = upload_folder(folder, arguments.repo_id, kind, **options)
+        for option in ("bundle_code", "results"):
+            if getattr(arguments, option):
+                raise UserError(f"{folder} is a dataset: --{option} is for pipelines")
+        if (folder / LEROBOT_INFO).is_file():
+            from dp_hf.interop.lerobot.sharing import push_lerobot
+
+            kind, url = "LeRobot dataset", push_lerobot(folder, arguments.repo_id, **options)
+        else:
+            url = upload_folder(folder, arguments.repo_id, **options)
     else:
         from dp_hf.interop.bundled_code import add_code
         from dp_hf.pipelines.model_card import add_rollouts
@@ -64,7 +75,7 @@ def push(arguments: PushArguments) -> None:
         pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
         if arguments.results is not None:
             results = read_json(arguments.results)
-            pipeline.model_card = add_rollouts(pipeline.card(), results)
+            pipeline.model_card = add_rollouts(pipeline.card(), results, str(arguments.results))
         prepare = add_code if arguments.bundle_code else None
         url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
     print(f"pushed {kind} {folder} to {url}")

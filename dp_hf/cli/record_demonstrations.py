@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.cli.robot_arguments import RobotArguments
+from dp_hf.errors import UserError
+from dp_hf.models.policy_config import require_different
 from dp_hf.ranges import Range
 
 
@@ -50,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
 def record(arguments: RecordDemonstrations) -> int:
     if arguments.robot != "sim":
         return record_real_robot(arguments)
+    if not arguments.camera_names:
+        raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
+    require_different("camera_names", arguments.camera_names)
     from dp_hf.simulation.recording import record_demonstrations
 
     report = record_demonstrations(

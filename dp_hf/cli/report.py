@@ -9,7 +9,7 @@ from typing import Any
 from dp_hf.arms.quantities import amount
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, read_json
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
@@ -22,7 +22,7 @@ class ReportArguments:
     training: Path
     """Output folder of `dp-hf train`: train_config.yaml, metrics.jsonl, curves.png."""
     evaluation: Path
-    """Output folder of `dp-hf evaluate`: results.json and the video."""
+    """Output folder of `dp-hf evaluate`: results.json and the video, the table of --disturbances where there is one."""
     data_dir: Path | None = None
     """Converted dataset the policy was trained on: meta.json."""
     output: Path = Path("report.html")
@@ -38,6 +38,7 @@ def report(arguments: ReportArguments) -> None:
     from jinja2 import Environment
 
     results = json.loads(read(arguments.evaluation / "results.json"))
+    scenes = arguments.evaluation / "disturbances.png"
     video = next((p for suffix in (".mp4", ".gif") for p in sorted(arguments.evaluation.glob(f"*{suffix}"))), None)
     metrics = [json.loads(line) for line in read(arguments.training / "metrics.jsonl").splitlines()]
     last = {name: value for row in metrics for name, value in row.items()}
@@ -48,6 +49,8 @@ def report(arguments: ReportArguments) -> None:
             rates=results["rates"],
             stacked=results["rates"]["stacked"],
             results=results,
+            disturbed=disturbed(arguments.evaluation, results),
+            scenes=embed(scenes) if scenes.exists() else None,
             video=video and embed(video),
             video_is_image=video is not None and video.suffix == ".gif",
             curves=embed(arguments.training / "curves.png"),
@@ -63,6 +66,17 @@ def report(arguments: ReportArguments) -> None:
     stacked = results["rates"]["stacked"]
     print(f"report: {arguments.output}")
     print(f"The policy stacked {stacked['successes']} of {stacked['trials']} cubes.")
+
+
+def disturbed(evaluation: Path, results: dict[str, Any]) -> dict[str, Any] | None:
+    """The evaluation in each scene of the table of disturbances, where there is one."""
+    file = evaluation / "disturbances.json"
+    if not file.exists():
+        return None
+    table = read_json(file)
+    if table.get("policy") != results.get("policy"):
+        raise UserError(f"{file} and results.json are of different policies: run dp-hf evaluate --disturbances again")
+    return table["scenes"]
 
 
 def errors(validation: dict[str, Any] | None) -> dict[str, str]:

@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     from dp_hf.control.controller import Controller, Tick
@@ -39,17 +40,17 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """send commands to a real robot"""
     dry_run: bool = False
     """log commands and send none; for a real robot this is so unless --execute is given"""
-    rate: float | None = None
-    """actions of the policy per second (Hz); default the policy's own, 10 for the usual ones"""
-    n_action_steps: int | None = None
+    rate: Annotated[float, Range(above=0, high=1000)] | None = None
+    """actions of the policy per second (Hz); default the policy's own: of its recordings, over the frames skipped"""
+    n_action_steps: Annotated[int, Range(1)] | None = None
     """actions from one prediction to the next; default what the policy does"""
-    duration: float | None = None
+    duration: Annotated[float, Range(above=0)] | None = None
     """seconds until the run ends; default never"""
     record: Path | None = None
     """folder of episodes to record the run into, commands as actions"""
     images_from: Path | None = None
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
-    layout_seed: int = 0
+    layout_seed: Annotated[int, Range()] = 0
     """with --robot sim: the layout of the cubes"""
 
 
@@ -69,6 +70,7 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.operator import Keyboard, on_signals
     from dp_hf.control.recorder import require_recordable
     from dp_hf.control.warm_up import warm_up
+    from dp_hf.pipelines.execution import choose_rate
 
     arm = arguments.arm(arguments.robot).quantities
     if arguments.record is not None:
@@ -78,7 +80,8 @@ def run_policy(arguments: RunPolicy) -> int:
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
     print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
-    rate = settings.fps if arguments.rate is None else arguments.rate
+    rate, said = choose_rate(settings, arguments.rate)
+    print(said, flush=True)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
         controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
@@ -106,6 +109,8 @@ def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
 
 @contextlib.contextmanager
 def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Robot]":
+    from dp_hf.control.aspect import SameAspect
+
     with contextlib.ExitStack() as stack:
         robot = (
             simulated_robot(settings, arguments.layout_seed)
@@ -117,6 +122,7 @@ def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Ro
             from dp_hf.control.robots.replayed import ReplayedImages
 
             robot = ReplayedImages(robot, arguments.images_from, settings.fps)
+        robot = SameAspect(robot, settings)
         if arguments.dry_run or (arguments.robot != "sim" and not arguments.execute):
             from dp_hf.control.robot import DryRun
 

@@ -2,10 +2,12 @@
 
 import threading
 from dataclasses import dataclass
+from typing import Annotated
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 
 @dataclass(kw_only=True)
@@ -19,7 +21,7 @@ class ServePolicy(PolicyArguments):
     """pipeline folder or Hub repository"""
     host: str = "127.0.0.1"
     """address to listen at; any other than this computer's own needs a token"""
-    port: int = 8765
+    port: Annotated[int, Range(0, 65535)] = 8765
     """port to listen at; 0 takes a free one"""
 
 
@@ -34,6 +36,7 @@ def serve(arguments: ServePolicy) -> None:
         raise UserError(f"serving needs websockets and msgpack: pip install 'dp_hf[serve]' ({error})") from error
     from dp_hf.control.operator import on_signals
     from dp_hf.control.warm_up import warm_up
+    from dp_hf.pipelines.execution import choose_rate
 
     log_to_stderr(arguments.verbose)
     policy, settings = arguments.load_policy(arguments.pipeline)
@@ -44,7 +47,7 @@ def serve(arguments: ServePolicy) -> None:
     with on_signals(lambda name: stopped.set()):
         thread.start()
         print(f"serving {arguments.pipeline} at ws://{arguments.host}:{server.port}", flush=True)
-        print(f"inference takes {1000 * seconds:.0f} ms; stop with Ctrl-C", flush=True)
+        print(f"inference takes {1000 * seconds:.0f} ms; {choose_rate(settings)[1]}; stop with Ctrl-C", flush=True)
         stopped.wait()
         server.shutdown()
         thread.join()

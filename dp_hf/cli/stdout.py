@@ -37,8 +37,11 @@ class _Stdout:
     def _or_nowhere(self, call: Callable, *args: Any) -> Any:
         try:
             return call(*args)
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                error.filename = "standard output"
+                raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

@@ -10,6 +10,7 @@ from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.recipes import find_recipe
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
+from dp_hf.training.reference_options import in_our_words
 
 if TYPE_CHECKING:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
@@ -41,8 +42,9 @@ def parse_config(argv: Sequence[str]) -> TrainConfig:
     """The options: defaults, then those of the file that `--config` names, then flags."""
     name = config_name(argv)
     file = find_recipe("train", name) if name else None
-    default = parse(TrainConfig, as_flags(read_config_file(file)), str(file), grouped=True) if file else None
-    return parse(TrainConfig, argv, "dp-hf train", default, grouped=True)
+    values = in_our_words(as_flags(read_config_file(file))) if file else []
+    default = parse(TrainConfig, values, str(file), grouped=True) if file else None
+    return parse(TrainConfig, in_our_words(argv), "dp-hf train", default, grouped=True)
 
 
 def config_name(argv: Sequence[str]) -> str | None:
@@ -56,9 +58,11 @@ def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:
     """Refuses a policy that the simulator could not try."""
     from dp_hf.arms.matching import require_same
     from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
+    from dp_hf.simulation.policies import control_steps
 
     name = "--rollout_interval: the policy"
     require_same(pipeline.policy.config, SIMULATED_MYCOBOT_280.quantities, name, "the simulated arm")
+    control_steps(pipeline.policy.config)
 
 
 def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
@@ -68,10 +72,11 @@ def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> 
     from dp_hf.pipelines.action_chunking import ActionChunker
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.layouts import TRAINING_ROLLOUTS, layout_seeds
+    from dp_hf.simulation.policies import AtOwnRate
     from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
 
-    def make_policy(env, seed: int) -> ActionChunker:
-        return ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed))
+    def make_policy(env, seed: int) -> AtOwnRate:
+        return AtOwnRate(ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed)))
 
     environment = {"cameras": environment_cameras(pipeline.policy.config.camera_names)}
     seeds = layout_seeds(TRAINING_ROLLOUTS, 0, num_episodes)

@@ -4,11 +4,14 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 
 from dp_hf.control.robot import Stamped
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError
+from dp_hf.ranges import Range
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +19,8 @@ logger = logging.getLogger(__name__)
 ASPECT_TOLERANCE = 0.03
 # Seconds that a read under way has to end.
 CLOSE_TIMEOUT = 2.0
+# Seconds without a frame after which a camera is opened again, and between two attempts.
+REOPEN_AFTER = 1.0
 
 
 @dataclass(frozen=True)
@@ -24,16 +29,16 @@ class CameraConfig:
 
     source: str = "0"
     """number of the camera, or a video file, a stream's address or anything else that OpenCV opens"""
-    width: int = 424
+    width: Annotated[int, Range(1, 65536)] = 424
     """pixels, as in the policy's recordings; a camera that gives another shape is refused"""
-    height: int = 240
+    height: Annotated[int, Range(1, 65536)] = 240
     """pixels"""
-    fps: int = 30
+    fps: Annotated[int, Range(1, 1000)] = 30
     """frames per second"""
 
 
 class OpenCvCamera:
-    """The latest frame of a camera, RGB.
+    """The latest frame of a camera, RGB. A camera that is unplugged is opened again and again until it is back.
 
     Raises:
         UserError: OpenCV is not installed, the camera cannot be opened, or its pictures have another aspect than was
@@ -47,27 +52,38 @@ class OpenCvCamera:
             raise UserError(f"the camera needs OpenCV: pip install 'dp_hf[mycobot]' ({error})") from error
         if not (config.width > 0 and config.height > 0):
             raise UserError(f"camera.width and camera.height are pixels, got {config.width} and {config.height}")
-        self._capture = cv2.VideoCapture(int(config.source) if config.source.isdecimal() else config.source)
+        self._cv2 = cv2
+        self._config = config
+        # A file that has come to its end would begin anew.
+        self._live = config.source.isdecimal() or "://" in config.source or Path(config.source).is_char_device()
+        self._latest: Stamped[np.ndarray] | None = None
+        self._refused: str | None = None
+        self._capture = self._open()
         if not self._capture.isOpened():
             raise UserError(f"camera {config.source} cannot be opened: is it plugged in, and free?")
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width)
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
-        self._capture.set(cv2.CAP_PROP_FPS, config.fps)
-        self._latest: Stamped[np.ndarray] | None = None
-        self._grab_one()
-        if self._latest is not None:
-            self._require_size(self._latest.value, config)
+        try:
+            self._grab_one()
+        except UserError:
+            self._capture.release()
+            raise
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
         self._thread.start()
 
-    def _require_size(self, picture: np.ndarray, config: CameraConfig) -> None:
-        height, width = picture.shape[:2]
+    def _open(self) -> Any:
+        cv2, config = self._cv2, self._config
+        capture = cv2.VideoCapture(int(config.source) if config.source.isdecimal() else config.source)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
+        capture.set(cv2.CAP_PROP_FPS, config.fps)
+        return capture
+
+    def _require_size(self, picture: np.ndarray) -> None:
+        config, (height, width) = self._config, picture.shape[:2]
         if (width, height) == (config.width, config.height):
             return
         given = f"camera {config.source} gives {width}x{height}, not the {config.width}x{config.height} asked for"
         if abs(width / height * config.height / config.width - 1) > ASPECT_TOLERANCE:
-            self._capture.release()
             raise UserError(
                 f"{given}, and of another aspect: where the policy's recordings have it too, ask for it "
                 f"(--camera.width {width} --camera.height {height})"
@@ -75,18 +91,42 @@ class OpenCvCamera:
         logger.warning("%s; the aspect is the same", given)
 
     def _grab(self) -> None:
-        while not self._closing.is_set():
-            if not self._grab_one():
-                time.sleep(0.01)  # unplugged, or the file's end; the watchdog notices
+        tried, lost = time.monotonic(), False
+        try:
+            while not self._closing.is_set():
+                if self._grab_one():
+                    if lost:
+                        logger.warning("camera %s is back", self._config.source)
+                    tried, lost = time.monotonic(), False
+                elif self._live and time.monotonic() - tried > REOPEN_AFTER:
+                    if not lost:
+                        logger.warning("camera %s gives no frames: trying to open it again", self._config.source)
+                        # Else OpenCV has lines for every attempt.
+                        self._cv2.utils.logging.setLogLevel(self._cv2.utils.logging.LOG_LEVEL_SILENT)
+                    self._capture.release()
+                    self._capture = self._open()
+                    tried, lost = time.monotonic(), True
+                else:
+                    time.sleep(0.01)  # the watchdog notices
+        except Exception as error:  # another camera has taken its place, or what OpenCV raises
+            self._refused = str(error)
 
     def _grab_one(self) -> bool:
         ok, bgr = self._capture.read()
         if ok:
+            if self._latest is None or bgr.shape != self._latest.value.shape:
+                self._require_size(bgr)
             self._latest = Stamped(np.ascontiguousarray(bgr[..., ::-1]), time.monotonic())
         return ok
 
     def read(self) -> Stamped[np.ndarray] | None:
-        """The latest frame, or None before the first."""
+        """The latest frame, or None before the first.
+
+        Raises:
+            RunFailed: the camera has come to give pictures of another aspect.
+        """
+        if self._refused is not None:
+            raise RunFailed(self._refused)
         return self._latest
 
     def close(self) -> None:

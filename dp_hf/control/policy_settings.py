@@ -28,6 +28,7 @@ class PolicySettings:
     use_proprioception: bool
     state_dim: int
     action_dim: int
+    recorded_aspects: Sequence[float] | None = None
     state_names: Sequence[str] | None = None
     state_units: Sequence[str] | None = None
     action_names: Sequence[str] | None = None
@@ -66,6 +67,12 @@ class PolicySettings:
         _require(
             {"temporal_ensemble": settings.temporal_ensemble},
             settings.temporal_ensemble is None or _is_number(settings.temporal_ensemble),
+        )
+        aspects = settings.recorded_aspects
+        _require(
+            {"recorded_aspects": aspects},
+            aspects is None
+            or (_is_list(aspects) and len(aspects) == len(cameras) and all(_is_number(n) and n > 0 for n in aspects)),
         )
         for name in ("state_names", "state_units", "action_names", "action_units"):
             texts = getattr(settings, name)

@@ -2,6 +2,19 @@
 
 import numpy as np
 
+from dp_hf.errors import UserError
+
+ACTION_OFFSET = 1
+
+
+def require_offset_in_use(action_source: str, action_offset: int, default: int = ACTION_OFFSET) -> None:
+    """Raises `UserError` for an offset that would have no effect, because actions are recorded commands."""
+    if action_source == "recorded" and action_offset != default:
+        raise UserError(
+            f"action_offset {action_offset}: the frames carry commands, which are the actions as they are; leave it "
+            "out, or take action_source state"
+        )
+
 
 def kept_frames(num_frames: int, frame_skip: int) -> np.ndarray:
     """Positions of every `frame_skip`-th frame, from the first."""

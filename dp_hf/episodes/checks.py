@@ -18,7 +18,7 @@ from dp_hf.episodes.reader import Episode, load_images, read_episode
 from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import is_of_a_mac, user_path
 
 
 @dataclass
@@ -107,7 +107,8 @@ def _report_unlisted(episode: Episode) -> None:
     for folder, _, names in os.walk(episode.path):
         for name in names:
             path = os.path.relpath(os.path.join(folder, name), episode.path)
-            if name.lower().endswith(IMAGE_SUFFIXES) and path not in episode.listed_images:
+            is_image = name.lower().endswith(IMAGE_SUFFIXES) and not is_of_a_mac(name)
+            if is_image and path not in episode.listed_images:
                 unlisted.append(path)
     if unlisted:
         first = ", ".join(map(shorten, sorted(unlisted)[:3]))

@@ -13,17 +13,18 @@ from typing import Any, Literal, overload
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock
 
 from dp_hf import __version__
-from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames
+from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames, require_offset_in_use
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
-from dp_hf.episodes.other_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, recover, refuse_pointer, user_path
+from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
+from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
 _SHARDS = f"{DATA_FOLDER}/train-*.parquet"
@@ -77,7 +78,7 @@ def load_dataset_folder(
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder, nor a dataset on the Hub (user/name)")
     if not (folder / META_FILE).is_file():
-        refuse_other_kinds(folder)
+        refuse_other_kinds(folder, "folder of episodes")
     meta = DatasetMeta.load(folder)
     if streaming and is_hub_id(path):
         with hub_errors(f"{path} cannot be streamed", "give a local folder"):
@@ -142,7 +143,8 @@ def resample(
     """Skips rows and makes actions anew, without touching the images. Arguments as in `open_data`.
 
     Raises:
-        UserError: the dataset has skipped frames that are asked for, or has no recorded actions.
+        UserError: the dataset has skipped frames that are asked for, or has no recorded actions, or has them and they
+            are given an offset.
     """
     frame_skip = meta.frame_skip if frame_skip is None else frame_skip
     action_offset = meta.action_offset if action_offset is None else action_offset
@@ -154,6 +156,7 @@ def resample(
         )
     if source == "recorded" and meta.action_source != "recorded":
         raise UserError(f"the dataset of {meta.source} has no recorded actions: use action_source state")
+    require_offset_in_use(source, action_offset, meta.action_offset)
     action = meta.action if source == "recorded" else meta.state
     wanted = replace(
         meta,
@@ -209,13 +212,14 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
     # The Arrow copy of a conversion lies beside it, and is removed with it.
     arrow = f"{folder}-arrow" if folder.is_relative_to(cache) else str(cache / "arrow")
     try:
-        return datasets.load_dataset(
-            "parquet",
-            data_files={"train": shards},
-            split="train",
-            streaming=streaming,
-            cache_dir=arrow,
-        )
+        with full_disk_named(Path(arrow)):
+            return datasets.load_dataset(
+                "parquet",
+                data_files={"train": shards},
+                split="train",
+                streaming=streaming,
+                cache_dir=arrow,
+            )
     except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
         reason = error.__cause__ or error
         raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error
@@ -247,6 +251,9 @@ def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> Non
         return
     if len(dataset) != meta.num_frames:
         raise UserError(f"{path} has {len(dataset)} rows, its {META_FILE} says {meta.num_frames}")
+    found = pc.min_max(dataset.data.column("episode_index")).as_py()
+    if len(dataset) and not 0 <= found["min"] <= found["max"] < len(meta.episodes):
+        raise UserError(f"{path} has rows of episode {found['max']}, its {META_FILE} names {len(meta.episodes)}")
     for camera in meta.camera_names:
         # An image without bytes would be read from whatever path stands beside it.
         if any(chunk.field("bytes").null_count for chunk in dataset.data.column(camera).chunks):

@@ -6,8 +6,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from dp_hf.arms import mycobot_280
 from dp_hf.episodes.metadata import DatasetMeta
-
-CARD_FILE = "README.md"
+from dp_hf.hub.card import CARD_FILE, PLACEHOLDER
 
 _TEXT = """\
 # {title}
@@ -27,10 +26,10 @@ Episodes: {num_episodes}; rows: {num_frames}; rows a second: {fps:g}. Made with 
 {notes}```python
 from dp_hf.episodes.dataset import load_dataset_folder
 
-dataset, meta = load_dataset_folder("THIS_REPOSITORY")
+dataset, meta = load_dataset_folder("{placeholder}")
 ```
 
-or, without dp_hf, `datasets.load_dataset("THIS_REPOSITORY", split="train")`.
+or, without dp_hf, `datasets.load_dataset("{placeholder}", split="train")`.
 
 ## Statistics
 
@@ -56,6 +55,7 @@ def write_dataset_card(folder: Path, meta: DatasetMeta) -> None:
         notes.append(f"One of every {meta.frame_skip} recorded frames was kept.")
     same = meta.action == meta.state
     text = _TEXT.format(
+        placeholder=PLACEHOLDER,
         state=meta.state,
         state_dim=len(meta.state_names),
         action_dim=len(meta.action_names),

@@ -2,19 +2,19 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import by_camera, camera_columns, is_camera_name
-from dp_hf.episodes.actions import actions_from_states
-from dp_hf.episodes.dataset_card import CARD_FILE, write_dataset_card
-from dp_hf.episodes.images import png_bytes
+from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_offset_in_use
+from dp_hf.episodes.dataset_card import write_dataset_card
+from dp_hf.episodes.images import Picture, encoded
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.motion import motion_problems, stall_problems, still_pictures
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
@@ -22,9 +22,7 @@ from dp_hf.episodes.problems import Problem, first_lines
 from dp_hf.episodes.units import contradiction
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, leads_out, user_path
-from dp_hf.pictures import upright_rgb, upright_size
-
-Picture = bytes | np.ndarray | Image.Image
+from dp_hf.hub.card import CARD_FILE
 
 _OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
 _OWN_COLUMNS = set(features_of(()))
@@ -71,7 +69,7 @@ class DatasetWriter:
         fps: float,
         source: str = "",
         action_source: str = "recorded",
-        action_offset: int = 1,
+        action_offset: int = ACTION_OFFSET,
         frame_skip: int = 1,
         angle_unit_of_source: str = "as recorded",
     ):
@@ -81,6 +79,7 @@ class DatasetWriter:
             raise UserError(f"action_offset {action_offset} is at least 0, and frame_skip {frame_skip} at least 1")
         if action_source not in ("recorded", "state"):
             raise UserError(f"action_source is recorded or state; got {action_source!r}")
+        require_offset_in_use(action_source, action_offset)
         if action_source == "state" and action not in (None, state):
             raise UserError(f"actions that are states are {state}, not {action}")
         self.output_dir = user_path(output_dir)
@@ -98,11 +97,12 @@ class DatasetWriter:
             "frame_skip": frame_skip,
             "angle_unit_of_source": angle_unit_of_source,
         }
+        self._first: dict[bytes, str] = {}  # episode of every digest of states and actions
         self._episodes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def __enter__(self) -> "DatasetWriter":
         features = features_of([*self.columns.values()], len(self.state), len(self.action))
-        with self._disk_errors(), ExitStack() as stack:
+        with ExitStack() as stack:
             self._folder = stack.enter_context(folder_written_beside(self.output_dir))
             self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, features))
             self._stack = stack.pop_all()
@@ -151,24 +151,26 @@ class DatasetWriter:
         times = np.arange(len(states)) / self._description["fps"] if timestamp is None else timestamp
         times = _numbers(f"episode {name}: timestamp", times, (len(states),), np.float64)
         cells = self._cells(name, images, len(states))
-        with self._disk_errors():
-            self._shards.write(
-                {
-                    **cells,
-                    "state": list(states),
-                    "action": list(actions),
-                    "episode_index": [index] * len(states),
-                    "frame_index": range(len(states)),
-                    "timestamp": (times - times[0]).astype(np.float32),
-                }
-            )
+        self._shards.write(
+            {
+                **cells,
+                "state": list(states),
+                "action": list(actions),
+                "episode_index": [index] * len(states),
+                "frame_index": range(len(states)),
+                "timestamp": (times - times[0]).astype(np.float32),
+            }
+        )
         self._episodes[name] = states, actions
         self.num_frames += len(states)
         comparable = actions if self._description["action_source"] == "recorded" and self.action == self.state else None
         problems = motion_problems(states, self.state, comparable, frames)
         stills = still_pictures({camera: [cell["bytes"] for cell in cells[camera]] for camera in cells})
         problems += stall_problems(states, self.state, stills, times, frames)
-        self.warnings += [f"{name}: {problem}" for problem in problems]
+        first = self._first.setdefault(sha256(states.tobytes() + actions.tobytes()).digest(), name)
+        if first != name:
+            problems.append(Problem("duplicate episode", f"has the same states and actions as {first} in every row"))
+        self.warnings += [f"{name}: {problem}; {problem.remedy}" for problem in problems]
         return problems
 
     def _cells(
@@ -184,31 +186,10 @@ class DatasetWriter:
             of_camera = list(pictures[camera if isinstance(images, Mapping) else column])
             if len(of_camera) != count:
                 raise UserError(f"episode {name}: it has {len(of_camera)} images of {camera}, and {count} states")
-            cells[column] = [
-                {"bytes": self._encoded(picture, f"episode {name}: image {row} of {camera}"), "path": None}
-                for row, picture in enumerate(of_camera)
-            ]
+            whole = [encoded(each, f"episode {name}: image {row} of {camera}") for row, each in enumerate(of_camera)]
+            self.image_sizes.update(file.size for file in whole)
+            cells[column] = [{"bytes": file.data, "path": None} for file in whole]
         return cells
-
-    def _encoded(self, picture: Picture, what: str) -> bytes:
-        if isinstance(picture, bytes):
-            try:
-                self.image_sizes.add(upright_size(picture))
-            except UserError as error:
-                raise UserError(f"{what}: its bytes are no PNG or JPEG file of 8-bit colours ({error})") from error
-            return picture
-        if isinstance(picture, np.ndarray):
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-                raise UserError(f"{what}: an image is a uint8 array (H, W, 3), not {picture.dtype} {picture.shape}")
-            picture = Image.fromarray(picture)
-        if not isinstance(picture, Image.Image):
-            raise UserError(f"{what}: an image is bytes, an array or an 8-bit PIL image, not {type(picture).__name__}")
-        try:
-            picture = upright_rgb(picture)
-        except UserError as error:
-            raise UserError(f"{what} {error}") from error
-        self.image_sizes.add(picture.size)
-        return png_bytes(picture)
 
     @property
     def meta(self) -> DatasetMeta:
@@ -222,22 +203,21 @@ class DatasetWriter:
         states, actions = map(np.concatenate, zip(*self._episodes.values(), strict=True))
         warnings = first_lines(self.warnings)
         if self._description["angle_unit_of_source"] == "as recorded":  # else the angles told their unit
-            of_columns = ((self.state, states), (self.action, actions))
-            doubts = (contradiction(quantities, np.abs(values).max(axis=0)) for quantities, values in of_columns)
-            warnings = [*dict.fromkeys(filter(None, doubts)), *warnings]
+            rows_of = {self.action: actions, self.state: states}  # states alone, where they are the same numbers
+            doubts = (
+                contradiction(quantities, rows.min(axis=0), rows.max(axis=0)) for quantities, rows in rows_of.items()
+            )
+            warnings = [*filter(None, doubts), *warnings]
         return DatasetMeta(
             camera_names=[*self.columns.values()],
             episodes=[*self._episodes],
             num_frames=self.num_frames,
-            statistics={
-                "state": column_statistics(states),
-                "action": column_statistics(actions),
-            },
+            statistics={"state": column_statistics(states), "action": column_statistics(actions)},
             state_names=list(self.state.names),
             state_units=list(self.state.units),
             action_names=list(self.action.names),
             action_units=list(self.action.units),
-            warnings=warnings,
+            warnings=[*dict.fromkeys(warnings)],
             **self._description,
         )
 
@@ -245,18 +225,10 @@ class DatasetWriter:
         if exception is not None:
             self._stack.__exit__(exception_type, exception, traceback)
             return
-        with self._disk_errors(), self._stack:
+        with self._stack:
             meta = self.meta
             meta.save(self._folder)
             write_dataset_card(self._folder, meta)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            remedy = "free space there, or choose another folder"
-            raise UserError(f"cannot write {self.output_dir}: {error}; {remedy}") from error
 
 
 def refuse_to_replace(target: Path) -> None:

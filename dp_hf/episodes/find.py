@@ -11,9 +11,9 @@ from dp_hf.episodes.format import (
     SET_ASIDE_FOLDER,
     STATES_FILES,
 )
-from dp_hf.episodes.other_kinds import SAVED_ROWS, refuse_other_kinds
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import is_of_a_mac, user_path
+from dp_hf.folder_kinds import SAVED_ROWS, refuse_other_kinds
 
 _MAX_DEPTH = 4
 _MAX_MARKER_BYTES = 4096
@@ -32,8 +32,8 @@ class Findings:
 def find_episodes(data_dir: str | os.PathLike) -> list[Path]:
     """The episode folders below `data_dir` (or `data_dir` itself), in natural order: episode2 before episode10.
 
-    A folder is an episode when it holds `states.json` or `state.json`, or when its name is "episode" with a number.
-    Hidden folders and `_set_aside` are passed over.
+    A folder is an episode when it holds `states.json`, `state.json` or `states.jsonl`, or when its name is "episode"
+    with a number. Hidden folders, `_set_aside` and `__MACOSX` are passed over.
 
     Raises:
         UserError: `data_dir` is no folder.
@@ -50,13 +50,17 @@ def explore(data_dir: str | os.PathLike) -> Findings:
     root = user_path(data_dir)
     if not root.is_dir():
         raise UserError(f"{root} is not a folder: give the folder that holds the episodes")
+    if "__MACOSX" in root.resolve().parts:
+        raise UserError(
+            f"{root} is what a Mac adds to a zip, metadata alone: give the folder that lies beside __MACOSX"
+        )
     findings = Findings()
     if _has_states(root):
         findings.episodes.append(root)
     else:
         _explore(root, findings, depth=1)
     if not any(map(_has_states, findings.episodes)):
-        refuse_other_kinds(root)
+        refuse_other_kinds(root, "folder of episodes")
     for paths in (findings.episodes, findings.markers, findings.unfinished, findings.links):
         paths.sort(key=_natural)
     return findings
@@ -68,7 +72,9 @@ def _explore(folder: Path, findings: Findings, depth: int) -> None:
     except OSError as error:
         raise UserError(f"cannot look into {folder}: {error.strerror}; change its permissions") from error
     for path in paths:
-        if path.name.startswith(FAILED_PREFIX):
+        if is_of_a_mac(path.name):
+            continue
+        elif path.name.startswith(FAILED_PREFIX):
             findings.markers.append(path)
         elif path.name == SET_ASIDE_FOLDER or not path.is_dir():
             continue

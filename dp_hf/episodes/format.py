@@ -3,7 +3,7 @@
 ```
 DATA_DIR/
   episode_YYYYMMDD_HHMMSS_mmm/
-    states.json                  # a JSON list, one object per frame
+    states.json                  # a JSON list, one object per frame; JSON lines are read too
     frame_dir/image_00000.png
   FAILED_EPISODE_YYYYMMDD_HHMMSS_mmm.txt   # only when the episode of that time failed
 ```
@@ -22,7 +22,7 @@ STATE_DIM = len(QUANTITIES)
 _PART = ".part"
 
 STATES_FILE = "states.json"
-STATES_FILES = (STATES_FILE, "state.json")
+STATES_FILES = (STATES_FILE, "state.json", "states.jsonl")
 FRAME_FOLDER = "frame_dir"
 IMAGE_NAME = "image_{:05d}.png"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")

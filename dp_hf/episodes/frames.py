@@ -1,6 +1,7 @@
 """Reads one frame object of a states file; whatever is wrong in it is reported by kind and message."""
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from typing import Any
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.format import STATE_DIM
 from dp_hf.episodes.problems import Problem, shorten
+from dp_hf.errors import UserError
+from dp_hf.files import inside
 
 _MAX_ANGLE = 360.0
 # Nanoseconds since 1970 are near 2e18.
@@ -33,9 +36,12 @@ class Frame:
 class JsonObject(dict):
     """A JSON object that remembers keys given twice."""
 
+    __slots__ = ("twice",)  # millions of them may be in a file
+
     def __init__(self, pairs: list[tuple[str, Any]]):
         super().__init__(pairs)
-        self.twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        counts = Counter(key for key, _ in pairs) if len(self) < len(pairs) else {}
+        self.twice = tuple(key for key, count in counts.items() if count > 1)
 
 
 def read_frame(
@@ -153,20 +159,24 @@ def _image_path(value: Any, folder: Path, report: Report) -> Path | None:
     if not isinstance(value, str) or not value:
         report("malformed frame", f"image is {shorten(value)}, not a path")
         return None
-    try:
-        path = folder / value
-        inside = not Path(value).is_absolute() and path.resolve().is_relative_to(folder.resolve())
-        exists = inside and path.is_file()
-    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
-        report("image path", f"image {shorten(value)} is no path")
+    if re.match(r"[A-Za-z]:|[/\\]", value):
+        report("image path", f"image {shorten(value)} is a whole path of the machine that recorded")
         return None
-    if not inside:
-        report("image path", f"image {shorten(value)} leaves the episode's folder")
+    try:
+        path = inside(folder, with_slashes(value, folder))
+        exists = path.is_file()
+    except (UserError, OSError):  # too long, among others
+        report("image path", f"image {shorten(value)} leaves the episode's folder, or is no path")
         return None
     if not exists:
         report("missing image", f"image {shorten(value)} does not exist")
         return None
     return path
+
+
+def with_slashes(path: str, folder: Path) -> str:
+    """A path from a states file with slashes for the backslashes of Windows, unless a file here is called so."""
+    return path if "\\" not in path or os.path.isfile(folder / path) else path.replace("\\", "/")
 
 
 def _report_twice(row: dict, what: str, report: Report) -> None:

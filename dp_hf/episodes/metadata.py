@@ -13,7 +13,7 @@ from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import Quantities, decimals, told_apart
 from dp_hf.cameras import is_camera_name
 from dp_hf.errors import UserError
-from dp_hf.files import leads_out
+from dp_hf.files import leads_out, read_json
 
 META_FILE = "meta.json"
 FORMAT_VERSION = 2
@@ -98,16 +98,13 @@ class DatasetMeta:
             UserError: it is absent, of another version, or not what this class writes; names the field.
         """
         file = folder / META_FILE
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{file} cannot be read ({error}): convert the recording again") from error
-        if isinstance(values, dict) and "format_version" not in values:
+        values = read_json(file)
+        if "format_version" not in values:
             raise UserError(
                 f"{file} is another program's: it has no format_version; move it away if {folder} holds episodes, or "
                 "write the rows with dp_hf's DatasetWriter"
             )
-        if not isinstance(values, dict) or values.pop("format_version", None) != FORMAT_VERSION:
+        if values.pop("format_version") != FORMAT_VERSION:
             raise UserError(f"{file} is not of format version {FORMAT_VERSION}: convert the recording again")
         if "state_units" not in values and "action_units" not in values:
             _describe(values)

@@ -6,6 +6,7 @@ left out: whether a reading is wrong is for a person to say. Grippers jump, and 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.units import LARGEST_RADIANS
 from dp_hf.errors import UserError
+from dp_hf.pictures import coarse_view
 
 _TURN = {"degrees": 360.0, "radians": 2 * math.pi}
 # In degrees. A turn that wraps steps by 360 less one step of the arm.
@@ -26,6 +28,9 @@ _ZERO_STEP = 10.0
 # A camera stalls where an arm turns by so much before equal pictures.
 _SEEN_TURN = 5.0
 _STALL_SECONDS, _STALL_FRAMES = 1.0, 5
+# Grey values of 255, averaged over a block of the picture.
+_CODEC_NOISE = 3
+_JPEG = b"\xff\xd8"
 # Equal readings in a row that may be an arm that waits.
 _WAIT_FRAMES = 8
 
@@ -114,12 +119,33 @@ def motion_problems(
 
 
 def still_pictures(pictures: Mapping[str, Sequence[bytes]]) -> list[Still]:
-    """Every run of at least five frames in which a camera's files are equal. `pictures` has every frame's by camera."""
+    """Every run of at least five frames in which a camera shows one picture; `pictures` has every frame's, by camera.
+
+    Files are equal, or JPEG files that differ by no more than a codec's noise, as the frames of a video do.
+    """
     found = []
     for camera, files in pictures.items():
-        runs = _runs(np.array([before == after for before, after in pairwise(files)], dtype=bool))
-        found += [Still(camera, start, stop) for start, stop in runs if stop - start >= _STALL_FRAMES]
+        views = [*map(_view, files)]
+        start = 0
+        for stop in range(1, len(files) + 1):
+            if stop < len(files) and _shows_the_same(files[start], files[stop], views[start], views[stop]):
+                continue
+            if stop - start >= _STALL_FRAMES:
+                found.append(Still(camera, start, stop))
+            start = stop
     return found
+
+
+def _view(file: bytes) -> np.ndarray | None:
+    with suppress(UserError):  # a writer takes files whose pixels nobody has decoded yet
+        return coarse_view(file) if file.startswith(_JPEG) else None
+    return None
+
+
+def _shows_the_same(one: bytes, other: bytes, view: np.ndarray | None, other_view: np.ndarray | None) -> bool:
+    if view is None or other_view is None:
+        return one == other
+    return bool(np.abs(view - other_view).max() <= _CODEC_NOISE)
 
 
 def stall_problems(

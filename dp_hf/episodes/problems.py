@@ -50,7 +50,7 @@ KINDS = {
     "unknown failure": Kind("warning", "find the failed episode; mark it with a FAILED_EPISODE file inside it"),
     "unfinished recording": Kind("warning", "close the list in its states.json with ], and remove dot and _partial"),
     "link": Kind("warning", "copy the folder: links are not followed"),
-    "two states files": Kind("warning", "remove the file that is not wanted: state.json is not read"),
+    "two states files": Kind("warning", "remove the one that is not wanted: the first of them is read"),
 }
 
 

@@ -1,6 +1,5 @@
 """Reads an episode folder as it was recorded; whatever is wrong in it becomes a `Problem`, never an exception."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +12,12 @@ import numpy as np
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
 from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
-from dp_hf.episodes.frames import Frame, JsonObject, read_frame
+from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import Problem, shorten
-from dp_hf.files import user_path
+from dp_hf.errors import UserError
+from dp_hf.files import inside, read_json_values, user_path
 
-_MAX_STATES_BYTES = 100_000_000
 _MAX_FRAMES = 500_000
 
 
@@ -94,7 +93,7 @@ def read_episode(
     if rows is None:
         return episode
     for index, row in enumerate(rows):
-        _note_listed_images(row, index, episode.listed_images)
+        _note_listed_images(row, index, episode)
         frame = read_frame(row, index, folder, cameras, episode.problems)
         if frame is not None:
             episode.frames.append(frame)
@@ -129,35 +128,33 @@ def _report_short(episode: Episode) -> None:
         episode.problems.append(Problem("short episode", message))
 
 
-def _note_listed_images(row: Any, index: int, listed: dict[str, list[int]]) -> None:
+def _note_listed_images(row: Any, index: int, episode: Episode) -> None:
     if not isinstance(row, dict):
         return
     images = row.get("images")
     for value in (row.get(ONLY_CAMERA), *(images.values() if isinstance(images, dict) else ())):
         if isinstance(value, str) and value:
-            listed.setdefault(os.path.normpath(value), []).append(index)
+            path = os.path.normpath(with_slashes(value, episode.path))
+            episode.listed_images.setdefault(path, []).append(index)
 
 
 def _read_states_file(folder: Path, problems: list[Problem]) -> list | None:
     files = [folder / name for name in STATES_FILES if (folder / name).exists()]
     if not files:
-        problems.append(Problem("states file", f"has no {' or '.join(STATES_FILES)}"))
+        problems.append(Problem("states file", f"has no {', '.join(STATES_FILES[:-1])} or {STATES_FILES[-1]}"))
         return None
     if len(files) > 1:
         problems.append(Problem("two states files", f"has both {' and '.join(STATES_FILES)}"))
     file = files[0]
     try:
-        if not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
-            raise ValueError("it is no file inside the episode's folder")
-        if file.stat().st_size > _MAX_STATES_BYTES:
-            raise ValueError(f"it is larger than {_MAX_STATES_BYTES // 1_000_000} MB")
-        rows = json.loads(file.read_bytes().decode("utf-8-sig"), object_pairs_hook=JsonObject)
+        values = read_json_values(inside(folder, file.name), JsonObject)
+        rows = values[0] if len(values) == 1 and file.suffix == ".json" else values
         if not isinstance(rows, list):
-            raise ValueError(f"it holds {shorten(rows)}, not a list of frames")
+            raise UserError(f"it holds {shorten(rows)}, not a list of frames")
         if len(rows) > _MAX_FRAMES:
-            raise ValueError(f"it lists {len(rows)} frames, more than {_MAX_FRAMES}")
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            raise UserError(f"it lists {len(rows)} frames, more than {_MAX_FRAMES}")
+    except UserError as error:
+        reason = str(error).replace(f"{file}: ", "")
         problems.append(Problem("states file", f"{file.name} cannot be read: {reason}"))
         return None
     return rows

@@ -18,6 +18,8 @@ LARGEST_RADIANS = 2 * math.pi
 # Below this an arm at rest cannot be told from either unit; below the second, a task in radians is unusual.
 _STANDSTILL = 0.1
 _SMALL_TASK = 1.0
+# A calibrated gripper reads a little beyond its ends.
+_PERCENT_SLACK = 5.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,13 @@ def decide_unit(episodes: Sequence[Episode], angle_unit: Literal["auto", "degree
     return detected
 
 
-def contradiction(quantities: Quantities, largest: np.ndarray) -> str | None:
-    """What the largest |values| of a data set say against the units of its angles, as a sentence, or None."""
+def contradiction(quantities: Quantities, low: np.ndarray, high: np.ndarray) -> str | None:
+    """What the lowest and highest values of a data set say against its units, as a sentence, or None."""
+    largest = np.maximum(np.abs(low), np.abs(high))
+    percent = [i for i, unit in enumerate(quantities.units) if unit == "0..100"]
+    if beyond := [i for i in percent if low[i] < -_PERCENT_SLACK or high[i] > 100 + _PERCENT_SLACK]:
+        names = _list([quantities.names[i] for i in beyond])
+        return f"{names} are said to be 0..100, and go from {low[beyond].min():.1f} to {high[beyond].max():.1f}"
     angles = [i for i in range(len(quantities)) if i not in quantities.grippers]
     in_radians, in_degrees = ([i for i in angles if quantities.units[i] == unit] for unit in ("radians", "degrees"))
     if beyond := [i for i in in_radians if largest[i] > LARGEST_RADIANS]:
@@ -95,6 +102,14 @@ def contradiction(quantities: Quantities, largest: np.ndarray) -> str | None:
     if in_degrees and _STANDSTILL < (reached := largest[in_degrees].max()) <= LARGEST_RADIANS:
         return f"the angles are said to be in degrees, and stay within {reached:.2f}: that looks like radians"
     return None
+
+
+def doubt_of_degrees(states: np.ndarray) -> str | None:
+    """Why degrees (frames, 7) that become an episode would be taken for radians when it is read, or None."""
+    largest = float(np.abs(states[:, :6]).max(initial=0.0))
+    if largest > LARGEST_RADIANS:
+        return None
+    return f"no angle exceeds {largest:.2f} degrees, which look like radians: convert with --angle_unit degrees"
 
 
 @dataclass(frozen=True)
@@ -123,7 +138,11 @@ class Gripper:
 
     def doubt(self, episodes: Sequence[Episode]) -> str | None:
         """What speaks against the range in the recorded values of all episodes, or None."""
-        values = np.concatenate([episode.states[:, 6] for episode in episodes if episode.frames] or [np.zeros(0)])
+        recorded = [episode.states[:, 6] for episode in episodes if episode.frames]
+        return self.doubt_of(np.concatenate(recorded or [np.zeros(0)]))
+
+    def doubt_of(self, values: np.ndarray) -> str | None:
+        """What speaks against the range in recorded values, of any shape, or None."""
         if values.size == 0:
             return None
         low, high = self.range

@@ -3,74 +3,46 @@
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from dp_hf.cameras import ONLY_CAMERA
+from dp_hf.cameras import ONLY_CAMERA, is_camera_name
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
+from dp_hf.files import full_disk_named, user_path
 from dp_hf.pictures import upright_rgb
 
 CameraImage = Image.Image | np.ndarray
 
 
-class EpisodeWriter:
-    """Context manager that records one episode into `data_dir/name`.
-
-    Frames go into the hidden folder `.name_partial`, which becomes `name` when the context is left. After an
-    exception, `fail(reason)` or no frame at all, `FAILED_EPISODE_<time>.txt` with the reason lies beside it.
-    A killed process leaves the hidden folder, whose `states.json` lacks only the closing bracket.
-
-    Args:
-        data_dir: folder of episodes; made when absent.
-        name: folder name of the episode; default `episode_YYYYMMDD_HHMMSS_mmm`, the time of entering.
+class FrameWriter:
+    """Context manager that writes the frames of one episode into a folder that exists.
 
     Attributes:
-        path: the episode's folder, which exists after the context is left.
-        num_frames: frames recorded so far.
-
-    Raises:
-        UserError: an episode of this name exists.
+        path: the episode's folder, as errors name it.
+        num_frames: frames written so far.
     """
 
-    def __init__(self, data_dir: str | os.PathLike, name: str | None = None):
-        if name is not None and not re.fullmatch(r"episode[\w-]*", name):
-            raise UserError(f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _")
-        self.data_dir = user_path(data_dir)
-        self.name = name
-        self.path = self.data_dir
+    def __init__(self, folder: Path):
+        self.path = self._folder = folder
         self.num_frames = 0
-        self._failure: str | None = None
         self._keys: tuple | None = None
 
-    def __enter__(self) -> "EpisodeWriter":
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        while not self._reserve(self.name or _name_of_now()):
-            if self.name is not None:
-                raise UserError(f"{self.path} exists: give another name, or move it away")
-            time.sleep(0.001)
-        self._states = open(self._partial / STATES_FILE, "w", encoding="utf-8")
+    def __enter__(self) -> "FrameWriter":
+        self._states = open(self._folder / STATES_FILE, "w", encoding="utf-8")
         return self
 
-    def _reserve(self, name: str) -> bool:
-        self.path = self.data_dir / name
-        self._partial = self.data_dir / f".{name}{PARTIAL_SUFFIX}"
-        if self.path.exists():
-            return False
-        try:
-            self._partial.mkdir()
-        except FileExistsError:
-            return False
-        if self.path.exists():  # another writer has finished its own of this name since
-            self._partial.rmdir()
-            return False
-        return True
+    def __exit__(self, *exception) -> None:
+        with full_disk_named(self.path / STATES_FILE), self._states:
+            self._states.write("\n]\n" if self.num_frames else "[]\n")
 
     def add_frame(
         self,
@@ -94,6 +66,8 @@ class EpisodeWriter:
         values = _seven_numbers("state", state)
         frame["angles"], frame["gripper_value"] = values[:6], values[6:]
         if isinstance(images, Mapping):
+            if wrong := [camera for camera in images if not is_camera_name(camera)]:
+                raise ValueError(f"camera names are letters, digits, - and _: not {wrong[0]!r}")
             frame["images"] = {camera: self._save_image(image, f"{camera}_frames") for camera, image in images.items()}
         else:
             frame[ONLY_CAMERA] = self._save_image(images, FRAME_FOLDER)
@@ -108,17 +82,91 @@ class EpisodeWriter:
         self._keys = self._keys or keys
         if keys != self._keys:
             raise ValueError(f"frame {self.num_frames} has {keys}, the first frame has {self._keys}")
-        self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
-        self._states.flush()
+        with full_disk_named(self.path / STATES_FILE):
+            self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
+            self._states.flush()
         self.num_frames += 1
+
+    def _save_image(self, image: CameraImage, folder: str) -> str:
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(f"an image is a uint8 array (H, W, 3), not {image.dtype} {image.shape}")
+            image = Image.fromarray(image)
+        path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
+        (self._folder / folder).mkdir(exist_ok=True)
+        upright = upright_rgb(image)
+        with full_disk_named(self.path / path):
+            # Level 1 takes a third of the default level's time and about a tenth more space.
+            upright.save(self._folder / path, compress_level=1)
+        return path
+
+
+class EpisodeWriter(FrameWriter):
+    """Context manager that records one episode into `data_dir/name`.
+
+    Frames go into the hidden folder `.name_partial`, which becomes `name` when the context is left. After an
+    exception, `fail(reason)` or no frame at all, `FAILED_EPISODE_<time>.txt` with the reason lies beside it.
+    A killed process leaves the hidden folder, whose `states.json` lacks only the closing bracket.
+
+    Args:
+        data_dir: folder of episodes; made when absent.
+        name: folder name of the episode; default `episode_YYYYMMDD_HHMMSS_mmm`, the time of entering.
+
+    Attributes:
+        path: the episode's folder, which exists after the context is left, unless it was dropped.
+        num_frames: frames recorded so far.
+
+    Raises:
+        UserError: an episode of this name exists.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike, name: str | None = None):
+        if name is not None and not re.fullmatch(r"episode[\w-]*", name):
+            raise UserError(f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _")
+        super().__init__(user_path(data_dir))
+        self.data_dir = self.path
+        self.name = name
+        self._failure: str | None = None
+        self._is_dropped = False
+
+    def __enter__(self) -> "EpisodeWriter":
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        while not self._reserve(self.name or _name_of_now()):
+            if self.name is not None:
+                raise UserError(f"{self.path} exists: give another name, or move it away")
+            time.sleep(0.001)
+        super().__enter__()
+        return self
+
+    def _reserve(self, name: str) -> bool:
+        self.path = self.data_dir / name
+        self._folder = self.data_dir / f".{name}{PARTIAL_SUFFIX}"
+        if self.path.exists():
+            return False
+        try:
+            self._folder.mkdir()
+        except FileExistsError:
+            return False
+        if self.path.exists():  # another writer has finished its own of this name since
+            self._folder.rmdir()
+            return False
+        return True
 
     def fail(self, reason: str) -> None:
         """Marks the episode as failed: it is kept, and no reader takes it for a demonstration."""
         self._failure = reason
 
+    def drop(self) -> None:
+        """Leaves nothing of the episode behind."""
+        self._is_dropped = True
+
     def __exit__(self, exception_type, exception, traceback) -> None:
-        self._states.write("\n]\n" if self.num_frames else "[]\n")
-        self._states.close()
+        if self._is_dropped:
+            with suppress(OSError):  # a full disk, which is why it is dropped
+                self._states.close()
+            shutil.rmtree(self._folder)
+            return
+        super().__exit__(exception_type, exception, traceback)
         if exception_type is not None:
             self._failure = f"{exception_type.__name__}: {exception}"
         elif self.num_frames == 0:
@@ -126,21 +174,9 @@ class EpisodeWriter:
         if self._failure is not None:
             time_of_episode = self.path.name.removeprefix("episode").removeprefix("_")
             marker = self.data_dir / f"{FAILED_PREFIX}{time_of_episode}.txt"
-            marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
-        self._partial.rename(self.path)
-
-    def _save_image(self, image: CameraImage, folder: str) -> str:
-        if not re.fullmatch(r"\w[\w-]*", folder):
-            raise ValueError(f"camera names are letters, digits, - and _: not {folder.removesuffix('_frames')!r}")
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise ValueError(f"an image is a uint8 array (H, W, 3), not {image.dtype} {image.shape}")
-            image = Image.fromarray(image)
-        path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
-        (self._partial / folder).mkdir(exist_ok=True)
-        # Level 1 takes a third of the default level's time and about a tenth more space.
-        upright_rgb(image).save(self._partial / path, compress_level=1)
-        return path
+            with full_disk_named(marker):
+                marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
+        self._folder.rename(self.path)
 
 
 def _name_of_now() -> str:

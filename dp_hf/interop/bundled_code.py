@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from dp_hf import __version__
 from dp_hf.errors import UserError
+from dp_hf.hub.card import PLACEHOLDER
 
 Name: TypeAlias = tuple[str, str]  # module, and a name in it
 
@@ -57,8 +58,6 @@ def add_code(folder: Path) -> None:
 
     Loading it with dp_hf goes on to use the installed classes, and never runs this code.
     """
-    from dp_hf.pipelines.model_card import PLACEHOLDER
-
     index_file = folder / "model_index.json"
     index = json.loads(index_file.read_text(encoding="utf-8"))
     if index["policy"][1] != COMPONENTS["policy"][1]:

@@ -92,10 +92,19 @@ class LegacyCheckpoint:
             raise UserError(f"{self.path}: {name}.weight is {found}; the reference's is (outputs, inputs)")
         return tuple(weight.shape)
 
-    @property
-    def assumed_arguments(self) -> dict[str, float]:
-        """What the file does not tell of the training, and the reference's default that stands in for it."""
-        return {name: value for name, value in DEFAULT_ARGUMENTS.items() if name not in self.arguments}
+    def assumptions(self, activation: str, input_order: str) -> list[str]:
+        """What has to be assumed because the file does not tell: a sentence for each kind."""
+        sentences = []
+        if self.layout == "mlp":
+            sentences.append(
+                f"its activation is taken to be {activation} and its input order {input_order}, which the file does "
+                "not tell; import-checkpoint has --activation and --input_order"
+            )
+        if assumed := [f"{name} {value:g}" for name, value in DEFAULT_ARGUMENTS.items() if name not in self.arguments]:
+            sentences.append(
+                f"the file does not tell these, so they are the reference's defaults: {', '.join(assumed)}"
+            )
+        return sentences
 
     def argument(self, name: str, kind: type) -> Any:
         """A training argument, or the reference's default where the file has none."""
@@ -184,6 +193,8 @@ def import_policy(
         action_dim=action_dim,
         action_names=names,
         action_units=units,
+        action_source="state",
+        action_offset=0,
         image_size=(checkpoint.argument("image_size", int),) * 2,
         image_encoder="resnet34.tv_in1k",
         denoiser=layout,
@@ -234,7 +245,8 @@ def export_checkpoint(
     """Writes a `.pth` that the reference's own code loads, to predict or to train on with a fresh optimizer.
 
     Args:
-        arguments, metrics: of the checkpoint that the policy was imported from, if any.
+        arguments: of the checkpoint that the policy was imported from, if any.
+        metrics: how far its training had come: `epoch`, and losses. Without, `epoch` is None and there is no loss.
         backbone_is_indexed: see `key_table`; by default indexed in the newer layout and named in the older.
         input_order: see `import_policy`.
 
@@ -266,7 +278,7 @@ def export_checkpoint(
     }
     optimizer = torch.optim.AdamW(policy.parameters(), written["learning_rate"], weight_decay=written["weight_decay"])
     content = {
-        "epoch": 0,
+        "epoch": None,
         **(metrics or {}),
         "model_state_dict": {theirs: _as_saved(state[ours]) for ours, theirs in table.items()},
         "optimizer_state_dict": optimizer.state_dict(),

@@ -39,7 +39,10 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
         UserError: an option that is none, or options that exclude each other.
     """
 
-    optional_in_config = ("state_names", "state_units", "action_names", "action_units")
+    optional_in_config = (
+        *("state_names", "state_units", "action_names", "action_units"),
+        *("action_source", "action_offset", "recorded_aspects"),
+    )
 
     @takes_fields_of(PolicyConfig)
     def __init__(self, config: PolicyConfig):

@@ -91,8 +91,14 @@ class PolicyConfig(PolicyOptions):
     """Width of an action."""
     camera_names: tuple[str, ...] = (ONLY_CAMERA,)
     """Cameras the policy sees, in the order of the images' camera axis."""
+    recorded_aspects: tuple[Annotated[float, Range(above=0, high=100_000)], ...] | None = None
+    """Width by height of each camera's recorded pictures; None where nobody has said."""
     fps: Annotated[float, Range(above=0, high=100_000)] = 10.0
     """Actions a second, for whoever executes them."""
+    action_source: Literal["recorded", "state"] | None = None
+    """What the policy has learned as actions: recorded commands, or later states; None where nobody has said."""
+    action_offset: Annotated[int, Range(0)] | None = None
+    """Of actions that are states, how many rows (1 / fps s) later each is; 0 is the state in the image."""
     state_names: tuple[str, ...] | None = None
     """What each number of the state is; None where nobody has said."""
     state_units: tuple[str, ...] | None = None
@@ -107,6 +113,8 @@ class PolicyConfig(PolicyOptions):
         if not self.camera_names:
             raise UserError("camera_names is empty: the policy sees at least one camera")
         require_different("camera_names", self.camera_names)
+        if self.recorded_aspects is not None and len(self.recorded_aspects) != len(self.camera_names):
+            raise UserError(f"recorded_aspects has {len(self.recorded_aspects)} of {len(self.camera_names)} cameras")
 
 
 def require_different(name: str, values: Sequence[str]) -> None:

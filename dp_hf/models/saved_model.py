@@ -39,9 +39,10 @@ class SavedModel(ModelMixin, ConfigMixin):
         with_info = kwargs.pop("output_loading_info", False)
         folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
         where: Path = folder
+        dtypes: dict[str, str] = {}
         if folder.is_dir():
             require_config(cls, folder / cls.config_name)
-            where = _weights_file(folder, kwargs.get("variant"))
+            where, dtypes = _weights_file(folder, kwargs.get("variant"))
         try:
             model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
         except UserError as error:
@@ -57,6 +58,8 @@ class SavedModel(ModelMixin, ConfigMixin):
                 others = f", and {len(names) - 1} more" if len(names) > 1 else ""
                 raise UserError(f"{where}: {kind} tensor {sorted(names, key=str)[0]}{others}; restore the file")
         for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and dtypes.get(name, "F32").startswith(("I", "U", "BOOL")):
+                raise UserError(f"{where}: tensor {name} holds whole numbers ({dtypes[name]}); restore the file")
             if not tensor.is_meta and not torch.isfinite(tensor).all():
                 raise UserError(f"{where}: tensor {name} holds values that are not finite; restore the file")
         return (model, info) if with_info else model
@@ -74,16 +77,17 @@ def require_config(model: type[ConfigMixin], file: Path) -> dict[str, Any]:
     return config
 
 
-def _weights_file(folder: Path, variant: str | None) -> Path:
+def _weights_file(folder: Path, variant: str | None) -> tuple[Path, dict[str, str]]:
+    """The file of the weights, and how it holds each tensor (F32, I64, ...)."""
     file = folder / ".".join(part for part in (WEIGHTS, variant, "safetensors") if part)
     if not file.is_file():
         if any(folder.glob(f"{WEIGHTS}*.bin")) or any(folder.glob(f"{WEIGHTS}*.index*.json")):
-            return folder  # saved in another way, which diffusers knows
+            return folder, {}  # saved in another way, which diffusers knows
         raise UserError(f"{file}: no such file; the folder did not arrive whole")
     refuse_pointer(file)
     try:
-        with safe_open(file, framework="pt"):
-            return file
+        with safe_open(file, framework="pt") as tensors:
+            return file, {name: tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file}: cut or damaged ({first_line(error)}); restore it") from error
 

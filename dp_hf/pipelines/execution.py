@@ -1,4 +1,4 @@
-"""How a policy is executed step by step: what it observes, and which of its predicted actions are carried out.
+"""How a policy is executed step by step: how often, what it observes, and which of its actions are carried out.
 
 Free of torch, so that an arm's own computer decides as the simulator does.
 """
@@ -10,6 +10,8 @@ import numpy as np
 
 from dp_hf.errors import UserError
 from dp_hf.models.policy_config import require_executable
+
+RATE_TOLERANCE = 0.05
 
 Observation = TypeVar("Observation")
 
@@ -50,6 +52,22 @@ def choose_execution(
     assert n_action_steps is not None
     require_executable(config.horizon, n_action_steps, temporal_ensemble)
     return Execution(n_action_steps, temporal_ensemble)
+
+
+def choose_rate(config: Any, rate: float | None = None) -> tuple[float, str]:
+    """Actions a second, and a line that says so: whoever drives an arm prints it.
+
+    They are the policy's own `fps` (of its recordings, over the frames skipped), unless others are asked for: the arm
+    then moves faster or slower than was shown.
+    """
+    chosen = config.fps if rate is None else rate
+    whose = "the policy's own rate" if chosen == config.fps else f"as asked for; the policy learned {config.fps:g}"
+    return chosen, f"{chosen:g} actions a second, {whose}"
+
+
+def is_rate(rate: float, expected: float) -> bool:
+    """Whether a rate is another one but for the unevenness of the time stamps that it was taken from."""
+    return abs(rate / expected - 1) <= RATE_TOLERANCE
 
 
 def ensemble_weights(num_chunks: int, temporal_ensemble: float) -> np.ndarray:

@@ -1,8 +1,11 @@
 """The one loader of pipelines, for whatever drives an arm, simulates one, or infers."""
 
+import hashlib
+
 import torch
 
 from dp_hf.errors import UserError
+from dp_hf.models.digest import digest_module
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
 
@@ -24,3 +27,13 @@ def load_pipeline(source: str, device: str | None = None, bf16_encoder: bool = F
         raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
     pipeline = DiffusionPolicyPipeline.from_pretrained(source).to(target)
     return pipeline.optimize_for_inference() if bf16_encoder else pipeline
+
+
+def digest_pipeline(pipeline: DiffusionPolicyPipeline) -> str:
+    """Of its weights, statistics and configuration: pipelines of one digest act alike."""
+    configs = [
+        {name: value for name, value in sorted(component.config.items()) if not name.startswith("_")}
+        for component in (pipeline.policy, pipeline.scheduler)
+    ]
+    parts = (digest_module(pipeline.policy), digest_module(pipeline.normalizer), configs)
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

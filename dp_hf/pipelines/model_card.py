@@ -1,5 +1,6 @@
 """The README.md of a pipeline's folder: what the policy is, what it was trained on, how well it does."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,10 +10,12 @@ from huggingface_hub import ModelCard, ModelCardData
 from dp_hf.arms import mycobot_280
 from dp_hf.arms.quantities import amount
 from dp_hf.arms.undescribed import quantities_of
+from dp_hf.errors import UserError
+from dp_hf.hub.card import END_MARK, PLACEHOLDER
 
-# Stands in the card's example until the pipeline is pushed somewhere.
-PLACEHOLDER = "PATH_OR_REPOSITORY"
 ROLLOUTS_HEADING = "### Closed loop"
+# Up to the next heading, or a mark of the card's.
+_EARLIER_ROLLOUTS = re.compile(rf"^{ROLLOUTS_HEADING}\n.*?(?=^#|^<!-- |\Z)", re.MULTILINE | re.DOTALL)
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 
 
@@ -69,28 +72,41 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
     )
 
 
-def add_rollouts(card: str, results: Mapping[str, Any]) -> str:
-    """The card with a table of closed-loop success, in the place of an earlier one.
+def add_rollouts(card: str, results: Mapping[str, Any], whose: str = "the results") -> str:
+    """The card with a table of closed-loop success: in the place of an earlier one, before the limits, or at its end.
 
     Args:
         results: the `results.json` of an evaluation: `rates` by stage, each with `trials`, and `rate`, `low` and `high`
             in 0..1.
+        whose: they are, in a message.
+
+    Raises:
+        UserError: they are not those of an evaluation.
     """
-    rows = [
-        f"| {stage} | {rate['rate']:.0%} | {rate['low']:.0%} to {rate['high']:.0%} |"
-        for stage, rate in results["rates"].items()
-    ]
-    section = "\n".join(
+    try:
+        rows = [
+            f"| {stage} | {rate['rate']:.0%} | {rate['low']:.0%} to {rate['high']:.0%} |"
+            for stage, rate in results["rates"].items()
+        ]
+        trials = int(next(iter(results["rates"].values()))["trials"])
+    except (AttributeError, KeyError, TypeError, ValueError, StopIteration) as error:
+        raise UserError(
+            f"{whose}: no success rates by stage (rates: trials, rate, low, high); give the results.json of "
+            "`dp-hf evaluate`"
+        ) from error
+    table = "\n".join(
         [
             ROLLOUTS_HEADING,
             "",
-            f"In simulation, over {next(iter(results['rates'].values()))['trials']} layouts of no demonstration:",
+            f"In simulation, over {trials} layouts of no demonstration:",
             "",
             "| stage | success | 95 % interval |",
             "| --- | --- | --- |",
             *rows,
         ]
     )
-    before, limits = card.split("\n## Limits", 1)
-    before = before.split(f"\n{ROLLOUTS_HEADING}", 1)[0].replace("\nNot measured.\n", "")
-    return f"{before.rstrip()}\n\n{section}\n\n## Limits{limits}"
+    card = _EARLIER_ROLLOUTS.sub("\n", card).replace("\nNot measured.\n", "")
+    # A card that somebody has written has no limits, and maybe no marks.
+    end = re.search(rf"^(?:## Limits|{re.escape(END_MARK)})$", card, re.MULTILINE)
+    before, after = (card[: end.start()], card[end.start() :]) if end else (card, "")
+    return f"{before.rstrip()}\n\n{table}\n\n{after}"

@@ -32,6 +32,7 @@ from dp_hf.pipelines.inputs import (
     require_supported,
 )
 from dp_hf.pipelines.pretrained import PretrainedPipeline
+from dp_hf.pipelines.saved_parts import require_names, require_widths
 
 
 @dataclass
@@ -84,6 +85,8 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         if num_inference_steps is not None:
             num_inference_steps = require_steps(num_inference_steps, scheduler)
         normalizer.require_statistics()
+        require_names(policy.config)
+        require_widths(policy.config, normalizer)
         policy.eval()
         self.register_modules(policy=policy, scheduler=scheduler, normalizer=normalizer)
         self.register_to_config(num_inference_steps=num_inference_steps)

@@ -11,15 +11,16 @@ from diffusers.utils import logging
 
 from dp_hf.errors import UserError
 from dp_hf.files import user_path, user_place
-from dp_hf.hub.repository import create_repository, download_snapshot, upload_folder
+from dp_hf.hub.card import CARD_FILE, read_text
+from dp_hf.hub.repository import download_snapshot
+from dp_hf.hub.upload import upload_folder
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.model_card import PLACEHOLDER, render_model_card
+from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
-    read_card,
-    require_names,
+    require_pipeline,
     require_sampling,
     require_saved_parts,
 )
@@ -42,7 +43,7 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
         folder = user_path(save_directory)
         super().save_pretrained(str(folder), **kwargs)
-        (folder / "README.md").write_text(self.card(), encoding="utf-8")
+        (folder / CARD_FILE).write_text(self.card(), encoding="utf-8")
 
     def card(self) -> str:
         """The model card: `model_card`, else one rendered from the configuration."""
@@ -67,21 +68,18 @@ class PretrainedPipeline(DiffusionPipeline):
                 that is absent, cut or damaged, or that lacks something which changes the actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
-        if Path(source).suffix == ".pth":
-            raise UserError(f"{source}: not a pipeline; dp-hf import-checkpoint {source} FOLDER makes one of a .pth")
-        if Path(source).exists() and not (Path(source) / "model_index.json").is_file():
-            raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+        require_pipeline(source)
         if not Path(source).exists():
             source = cls.download(source, **kwargs)
         require_saved_parts(Path(source), given=kwargs)
         with no_progress_bar(), faults_in(source):
             pipeline = super().from_pretrained(source, **kwargs)
             require_sampling(pipeline.scheduler)
-            require_names(pipeline.policy.config)
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
         if backend not in (None, found):
             raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")
-        pipeline.model_card = read_card(Path(source) / "README.md")
+        card = Path(source) / CARD_FILE
+        pipeline.model_card = read_text(card) if card.is_file() else None
         return pipeline
 
     @classmethod
@@ -119,7 +117,9 @@ class PretrainedPipeline(DiffusionPipeline):
     ) -> str:
         """Uploads the pipeline with its model card; creates the repository, and the branch, where there is none.
 
-        The first arguments are those of diffusers, in its order; weights are always safetensors.
+        What people have written or added there stays; files of an earlier push that are no part of this one go, unless
+        a `variant` is pushed, which lies beside them. The first arguments are those of diffusers, in its order; weights
+        are always safetensors.
 
         Args:
             repo_id: `user/name`.
@@ -141,22 +141,19 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError(
                 f"commit_message is a text, not {commit_message!r}; private=True makes a private repository"
             )
-        repo_id = create_repository(repo_id, "model", private=private, token=token)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, variant=variant)
             if prepare is not None:
                 prepare(Path(folder))
-            card = Path(folder) / "README.md"
-            card.write_text(card.read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id), encoding="utf-8")
             return upload_folder(
                 folder,
                 repo_id,
-                "model",
                 private=private,
                 token=token,
                 revision=revision,
                 commit_message=commit_message,
                 create_pr=create_pr,
+                keep_others=variant is not None,
             )
 
 

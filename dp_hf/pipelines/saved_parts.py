@@ -2,8 +2,10 @@
 
 import copy
 import inspect
+import shlex
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -14,6 +16,8 @@ from diffusers import SchedulerMixin
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import read_json
+from dp_hf.folder_kinds import refuse_other_kinds
+from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.saved_model import first_line
@@ -31,6 +35,26 @@ SCHEDULER_KEYS = {
     "disable_corrector", "final_sigmas_type", "lambda_min_clipped", "use_karras_sigmas", "use_exponential_sigmas",
     "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas", "flow_shift",
 }  # fmt: skip
+
+
+def require_pipeline(source: str) -> None:
+    """Raises `UserError` for what is no pipeline, neither a folder nor the id of a repository, and says what it is."""
+    path = Path(source)
+    if path.suffix in (".pth", ".pt"):
+        if not path.is_file():
+            raise UserError(f"{source}: no such file, and a pipeline is a folder or a repository on the Hub")
+        raise UserError(f"{source} is a checkpoint file, and a pipeline is a folder: {_import_of(path)}")
+    if not path.exists() or (path / "model_index.json").is_file():
+        return
+    if path.is_dir() and (files := sorted(path.glob("*.pth"), key=lambda file: file.stat().st_mtime)):
+        raise UserError(f"{source} holds checkpoint files and no pipeline: {_import_of(files[-1])}")
+    refuse_other_kinds(path, "pipeline")
+    raise UserError(f"{source}: not a pipeline folder, it has no model_index.json")
+
+
+def _import_of(file: Path) -> str:
+    words = ["dp-hf", "import-checkpoint", "--checkpoint", str(file), "--pipeline", str(file.with_suffix(""))]
+    return f"`{shlex.join(words)}` makes a pipeline of the reference's, to be given in its place"
 
 
 def require_saved_parts(folder: Path, given: Container[str] = ()) -> None:
@@ -69,9 +93,23 @@ def require_saved_parts(folder: Path, given: Container[str] = ()) -> None:
             raise UserError(
                 f"{file}: has no {lost[0]}, and a default may not be what it was trained with; restore the file"
             )
+        for name, argument in arguments.items():
+            if name in SCHEDULER_KEYS and not _is_like(config[name], argument.default):
+                raise UserError(
+                    f"{file}: {name} is {config[name]!r}, and it is such as {argument.default!r}; restore the file"
+                )
         steps = config["num_train_timesteps"]
         if type(steps) is not int or not 1 <= steps <= LARGEST_TIMESTEPS:
             raise UserError(f"{file}: num_train_timesteps is 1 to {LARGEST_TIMESTEPS}; got {steps!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value of a config is of the kind that its default is; a default of None allows any."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return default is None or (isinstance(value, bool) and isinstance(default, bool))
+    if isinstance(default, (int, float)):
+        return isinstance(value, Real)
+    return default is None or isinstance(value, type(default))
 
 
 def require_sampling(scheduler: SchedulerMixin) -> None:
@@ -103,12 +141,15 @@ def require_names(config: Any) -> None:
             quantities_of(config, kind)
 
 
-def read_card(file: Path) -> str | None:
-    """The text of a model card, if there is one."""
-    try:
-        return file.read_text(encoding="utf-8") if file.is_file() else None
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: cannot be read as UTF-8 ({error}); save it as UTF-8, or remove it") from error
+def require_widths(config: Any, normalizer: Normalizer) -> None:
+    """Raises `UserError` for a normalizer of other widths than the policy's, of the state where the policy sees it."""
+    for kind in ("state", "action") if config.use_proprioception else ("action",):
+        found, width = len(getattr(normalizer, f"{kind}_offset")), config[f"{kind}_dim"]
+        if found != width:
+            raise UserError(
+                f"the normalizer is for {kind}s of {found} numbers, and the policy's have {width}: give the one that "
+                "the policy was trained with"
+            )
 
 
 @contextmanager

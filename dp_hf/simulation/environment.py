@@ -1,7 +1,5 @@
 """`CubeStackingEnv`: the myCobot 280 puts a yellow cube on an orange one."""
 
-import copy
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -10,11 +8,16 @@ import numpy as np
 
 from dp_hf.arms.mycobot_280 import JOINT_NAMES, SIMULATED_MYCOBOT_280
 from dp_hf.cameras import camera_columns
+from dp_hf.disturbances import Disturbances
 from dp_hf.errors import UserError
+from dp_hf.ranges import require_in_range
+from dp_hf.simulation.distractors import lay_distractors
 from dp_hf.simulation.layouts import Range, sample_layout
+from dp_hf.simulation.push import Push
 from dp_hf.simulation.rendering import CameraRenderer
+from dp_hf.simulation.scene import Scene
+from dp_hf.simulation.sensor import Sensor
 
-SCENE = Path(__file__).with_name("cube_stacking.xml")
 CONTROL_HZ = 10
 HOME = (22.3, 2.0, -68.2, -23.8, 0.0, 22.3, 100.0)
 STAGES = ("reached", "grasped", "lifted", "placed", "stacked")
@@ -45,14 +48,13 @@ class CubeStackingEnv(gymnasium.Env):
         cameras: of "front", "side" and "wrist"; none makes steps without images.
         image_size: height and width in pixels.
         x_range, y_range, yaw_range, min_distance: of the cubes, see `sample_layout`.
-        camera_shift: every reset moves each camera by up to this many millimetres along each axis.
-        camera_turn: and turns it by up to this many degrees about each axis.
-        light_jitter: every reset changes the light's brightness and direction by up to this fraction, 0 to 1.
-        shadows: shadows and smoothed edges, over ten times slower.
         render_mode: "rgb_array" lets `render()` return the first camera's image.
+        disturbances: fields of `Disturbances`, such as `camera_turn=3`.
 
     Attributes:
         arm: what is simulated; states and actions are its numbers.
+        disturbances: what the episodes may hold.
+        episode, sensor, push: what this one holds.
     """
 
     arm = SIMULATED_MYCOBOT_280
@@ -67,23 +69,21 @@ class CubeStackingEnv(gymnasium.Env):
         y_range: Range = (-0.09, 0.09),
         yaw_range: Range = (-15.0, 15.0),
         min_distance: float = 0.06,
-        camera_shift: float = 0.0,
-        camera_turn: float = 0.0,
-        light_jitter: float = 0.0,
-        shadows: bool = False,
         render_mode: str | None = None,
+        **disturbances: Any,
     ):
-        self.model = mujoco.MjModel.from_xml_path(str(SCENE))
+        self.disturbances = self.episode = Disturbances(**disturbances)
+        require_in_range(self.disturbances)
+        self.scene = Scene(self.disturbances)
+        self.model = self.scene.model
         self.data = mujoco.MjData(self.model)
-        self.nominal = copy.copy(self.model)
         known = [self.model.camera(i).name for i in range(self.model.ncam)]
         if unknown := [name for name in cameras if name not in known]:
             raise UserError(f"no camera {', '.join(unknown)}: the scene has {', '.join(known)}")
         self.cameras = tuple(cameras)
         self.layout_ranges = (x_range, y_range, yaw_range, min_distance)
-        self.camera_shift, self.camera_turn, self.light_jitter = camera_shift, camera_turn, light_jitter
         self.render_mode = render_mode
-        self.renderer = CameraRenderer(self.model, image_size, shadows)
+        self.renderer = CameraRenderer(self.model, image_size)
 
         self.substeps = round(1 / CONTROL_HZ / self.model.opt.timestep)
         self.finger_travel = self.model.joint("gripper").range[1]
@@ -124,8 +124,8 @@ class CubeStackingEnv(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)
         self.layout = sample_layout(self.np_random, *self.layout_ranges)
-        self._randomize_cameras_and_light()
         mujoco.mj_resetData(self.model, self.data)
+        self._disturb()
         self.data.ctrl[:] = self._to_control(np.array(HOME))
         self.data.qpos[:8] = np.r_[self.data.ctrl, self.data.ctrl[6]]
         for name, (x, y, yaw) in zip(("yellow", "orange"), self.layout, strict=True):
@@ -133,7 +133,7 @@ class CubeStackingEnv(gymnasium.Env):
             self.data.joint(name).qpos[:] = [x, y, CUBE_SIZE / 2, np.cos(half), 0, 0, np.sin(half)]
         mujoco.mj_forward(self.model, self.data)
         self.stages = dict.fromkeys(STAGES, False)
-        self._still_steps = 0
+        self._still_steps = self._num_steps = 0
         return self._observation(), self._info()
 
     def step(self, action: np.ndarray):
@@ -142,9 +142,11 @@ class CubeStackingEnv(gymnasium.Env):
             raise ValueError(f"an action is 7 finite numbers; got {action}")
         target = self._to_control(np.clip(action, self.action_space.low, self.action_space.high))
         start = self.data.ctrl.copy()
-        for progress in np.arange(1, self.substeps + 1)[:, None] / self.substeps:
+        for progress in np.arange(1, self.substeps + 1) / self.substeps:
             self.data.ctrl[:] = start + progress * (target - start)
+            self.data.qfrc_applied[:6] = self.push.torques(self.model, self.data, self._num_steps + progress)
             mujoco.mj_step(self.model, self.data)
+        self._num_steps += 1
         self._update_stages()
         stacked = self.stages["stacked"]
         return self._observation(), float(stacked), stacked, False, self._info()
@@ -170,7 +172,7 @@ class CubeStackingEnv(gymnasium.Env):
 
     def _observation(self) -> dict[str, np.ndarray]:
         images = {
-            key: self.renderer.render(self.data, camera)
+            key: self.sensor(self.renderer.render(self.data, camera))
             for key, camera in zip(self.image_keys, self.cameras, strict=True)
         }
         return {"state": self.state(), **images}
@@ -197,14 +199,17 @@ class CubeStackingEnv(gymnasium.Env):
         }
         self.stages = {name: self.stages[name] or bool(now[name]) for name in STAGES}
 
-    def _randomize_cameras_and_light(self) -> None:
-        model, nominal, rng = self.model, self.nominal, self.np_random
-        shift = rng.uniform(-1, 1, (model.ncam, 3)) * self.camera_shift / 1000
-        turn = rng.uniform(-1, 1, (model.ncam, 3)) * np.radians(self.camera_turn)
-        model.cam_pos[:] = nominal.cam_pos + shift
-        model.cam_quat[:] = nominal.cam_quat
-        for quaternion, angles in zip(model.cam_quat, turn, strict=True):
-            mujoco.mju_quatIntegrate(quaternion, angles, 1.0)
-        model.light_diffuse[:] = nominal.light_diffuse * (1 + self.light_jitter * rng.uniform(-1, 1))
-        direction = nominal.light_dir + self.light_jitter * rng.uniform(-1, 1, 3)
-        model.light_dir[:] = direction / np.linalg.norm(direction)
+    def _disturb(self) -> None:
+        # Cameras and light draw from the stream that laid the cubes and that the expert's noise follows in, as they
+        # always did; all else from streams of its own. A new one goes to the end.
+        share, color, surfaces, hues, distractors, sensor, push = self.np_random.spawn(7)
+        self.episode = episode = self.disturbances.of_one_episode(share)
+        self.scene.move_cameras(episode.camera_shift, episode.camera_turn, self.np_random)
+        self.scene.change_light(episode.light_jitter, self.np_random)
+        self.scene.color_light(episode.light_color, color)
+        self.scene.cover_surfaces(episode.surfaces, surfaces)
+        self.scene.turn_hues(episode.hue_jitter, hues)
+        lay_distractors(self.model, self.data, episode.distractors, self.layout, distractors)
+        self.sensor = Sensor(episode.sensor, sensor)
+        self.push = Push(episode.push / 1000, push)
+        self.renderer.shadows = episode.shadows

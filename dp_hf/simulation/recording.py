@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dp_hf.disturbances import Disturbances
 from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import PARTIAL_SUFFIX
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
-from dp_hf.files import locked, user_path
+from dp_hf.files import full_disk_named, locked, read_json, user_path
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
@@ -31,12 +32,16 @@ class Settings:
     Attributes:
         noise: standard deviation of the expert's joint noise, degrees.
         noise_phases: when there is noise, see `StackingExpert`.
-        environment: options of `CubeStackingEnv`.
+        environment: options of `CubeStackingEnv`; every disturbance is among them.
     """
 
     noise: float
     noise_phases: NoisePhases
     environment: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        # An older recording lacks those that there were not: it was made without.
+        object.__setattr__(self, "environment", {**Disturbances().options(), **self.environment})
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Origin:
             UserError: the episode has none, or it is damaged.
         """
         path = episode / ORIGIN_FILE
+        if not path.exists():
+            raise UserError(f"{episode} was not recorded in the simulator: it has no {ORIGIN_FILE}")
+        content = read_json(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             return cls(int(content["seed"]), Settings(**content["settings"]))
-        except FileNotFoundError as error:
-            raise UserError(f"{episode} was not recorded in the simulator: it has no {ORIGIN_FILE}") from error
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path} is damaged ({error!r}): move the episode away") from error
 
@@ -100,7 +105,7 @@ def record_demonstrations(
     settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
     possible = layout_seeds(DEMONSTRATIONS, first_seed)
     data_dir = user_path(data_dir)
-    with locked(data_dir, "recording"):
+    with locked(data_dir):
         _remove_unfinished(data_dir)
         return _record(data_dir, num_episodes, possible, settings, num_workers)
 
@@ -127,7 +132,8 @@ def _record(
 def _remove_unfinished(data_dir: Path) -> None:
     """Removes what a recorder that was killed has begun here; its layouts are recorded anew."""
     for folder in explore(data_dir).unfinished:
-        if (folder / ORIGIN_FILE).exists():
+        has_frames = any(path.is_dir() for path in folder.iterdir())
+        if (folder / ORIGIN_FILE).exists() or not has_frames:
             shutil.rmtree(folder)
 
 
@@ -155,15 +161,24 @@ class _Recorder:
 
     def __call__(self, seed: int) -> bool:
         with EpisodeWriter(self.data_dir) as writer:
-            # Into the unfinished folder, so that no finished episode lacks it.
-            folder = writer.path.with_name(f".{writer.path.name}{PARTIAL_SUFFIX}")
-            origin = json.dumps(asdict(Origin(seed, self.settings)), indent=1)
+            try:
+                return self._record(seed, writer)
+            except BaseException:
+                # Interrupted, or the disk is full: no fault of the layout, which is recorded anew.
+                writer.drop()
+                raise
+
+    def _record(self, seed: int, writer: EpisodeWriter) -> bool:
+        # Into the unfinished folder, so that no finished episode lacks it.
+        folder = writer.path.with_name(f".{writer.path.name}{PARTIAL_SUFFIX}")
+        origin = json.dumps(asdict(Origin(seed, self.settings)), indent=1)
+        with full_disk_named(writer.path / ORIGIN_FILE):
             (folder / ORIGIN_FILE).write_text(origin, encoding="utf-8")
 
-            def add_frame(image, state, action):
-                writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
+        def add_frame(image, state, action):
+            writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
 
-            result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
-            if not result.stacked:
-                writer.fail(f"not stacked after {result.length} steps")
+        result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
+        if not result.stacked:
+            writer.fail(f"not stacked after {result.length} steps")
         return result.stacked

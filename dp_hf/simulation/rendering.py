@@ -12,6 +12,13 @@ from dp_hf.simulation.headless import no_opengl
 _first_rendered_in: list[int] = []  # the process; a forked one inherits the list with its parent's number
 
 
+class _Renderers(threading.local):
+    """A thread's own, one with shadows and one without: smoothed edges are a matter of the context."""
+
+    def __init__(self):
+        self.by_shadows: dict[bool, mujoco.Renderer] = {}
+
+
 class CameraRenderer:
     """Renders named cameras of a model off screen.
 
@@ -21,7 +28,9 @@ class CameraRenderer:
     Args:
         model: the scene.
         image_size: height and width in pixels.
-        shadows: shadows and smoothed edges, over ten times slower on a CPU.
+
+    Attributes:
+        shadows: shadows and smoothed edges, about ten times slower on a CPU; may be changed from image to image.
 
     Raises:
         UserError: the images are larger than the scene allows.
@@ -34,7 +43,7 @@ class CameraRenderer:
         self.model = model
         self.image_size = image_size
         self.shadows = shadows
-        self._of_thread = threading.local()
+        self._of_thread = _Renderers()
 
     def __reduce__(self):
         return CameraRenderer, (self.model, self.image_size, self.shadows)
@@ -46,9 +55,10 @@ class CameraRenderer:
             UserError: no OpenGL library was found, or this process was forked from one that had rendered.
         """
         _require_own_process()
-        renderer = getattr(self._of_thread, "renderer", None)
-        if renderer is None:
-            renderer = self._of_thread.renderer = self._open()
+        renderers = self._of_thread.by_shadows
+        if self.shadows not in renderers:
+            renderers[self.shadows] = self._open()
+        renderer = renderers[self.shadows]
         renderer.update_scene(data, camera)
         return renderer.render()
 
@@ -64,11 +74,10 @@ class CameraRenderer:
         return renderer
 
     def close(self) -> None:
-        """Frees this thread's context; those of other threads end with them."""
-        renderer = getattr(self._of_thread, "renderer", None)
-        if renderer is not None and os.getpid() in _first_rendered_in:
-            renderer.close()
-            self._of_thread.renderer = None
+        """Frees this thread's contexts; those of other threads end with them."""
+        renderers = self._of_thread.by_shadows
+        while renderers and os.getpid() in _first_rendered_in:
+            renderers.popitem()[1].close()
 
 
 def _require_own_process() -> None:

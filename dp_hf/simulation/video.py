@@ -7,6 +7,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
+from dp_hf.files import file_written_beside
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.rollouts import RolloutResult
 
@@ -37,10 +38,11 @@ def write_grid(results: Sequence[RolloutResult], path: str | Path) -> None:
         tiles += [blank] * (num_rows * num_columns - len(tiles))
         rows = [np.hstack(tiles[row * num_columns : (row + 1) * num_columns]) for row in range(num_rows)]
         grid.append(np.vstack(rows))
-    if Path(path).suffix == ".gif":
-        iio.imwrite(path, grid, duration=1000 / CONTROL_HZ, loop=0)
-    else:
-        iio.imwrite(path, grid, fps=CONTROL_HZ, codec="libx264", macro_block_size=2)
+    with file_written_beside(path) as file:
+        if file.suffix == ".gif":
+            iio.imwrite(file, grid, duration=1000 / CONTROL_HZ, loop=0)
+        else:
+            iio.imwrite(file, grid, fps=CONTROL_HZ, codec="libx264", macro_block_size=2)
 
 
 def _tile(result: RolloutResult, step: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, user_path, user_place
 from dp_hf.models.policy_config import PolicyConfig, PolicyOptions, require_different
 from dp_hf.ranges import Range, require_in_range
+from dp_hf.training.reference_options import ANSWERS, RENAMED
 
 
 @dataclass
@@ -98,18 +99,46 @@ class OptimizationOptions:
 
 @dataclass
 class AugmentationOptions:
-    """Changes to what the policy sees in training, against what the demonstrations do not show."""
+    """Changes to what the policy sees in training, against what the demonstrations do not show.
 
-    random_shift: Annotated[int, Range(0, 8192)] = 0
-    """Shift the images by up to this many pixels of the resized image."""
+    Each draws anew for every window and camera, from none to its strength. Pixels are those of the resized image.
+    """
+
+    random_shift: Annotated[float, Range(0, 8192)] = 0.0
+    """Shift the images by up to this many pixels each way; the edge's pixels fill in, here and below."""
+    random_rotation: Annotated[float, Range(0, 180)] = 0.0
+    """Turn the images by up to this many degrees, either way."""
+    random_scale: Annotated[float, Range(0, 1)] = 0.0
+    """Enlarge or shrink the images by up to this share, such as 0.1."""
+    random_perspective: Annotated[float, Range(0, below=0.5)] = 0.0
+    """Tilt the images: one side nearer by up to this share, the opposite one as much further away."""
     color_jitter: Annotated[float, Range(0, 1)] = 0.0
     """Change brightness, contrast and saturation by up to this share, such as 0.2."""
+    channel_jitter: Annotated[float, Range(0, 1)] = 0.0
+    """Change red, green and blue each by up to this share, as a lamp's colour and the white balance do."""
+    hue_jitter: Annotated[float, Range(0, 1)] = 0.0
+    """Turn the hue of all colours by up to this share of the way to the opposite one; 0.1 is 18 degrees."""
+    gamma_jitter: Annotated[float, Range(0, 10)] = 0.0
+    """Raise brightness to a power of up to 1 + this, or of one divided by that."""
+    light_patches: Annotated[float, Range(0, 1)] = 0.0
+    """Brighten or darken two patches with soft edges by up to this share, as lamps and shadows do."""
+    random_blur: Annotated[float, Range(0, 100)] = 0.0
+    """Blur the images by up to this many pixels (standard deviation)."""
+    image_noise: Annotated[float, Range(0, 255)] = 0.0
+    """Add noise of up to this standard deviation, of 255, to every pixel."""
+    erased_patches: Annotated[int, Range(0, 64)] = 0
+    """Cover this many rectangles, their sides up to a quarter of the image's height, with a colour each."""
     state_noise: Annotated[float, Range(0)] = 0.0
     """Standard deviation of noise on the state the policy sees, in the state's own units."""
 
     @property
+    def of_images(self) -> dict[str, float]:
+        """The options that change images."""
+        return {name: value for name, value in vars(self).items() if name != "state_noise"}
+
+    @property
     def changes_images(self) -> bool:
-        return self.random_shift > 0 or self.color_jitter > 0
+        return max(self.of_images.values()) > 0
 
 
 @dataclass
@@ -240,6 +269,10 @@ def option_names() -> list[str]:
 
 
 def no_such_option(name: Any) -> str:
+    if name in RENAMED:
+        return f"{name!r} is the reference's; here it is {' '.join(RENAMED[name])}"
+    if name in ANSWERS:
+        return f"{name!r} is the reference's: {ANSWERS[name]}"
     close = difflib.get_close_matches(str(name), option_names(), n=1)
     return f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
@@ -257,7 +290,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected `option: value` lines")
     for name in values:
-        if name not in option_names() or name == "config":
+        if (name not in option_names() and name not in RENAMED) or name == "config":
             raise UserError(f"{path}: {no_such_option(name)}")
     return values
 

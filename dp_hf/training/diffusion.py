@@ -81,10 +81,10 @@ def observe(
         variants = features.shape[2]
         if variants == 1:
             return {"image_features": features[:, :, 0]}
-        # Variant 0 is the image as it is; the frames of a window take theirs independently.
-        chosen = torch.randint(1, variants, features.shape[:2], device=features.device)
+        # Variant 0 is the image as it is; one variant changes all frames of an episode alike.
+        chosen = torch.randint(1, variants, (len(features), 1), device=features.device).expand(features.shape[:2])
         return {"image_features": features.take_along_dim(chosen[..., None, None], dim=2).squeeze(2)}
-    images = augment_images(batch["images"], config.augmentation.random_shift, config.augmentation.color_jitter)
+    images = augment_images(batch["images"], config.augmentation)
     if policy.config.freeze_image_encoder:
         # In float32 whatever the precision of training, as cached features are.
         return {"image_features": policy.encode_images(images)}

@@ -1,5 +1,6 @@
 """Training that starts from the weights of another policy, whose normalizer stays."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,20 @@ NOISE = {
 }
 
 
-def initialize(policy: DiffusionPolicyModel, config: TrainConfig, meta: DatasetMeta) -> Normalizer:
+def initialize(
+    policy: DiffusionPolicyModel, config: TrainConfig, meta: DatasetMeta, report: Callable[[str], None] = print
+) -> Normalizer:
     """Gives `policy` the weights that `init_from` names, and returns the normalizer they were trained with.
+
+    Args:
+        report: is given what has to be assumed of a `.pth`.
 
     Raises:
         UserError: no such policy, or one whose weights mean something else by the options or the data; named.
     """
     source = config.optimization.init_from
     assert source is not None
-    start, scheduler, normalizer = _open(source, config)
+    start, scheduler, normalizer = _open(source, config, report)
     require_data_of(start.config, "state", meta.state, config.data_dir)
     require_data_of(start.config, "action", meta.action, config.data_dir)
     wanted: dict[str, Any] = {option.name: getattr(policy.config, option.name) for option in fields(PolicyOptions)}
@@ -57,9 +63,13 @@ def initialize(policy: DiffusionPolicyModel, config: TrainConfig, meta: DatasetM
     return normalizer
 
 
-def _open(source: str, config: TrainConfig) -> tuple[DiffusionPolicyModel, SchedulerMixin, Normalizer]:
+def _open(
+    source: str, config: TrainConfig, report: Callable[[str], None]
+) -> tuple[DiffusionPolicyModel, SchedulerMixin, Normalizer]:
     if Path(source).suffix in (".pth", ".pt"):
         checkpoint = read_checkpoint(source)
+        for sentence in checkpoint.assumptions(config.policy.activation, "action_image_time"):
+            report(f"--init_from {source}: {sentence}")
         policy = import_policy(checkpoint, config.policy.activation)
         normalizer = Normalizer("identity", policy.config.state_dim, policy.config.action_dim)
         return policy, import_scheduler(checkpoint), normalizer

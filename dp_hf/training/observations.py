@@ -6,7 +6,7 @@ augmentation, several variants of each frame are. Where the encoder learns, the 
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import datasets
@@ -14,16 +14,16 @@ import numpy as np
 import torch
 
 from dp_hf.files import cache_root
+from dp_hf.models.digest import digest_module
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.training.augmentation import augment_images
+from dp_hf.training.augmentation import AUGMENTATION_VERSION, augment_images, draw
 from dp_hf.training.cells import cell_picture
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.row_cache import (
     CachedRows,
     build_once,
     digest_images,
-    digest_module,
     digest_of,
     digest_preprocessing,
 )
@@ -82,9 +82,9 @@ def open_observations(
     variants = config.loading.cached_augmentations if config.augmentation.changes_images else 0
     key = digest_of(key, digest_module(policy.encoder), device.type)
     if variants:
-        key = digest_of(key, variants, config.augmentation.random_shift, config.augmentation.color_jitter)
+        key = digest_of(key, variants, AUGMENTATION_VERSION, config.augmentation.of_images)
     shape = (len(dataset), 1 + variants, policy.encoder.feature_dim * len(cameras))
-    batches = _encode_variants(live, policy, config, variants, device)
+    batches = _encode_variants(live, dataset["episode_index"], policy, config, variants, device)
     path = build_once(folder / "features" / f"{key}.npy", batches, shape, "float32", "Encoding images")
     return CachedRows("image_features", path)
 
@@ -104,16 +104,25 @@ def _all_images(live: LiveImages) -> Iterator[torch.Tensor]:
 
 @torch.no_grad()
 def _encode_variants(
-    live: LiveImages, policy: DiffusionPolicyModel, config: TrainConfig, variants: int, device: torch.device
+    live: LiveImages,
+    episode_index: Sequence[int],
+    policy: DiffusionPolicyModel,
+    config: TrainConfig,
+    variants: int,
+    device: torch.device,
 ) -> Iterator[np.ndarray]:
-    """Batches of features (B, 1 + variants, F): of the image as it is, then of augmented ones."""
-    changes = config.augmentation
+    """Batches of features (B, 1 + variants, F): of the image as it is, then of augmented ones.
+
+    A variant changes all frames of an episode alike, as the frames of a window are.
+    """
+    options = config.augmentation
+    _, episode = torch.unique_consecutive(torch.as_tensor(episode_index[:]), return_inverse=True)
     policy.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        for images in _all_images(live):
+        draws = [draw(options, int(episode.max()) + 1, len(live.camera_names), device) for _ in range(variants)]
+        for images, rows in zip(_all_images(live), episode.to(device).split(BUILD_BATCH), strict=True):
             images = images.to(device).unsqueeze(1)
-            seen = [images]
-            seen += [augment_images(images, changes.random_shift, changes.color_jitter) for _ in range(variants)]
+            seen = [images, *(augment_images(images, options, variant[rows]) for variant in draws)]
             features = torch.cat([policy.encode_images(variant) for variant in seen], dim=1)
             yield features.float().cpu().numpy()

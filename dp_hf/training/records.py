@@ -12,10 +12,12 @@ from tqdm import tqdm
 
 from dp_hf.arms.quantities import Quantities, amounts_of
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside
+from dp_hf.files import file_written_beside, full_disk_named, read_json
 from dp_hf.training.checkpoints import Progress
 
 METRICS_FILE = "metrics.jsonl"
+# Beside a pipeline: how far it had come when it was saved.
+TRAINING_FILE = "training.json"
 
 
 class Records:
@@ -80,8 +82,9 @@ class Records:
         where = {"step": self.progress.step, "epoch": self.progress.epoch}
         self.accelerator.log(_flat(values), step=self.progress.step)
         if self.accelerator.is_main_process:
-            with open(self.folder / METRICS_FILE, "a", encoding="utf-8") as file:
-                seconds = round(time.monotonic() - self.started, 1)
+            seconds = round(time.monotonic() - self.started, 1)
+            path = self.folder / METRICS_FILE
+            with full_disk_named(path), open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(where | values | {"seconds": seconds}) + "\n")
         self.progress.metrics_rows += 1
 
@@ -124,6 +127,20 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """All rows of a run's `metrics.jsonl`; a last line that a kill cut short is left out."""
     lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def write_training(pipeline: Path, run: Path, progress: Progress) -> None:
+    """Notes in a pipeline's folder the epochs and updates of its training, and the last mean loss in the run's rows."""
+    losses = [row["loss"] for row in read_metrics(run) if "loss" in row]
+    content = {"epoch": progress.epoch, "step": progress.step, "train_loss": losses[-1] if losses else None}
+    (pipeline / TRAINING_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_training(pipeline: Path) -> dict[str, float]:
+    """What `write_training` noted, less what it did not know; empty for a pipeline that no run has saved there."""
+    if not (pipeline / TRAINING_FILE).is_file():
+        return {}
+    return {name: value for name, value in read_json(pipeline / TRAINING_FILE).items() if type(value) in (int, float)}
 
 
 def draw_curves(folder: Path) -> None:

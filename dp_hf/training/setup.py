@@ -1,7 +1,7 @@
 """What a run is made of, built from its configuration."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
 from accelerate.utils import set_seed
+from datasets import Dataset
 from diffusers import DDPMScheduler
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
@@ -22,6 +23,7 @@ from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import PolicyConfig
+from dp_hf.pictures import upright_rgb
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import DataOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
@@ -108,13 +110,13 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     trajectories = Trajectories.from_dataset(dataset)
     fraction = config.validation.validation_fraction
     learned, held_out = split_episodes(trajectories.episode_index, fraction, config.seed, meta.episodes)
-    policy = make_policy(config, meta)
+    policy = make_policy(config, meta, dataset)
     rows = torch.isin(trajectories.episode_index, torch.tensor(learned))
     if config.optimization.init_from is None:
         states, actions = trajectories.state[rows], trajectories.action[rows]
         normalizer = Normalizer.from_data(states, actions, config.data.normalization)
     else:
-        normalizer = initialize(policy, config, meta)
+        normalizer = initialize(policy, config, meta, accelerator.print)
     pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.diffusion.num_inference_steps)
     pipeline.to(accelerator.device)
 
@@ -232,7 +234,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
+def make_policy(config: TrainConfig, meta: DatasetMeta, dataset: Dataset) -> DiffusionPolicyModel:
     """The network, its encoder with the weights that `pretrained_backbone` names."""
     cameras = config.data.camera_names or tuple(meta.camera_names)
     if missing := set(cameras) - set(meta.camera_names):
@@ -245,7 +247,11 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
     policy_config = PolicyConfig(
         **vars(config.policy),
         camera_names=cameras,
+        # What was streamed was resized on the way.
+        recorded_aspects=None if config.data.streaming else _aspects(dataset, cameras),
         fps=meta.fps,
+        action_source="recorded" if meta.action_source == "recorded" else "state",
+        action_offset=meta.action_offset if meta.action_source == "state" else None,
         state_dim=width,
         state_names=meta.state.names,
         state_units=meta.state.units,
@@ -257,3 +263,10 @@ def make_policy(config: TrainConfig, meta: DatasetMeta) -> DiffusionPolicyModel:
     if config.optimization.init_from is None and config.optimization.pretrained_backbone != "none":
         policy.load_pretrained_backbone(config.optimization.pretrained_backbone)
     return policy
+
+
+def _aspects(dataset: Dataset, cameras: Sequence[str]) -> tuple[float, ...]:
+    """Width by height of each camera's first picture."""
+    row = dataset[0]
+    sizes = [upright_rgb(row[camera]).size for camera in cameras]
+    return tuple(round(width / height, 4) for width, height in sizes)

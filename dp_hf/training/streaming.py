@@ -73,6 +73,7 @@ def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target
                 bar.update()
             images = {camera: columns[camera] for camera in meta.camera_names}
             writer.add_episode(meta.episodes[index], images, columns["state"], columns["action"], columns["timestamp"])
+        writer.warnings = meta.warnings or writer.warnings
         if writer.num_frames != meta.num_frames:
             raise UserError(f"{repo_id} gave {writer.num_frames} rows, its meta.json says {meta.num_frames}: try again")
 

@@ -16,7 +16,7 @@ from dp_hf.training.config import TrainConfig, changed_options, plain_options, s
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
 from dp_hf.training.output_folder import CONFIG_FILE, PATIENCE, checkpoint_to_continue
-from dp_hf.training.records import Records, draw_curves, read_metrics, require_rows
+from dp_hf.training.records import Records, draw_curves, read_metrics, require_rows, write_training
 from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up
 from dp_hf.training.validation import validate
 
@@ -49,7 +49,7 @@ def train(
     """
     checkpoint_to_continue(config)
     accelerator = make_accelerator(config)
-    lock = locked(config.output_dir, "training", PATIENCE) if accelerator.is_main_process else nullcontext()
+    lock = locked(config.output_dir, PATIENCE) if accelerator.is_main_process else nullcontext()
     with lock:
         train_into_folder(config, accelerator, rollout, check)
     return config.output_dir
@@ -186,6 +186,7 @@ def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[s
     )
     with folder_written_beside(folder) as new:
         pipeline.save_pretrained(new)
+        write_training(new, config.output_dir, progress)
 
 
 def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Records:
@@ -205,6 +206,7 @@ def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Reco
             f"{len(run.learned)} training episodes ({run.num_windows} frames), {len(run.held_out)} held out; "
             f"{learned / 1e6:.2f} M parameters learn; {accelerator.num_processes} process(es) on {accelerator.device}"
         )
+        print(f"an action is {run.meta.action_meaning}; {run.meta.fps:g} actions a second")
         if not run.held_out:
             print("no episode is held out: validation measures the training episodes")
     if config.saving.tracker != "none":

@@ -1,12 +1,11 @@
-"""Times LeRobot's diffusion policy; run by the Python of --lerobot_python, prints JSON.
+"""LeRobot's diffusion policy, to be timed: run by LeRobot's Python for `beside_lerobot.py`, which asks on its input.
 
-python scripts/benchmarks/lerobot_policy.py '{"down_dims": null, "threads": 2, "repeats": 3, "train_batch": 0}'
-
-`train_batch` 0 samples a chunk with 10 steps of DDIM; otherwise a training step of that batch is timed.
+Options: {"down_dims": null, "threads": 2, "train_batch": 0}. `train_batch` 0 samples a chunk with 10 steps of DDIM;
+otherwise a training step of that batch is timed. Everything else is the default of LeRobot's version, but for the
+pretrained weights of its image encoder, which would be downloaded.
 """
 
 import json
-import statistics
 import sys
 import time
 
@@ -29,6 +28,7 @@ def main() -> None:
         noise_scheduler_type="DDIM",
         num_inference_steps=10,
         crop_shape=None,
+        pretrained_backbone_weights=None,
         device="cpu",
         **({"down_dims": tuple(options["down_dims"])} if options["down_dims"] else {}),
     )
@@ -58,13 +58,12 @@ def main() -> None:
             policy.diffusion.generate_actions(inputs)
 
     work()
-    times = []
-    for _ in range(options["repeats"]):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
     parameters = sum(parameter.numel() for parameter in policy.parameters())
-    print(json.dumps({"version": lerobot.__version__, "seconds": statistics.median(times), "parameters": parameters}))
+    about = {"version": lerobot.__version__, "horizon": horizon, "n_obs_steps": n_obs, "parameters": parameters}
+    for _ in sys.stdin:
+        start = time.process_time()
+        work()
+        print(json.dumps(about | {"seconds": time.process_time() - start}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """Loading: windows of observations and actions a second, decoded from PNGs, from cached images and cached features.
 
 python scripts/benchmarks/loading.py
-python scripts/benchmarks/loading.py --lerobot_python ~/lerobot/bin/python
 
 A window holds the images of its observations and a chunk of actions; batches of 32 in random order, in one process.
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -15,8 +13,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import datasets
 import torch
-from measuring import ask, interleaved, machine, read_bandwidth, report
+from measuring import interleaved, machine, read_bandwidth, report
 from PIL import Image
 from recordings import write_recordings
 from torch.utils.data import DataLoader, Dataset
@@ -25,12 +24,9 @@ from torchvision.transforms import functional as transforms
 from dp_hf import DiffusionPolicyModel
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.dataset import open_data
-from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.observations import open_observations
 from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows
-
-LEROBOT = Path(__file__).with_name("lerobot_loading.py")
 
 
 @dataclass
@@ -51,8 +47,6 @@ class LoadingArguments:
     """Windows in a batch."""
     repeats: int = 5
     """Timings of each row, of an epoch each; the median counts."""
-    lerobot_python: Path | None = None
-    """Python of an environment with LeRobot, to time its loader on the same recordings, exported."""
     json: bool = False
     """Print JSON instead of tables."""
 
@@ -86,45 +80,38 @@ def benchmark(arguments: LoadingArguments) -> None:
         root = Path(folder)
         os.environ["DP_HF_CACHE"] = str(root / "cache")
         recordings = write_recordings(root / "recordings", arguments.episodes, arguments.frames)
-        dataset, meta = open_data(recordings, frame_skip=1)
-        size = (arguments.image_size, arguments.image_size)
-        trajectories = Trajectories.from_dataset(dataset)
-        episodes = list(range(arguments.episodes))
-        windows = make_windows(trajectories.episode_index, episodes, arguments.n_obs_steps, arguments.horizon)
-
-        def ours(cache: str, frozen: bool) -> Callable[[], None]:
-            options = {"image_encoder": "resnet18.tv_in1k", "image_size": size, "freeze_image_encoder": frozen}
-            policy = DiffusionPolicyModel(n_obs_steps=arguments.n_obs_steps, horizon=arguments.horizon, **options)
-            observations = open_observations(
-                dataset, policy, TrainConfig.from_options(cache=cache), torch.device("cpu")
-            )
-            return epoch(WindowDataset(trajectories, windows, observations), arguments, collate_fn=as_is)
-
+        dataset, _ = open_data(recordings, frame_skip=1)
         reference = "PNGs decoded a sample at a time (the reference)"
         times = interleaved(
             {
                 reference: epoch(ReferenceDataset(recordings, arguments), arguments),
-                "PNGs of the dataset decoded, --cache none": ours("none", frozen=False),
-                "cached images, encoder trained": ours("auto", frozen=False),
-                "cached features, encoder frozen": ours("auto", frozen=True),
+                "PNGs of the dataset decoded, --cache none": our_epoch(dataset, arguments, "none", frozen=False),
+                "cached images, encoder trained": our_epoch(dataset, arguments, "auto", frozen=False),
+                "cached features, encoder frozen": our_epoch(dataset, arguments, "auto", frozen=True),
             },
             arguments.repeats,
         )
-        rates = {name: len(windows) / value for name, value in times.items()}
+        rates = {name: len(dataset) / value for name, value in times.items()}
         image_bytes = 3 * arguments.image_size**2 * arguments.n_obs_steps
         rates["floor: reading the cached images"] = read_bandwidth(64_000_000) / image_bytes
-        if arguments.lerobot_python:
-            export_lerobot(dataset, meta, root / "lerobot", progress=False)
-            options = {"horizon": arguments.horizon, "n_obs_steps": arguments.n_obs_steps}
-            options["batch_size"] = arguments.batch_size
-            if answer := ask(arguments.lerobot_python, LEROBOT, str(root / "lerobot"), json.dumps(options)):
-                rates[f"LeRobot {answer['version']}, images in parquet"] = answer["windows a second"]
-    title = f"Windows of {arguments.n_obs_steps} images and {arguments.horizon} actions, one process"
+        title = f"Windows of {arguments.n_obs_steps} images and {arguments.horizon} actions, one process"
     rows = [
         {"how": name, "windows a second": rate, "x the reference": rate / rates[reference]}
         for name, rate in rates.items()
     ]
     report({"machine": machine(), "tables": {title: rows}}, arguments.json)
+
+
+def our_epoch(dataset: datasets.Dataset, arguments: LoadingArguments, cache: str, frozen: bool) -> Callable[[], None]:
+    """A function that loads all windows of our own dataset."""
+    trajectories = Trajectories.from_dataset(dataset)
+    episodes = list(range(int(trajectories.episode_index.max()) + 1))
+    windows = make_windows(trajectories.episode_index, episodes, arguments.n_obs_steps, arguments.horizon)
+    size = (arguments.image_size, arguments.image_size)
+    options = {"image_encoder": "resnet18.tv_in1k", "image_size": size, "freeze_image_encoder": frozen}
+    policy = DiffusionPolicyModel(n_obs_steps=arguments.n_obs_steps, horizon=arguments.horizon, **options)
+    observations = open_observations(dataset, policy, TrainConfig.from_options(cache=cache), torch.device("cpu"))
+    return epoch(WindowDataset(trajectories, windows, observations), arguments, collate_fn=as_is)
 
 
 def epoch(dataset: Dataset, arguments: LoadingArguments, **options) -> Callable[[], None]:

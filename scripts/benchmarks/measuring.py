@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -72,15 +71,6 @@ def read_bandwidth(num_bytes: int) -> float:
 
 def best(function: Callable[[], Any], repeats: int) -> float:
     return min(seconds(function) for _ in range(repeats))
-
-
-def ask(python: Path, script: Path, *arguments: str) -> dict[str, Any] | None:
-    """The JSON that a script prints last when another Python runs it; None where it fails, saying why."""
-    done = subprocess.run([python, script, *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        print(f"{python} {script.name} failed: {done.stderr.strip().splitlines()[-1:]}")
-        return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def report(results: dict[str, Any], as_json: bool) -> None:

@@ -1,23 +1,20 @@
 """Sampling: the denoising steps alone, the image encoder alone, and from a camera image to an action.
 
 python scripts/benchmarks/sampling.py
-python scripts/benchmarks/sampling.py --lerobot_python ~/lerobot/bin/python
 
 Policies are the reference's (ResNet34, four hidden layers of 256, one action of 7) with random weights, which cost what
 trained ones do. All rows of a table are timed in turns.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from measuring import ask, interleaved, machine, peak_flops, read_bandwidth, report
+from measuring import interleaved, machine, peak_flops, read_bandwidth, report
 
 from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.cli.arguments import parse, run
@@ -27,7 +24,6 @@ from dp_hf.pipelines.fast.encoder import InferenceEncoder
 from dp_hf.pipelines.fast.folding import fold
 from dp_hf.pipelines.inputs import prepare_images
 
-LEROBOT = Path(__file__).with_name("lerobot_policy.py")
 FEW_STEPS = "pipeline, DDIM 10 steps"
 
 
@@ -49,8 +45,6 @@ class SamplingArguments:
     """CPU threads of torch; 0 is as many as it wants."""
     device: str = "cpu"
     """Where the policy runs: cpu or cuda."""
-    lerobot_python: Path | None = None
-    """Python of an environment with LeRobot, to time its diffusion policy beside ours."""
     json: bool = False
     """Print JSON instead of tables."""
 
@@ -69,11 +63,7 @@ def benchmark(arguments: SamplingArguments) -> None:
             arguments, denoiser
         )
     tables["Image encoder, ResNet34, 224x224, batch 1"] = encoder_table(arguments)
-    tables["From a 640x480 image to an action"] = whole = whole_table(arguments)
-    if arguments.lerobot_python:
-        ours = next(row["ms"] for row in whole if row["what"] == FEW_STEPS)
-        title = "LeRobot's diffusion policy, two 224x224 images to a chunk of 16, DDIM 10 steps"
-        tables[title] = lerobot_table(arguments, ours)
+    tables["From a 640x480 image to an action"] = whole_table(arguments)
     report({"machine": machine(), "tables": tables}, arguments.json)
 
 
@@ -209,17 +199,6 @@ def whole_table(arguments: SamplingArguments) -> list[dict]:
         }
         for name, value in times.items()
     ]
-
-
-def lerobot_table(arguments: SamplingArguments, ours: float) -> list[dict]:
-    rows = []
-    for name, down_dims in (("default U-Net", None), ("small U-Net (64, 128, 256)", [64, 128, 256])):
-        options = {"down_dims": down_dims, "threads": torch.get_num_threads(), "repeats": 3, "train_batch": 0}
-        if answer := ask(arguments.lerobot_python, LEROBOT, json.dumps(options)):
-            policy = f"LeRobot {answer['version']}, {name}, {answer['parameters'] / 1e6:.0f} M parameters"
-            milliseconds = 1000 * answer["seconds"]
-            rows.append({"policy": policy, "ms": milliseconds, f"{FEW_STEPS}, is faster x": milliseconds / ours})
-    return rows
 
 
 if __name__ == "__main__":

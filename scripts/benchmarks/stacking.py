@@ -32,7 +32,8 @@ NOISY_200 = "--num_episodes 200 --noise 0.5"
 NOISY_500 = "--num_episodes 500 --noise 0.5"
 
 REFERENCE = (
-    f"--config {ROOT / 'configs/train/reference.yaml'} --pretrained_backbone none --frame_skip 1 --action_offset 1 "
+    f"--config {ROOT / 'configs/train/reference.yaml'} --pretrained_backbone none --frame_skip 1 "
+    "--action_source auto --action_offset None "
     "--num_epochs 120 --learning_rate 1e-3 --lr_scheduler cosine --lr_warmup_steps 200 --ema_decay 0.998"
 )
 STATE = f"{REFERENCE} --use_proprioception"

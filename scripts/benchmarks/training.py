@@ -1,12 +1,10 @@
 """Training: frames a second of the training loop, with the frozen encoder in every epoch and with cached features.
 
 python scripts/benchmarks/training.py
-python scripts/benchmarks/training.py --lerobot_python ~/lerobot/bin/python
 
 The policy is the reference's: a frozen ResNet34 (random weights), an MLP, one action, 1000 noise levels, AdamW.
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler
-from measuring import ask, interleaved, machine, peak_flops, read_bandwidth, report
+from measuring import interleaved, machine, peak_flops, read_bandwidth, report
 from recordings import write_recordings
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -31,7 +29,6 @@ from dp_hf.training.records import Records
 from dp_hf.training.setup import cpu_threads, make_accelerator, set_up
 from dp_hf.training.trainer import train_epoch
 
-LEROBOT = Path(__file__).with_name("lerobot_policy.py")
 GOAL = 1000 * 300 * 60  # frames in 1000 epochs of 300 episodes of 60 frames
 
 
@@ -49,8 +46,6 @@ class TrainingArguments:
     """Epochs in a row for each timing of the cached runs."""
     repeats: int = 5
     """Timings of each row; the median counts."""
-    lerobot_python: Path | None = None
-    """Python of an environment with LeRobot, to time its diffusion policy beside ours."""
     json: bool = False
     """Print JSON instead of tables."""
 
@@ -91,10 +86,6 @@ def benchmark(arguments: TrainingArguments) -> None:
             for name, rate in rates.items()
         ]
     }
-    if arguments.lerobot_python:
-        tables["LeRobot's diffusion policy, encoder trained, horizon 16, batch 32"] = lerobot_table(
-            arguments, rates["cached features, batch 32"]
-        )
     report({"machine": machine(), "tables": tables}, arguments.json)
 
 
@@ -156,19 +147,6 @@ def floors() -> dict[str, float]:
         "floor: multiplications": peak_flops() / (6 * weights),
         "floor: AdamW's reads and writes, batch 32": 32 * read_bandwidth(4 * weights) / (7 * 4 * weights),
     }
-
-
-def lerobot_table(arguments: TrainingArguments, ours: float) -> list[dict]:
-    rows = []
-    for name, down_dims in (("default U-Net", None), ("small U-Net (64, 128, 256)", [64, 128, 256])):
-        options = {"down_dims": down_dims, "threads": torch.get_num_threads(), "repeats": 2, "train_batch": 32}
-        if answer := ask(arguments.lerobot_python, LEROBOT, json.dumps(options)):
-            rate = 32 / answer["seconds"]
-            policy = f"LeRobot {answer['version']}, {name}, {answer['parameters'] / 1e6:.0f} M parameters"
-            rows.append(
-                {"policy": policy, "frames a second": rate, "cached features, batch 32, are faster x": ours / rate}
-            )
-    return rows
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 from dp_hf import ActionChunker, DiffusionPolicyPipeline
 from dp_hf.arms.matching import require_same
 from dp_hf.simulation.layouts import EVALUATION, layout_seeds
+from dp_hf.simulation.policies import AtOwnRate
 from dp_hf.simulation.rollouts import environment_cameras, make_environment, split_observation
 
 
@@ -20,7 +21,7 @@ def act(source: str, layout: int = 0) -> dict[str, bool]:
     require_same(config, env.unwrapped.arm.quantities, source, "the simulated arm")
 
     # Executes chunks as the policy's config says: some actions of each, or an average of those that overlap.
-    policy = ActionChunker(pipeline, generator=torch.Generator().manual_seed(0))
+    policy = AtOwnRate(ActionChunker(pipeline, generator=torch.Generator().manual_seed(0)))
     (seed,) = layout_seeds(EVALUATION, layout, 1)
     observation, info = env.reset(seed=seed)
     done = False

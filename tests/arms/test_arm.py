@@ -100,3 +100,14 @@ def test_a_policy_of_another_arm_is_refused_in_one_sentence(other, difference):
 def test_numbers_of_which_nothing_is_known_are_no_arms():
     with pytest.raises(UserError, match=r"has \[0\] \(unit unknown\) where pan \(radians\) is expected"):
         require_same(SimpleNamespace(use_proprioception=False, state_dim=5, action_dim=5), FIVE_NUMBERS)
+
+
+def test_angles_that_no_arm_reaches_are_hardly_radians():
+    limits = MYCOBOT_280.limits
+    reached = np.stack([limits.lowest - 10, limits.highest + 10, np.zeros(7)])
+    reached[:, 6] = [-500, 500, 0]  # a gripper is no angle
+    assert MYCOBOT_280.doubt_of_radians(reached) is None
+    degrees_taken_for_radians = np.degrees([[0, 0, 45, -90, 0, 0, 0]])
+    doubt = MYCOBOT_280.doubt_of_radians(degrees_taken_for_radians)
+    assert doubt.startswith("link4_to_link5 would be at -5156.62 degrees if the joint states were radians")
+    assert doubt.endswith("mycobot_280 reaches -150 to 150")

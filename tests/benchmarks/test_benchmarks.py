@@ -13,7 +13,8 @@ FOLDER = Path(__file__).parents[2] / "scripts" / "benchmarks"
 SMALLEST = {
     "sampling": "--denoisers mlp --steps 100 --reference_steps 1 --repeats 1",
     "startup": "--num_inference_steps 10 --repeats 1",
-    "training": "--episodes 1 --frames 8 --uncached_frames 8 --epochs 1 --repeats 1",
+    "augmentation": "--batch_size 2 --repeats 1",
+    "training": "--episodes 1 --frames 8 --uncached_frames 10 --epochs 1 --repeats 1",
     "loading": "--episodes 1 --frames 8 --batch_size 4 --image_size 64 --repeats 1",
     "few_steps": "--training_steps 5 --observations 2 --samples 4 --steps 5",
 }
@@ -34,7 +35,7 @@ def test_benchmark_prints_tables(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", [*SMALLEST, "beside_lerobot"])
 def test_benchmark_explains_itself(name):
     done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
     assert done.returncode == 0

@@ -90,7 +90,7 @@ def test_to_lerobot_and_from_lerobot(tmp_path, record_episode, capsys):
     [
         (["from-lerobot", "--fps", "5"], "--fps"),
         (["--from", "lerobot", "--fps", "5"], "--fps"),
-        (["from-rosbag", "--angle_unit", "degrees"], "--angle_unit"),
+        (["from-rosbag", "--action_offset", "0"], "--action_offset"),
         (["to-lerobot", "--push_to_hub", "me/cubes"], "--push_to_hub"),
         (["--task", "stack"], "--task"),
         (["from-zarr"], "from-zarr"),

@@ -41,6 +41,22 @@ def test_there_and_back(checkpoint, tmp_path, frame, capsys):
     assert (after["epoch"], after["args"]["diffusion_timesteps"]) == (100, 10)
 
 
+def test_an_export_is_as_far_trained_as_the_policy_was(checkpoint, tmp_path, capsys):
+    pipeline = tmp_path / "pipeline"
+    assert import_checkpoint([str(checkpoint), str(pipeline)]) == 0
+    (pipeline / "reference_checkpoint.json").unlink()
+    assert import_checkpoint(["--export", str(pipeline), str(tmp_path / "untold.pth")]) == 0
+    assert "epoch is None, and there is no loss" in capsys.readouterr().out
+    # As a training of ours leaves it.
+    (pipeline / "training.json").write_text('{"epoch": 12, "step": 480, "train_loss": 0.25}')
+    assert import_checkpoint(["--export", str(pipeline), str(tmp_path / "told.pth")]) == 0
+    assert "how far it was trained: epoch 12, train_loss 0.25" in capsys.readouterr().out
+    untold, told = (torch.load(tmp_path / name, weights_only=True) for name in ("untold.pth", "told.pth"))
+    assert (untold["epoch"], "train_loss" in untold) == (None, False)
+    assert (told["epoch"], told["train_loss"]) == (12, 0.25)
+    assert import_checkpoint([str(tmp_path / "untold.pth"), str(tmp_path / "again")]) == 0
+
+
 def test_says_what_an_older_file_does_not_tell(tmp_path, capsys):
     torch.save({"model_state_dict": randomize(OlderReference()).state_dict()}, tmp_path / "model.pth")
     assert import_checkpoint([str(tmp_path / "model.pth"), str(tmp_path / "pipeline")]) == 0

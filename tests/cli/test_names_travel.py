@@ -12,6 +12,7 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.main import main
 from dp_hf.episodes.dataset import load_dataset_folder
+from dp_hf.errors import UserError
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.records import read_metrics
@@ -152,6 +153,5 @@ def test_the_card_of_a_mycobot_says_which_way_its_gripper_counts(make_pipeline):
 
 
 def test_names_of_another_width_are_refused(make_pipeline):
-    config = make_pipeline(state_names=["a", "b"], state_units=["none", "none"]).policy.config
-    with pytest.raises(ValueError, match=r"state_names are 2 .*, but state_dim is 7"):
-        quantities_of(config, "state")
+    with pytest.raises(UserError, match=r"state_names are 2 .*, but state_dim is 7"):
+        make_pipeline(state_names=["a", "b"], state_units=["none", "none"])

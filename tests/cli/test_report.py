@@ -51,6 +51,25 @@ def test_page_holds_everything_in_one_file(run_folders, tmp_path, capsys):
     assert 'src="http' not in page
 
 
+def test_the_table_of_disturbances_is_shown_where_there_is_one(run_folders, tmp_path):
+    assert main(run_folders) == 0
+    assert "changed world" not in (tmp_path / "report.html").read_text()
+    rate = {"successes": 13, "trials": 40, "rate": 0.325, "low": 0.201, "high": 0.479}
+    table = {"scenes": {"camera_turn 3": {"disturbances": {"camera_turn": 3.0}, "rates": {"stacked": rate}}}}
+    (tmp_path / "evaluation" / "disturbances.json").write_text(json.dumps(table))
+    Image.new("RGB", (8, 8)).save(tmp_path / "evaluation" / "disturbances.png")
+    assert main(run_folders) == 0
+    page = (tmp_path / "report.html").read_text()
+    for expected in ("camera_turn 3", "13/40", "20 to 48 %", 'alt="the scenes"'):
+        assert expected in page
+
+
+def test_a_table_of_another_policy_is_not_shown_beside_this_ones_success(run_folders, tmp_path, capsys):
+    (tmp_path / "evaluation" / "disturbances.json").write_text(json.dumps({"policy": "0815", "scenes": {}}))
+    assert main(run_folders) == 2
+    assert "different policies" in capsys.readouterr().err
+
+
 def test_a_missing_part_is_named_and_nothing_is_written(run_folders, tmp_path, capsys):
     (tmp_path / "policy" / "curves.png").unlink()
     assert main(run_folders) == 2

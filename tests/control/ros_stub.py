@@ -48,9 +48,12 @@ class Node:
     def __init__(self, name: str):
         self.name = name
 
-    def declare_parameter(self, name: str, default):
+    def declare_parameter(self, name: str, default, descriptor=None):
         assert not isinstance(default, type(None))
-        return SimpleNamespace(value=world.parameters.get(name, default))
+        value = world.parameters.get(name, default)
+        if not getattr(descriptor, "dynamic_typing", False) and type(value) is not type(default):
+            raise TypeError(f"{name}: rclpy takes no {type(value).__name__} for a {type(default).__name__}")
+        return SimpleNamespace(value=value)
 
     def create_subscription(self, message_type, topic, callback, qos):
         world.subscriptions[topic] = (message_type, callback, qos)
@@ -151,6 +154,7 @@ MODULES = {
     "rclpy.qos": {"qos_profile_sensor_data": "best effort"},
     "rclpy.signals": {"SignalHandlerOptions": SimpleNamespace(NO=0)},
     "builtin_interfaces.msg": {"Duration": message("Duration")},
+    "rcl_interfaces.msg": {"ParameterDescriptor": message("ParameterDescriptor")},
     "sensor_msgs.msg": {"Image": message("Image"), "JointState": message("JointState")},
     "std_msgs.msg": {"Bool": message("Bool")},
     "std_srvs.srv": {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -88,15 +89,18 @@ def pipeline(make_pipeline, tmp_path) -> str:
     return str(tmp_path / "models" / "stack")
 
 
-def run_node(world, seconds: float, while_running=lambda: None) -> int:
-    """Runs the inference node in this thread, as ROS would, and ends it with SIGTERM once it has driven so long."""
+def run_node(world, until, while_running=lambda: None) -> int:
+    """Runs the inference node in this thread, as ROS would, and ends it with SIGTERM once `until()` is true of it."""
     from diffusion_policy_inference.model_inference_node import main
 
-    def end():
-        give_up = time.monotonic() + 20
-        while not any("inference takes" in line for line in world.log) and time.monotonic() < give_up:
+    def wait_for(event):
+        give_up = time.monotonic() + 60
+        while not event() and time.monotonic() < give_up:
             time.sleep(0.01)
-        time.sleep(seconds)
+
+    def end():
+        wait_for(lambda: any("inference takes" in line for line in world.log))
+        wait_for(until)
         while_running()
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -111,10 +115,10 @@ def test_the_node_drives_by_topic_and_gripper_action(world, arm, pipeline):
     world.action_servers = {GRIPPER}
     folder = Path(pipeline)
     world.parameters = {"checkpoint_path": folder.name, "model_dir": str(folder.parent), "execute": True}
-    assert run_node(world, seconds=2) == 0
+    assert run_node(world, until=lambda: len(world.published[ARM_TOPIC]) >= 100) == 0
     assert not world.is_initialized
     sent = world.published[ARM_TOPIC]
-    assert 50 <= len(sent) <= 150
+    assert sent[-1].sent_at - sent[0].sent_at > 0.9 * 0.02 * (len(sent) - 1)
     assert all(message.joint_names == list(JOINT_NAMES) for message in sent)
     commands = np.column_stack([np.degrees([message.points[0].positions for message in sent]), np.full(len(sent), 50)])
     assert_legal(commands, MYCOBOT_280.limits, 0.02, times=[message.sent_at for message in sent])
@@ -135,15 +139,15 @@ def test_the_arm_can_be_commanded_by_action(world, arm, pipeline):
         "arm_interface": "action",
         "command_rate": 10.0,
     }
-    assert run_node(world, seconds=2) == 0
+    assert run_node(world, until=lambda: len(world.goals.get(ARM_ACTION, ())) >= 10) == 0
     assert world.published[ARM_TOPIC] == []
-    assert 8 <= len(world.goals[ARM_ACTION]) <= 25
     assert world.goals[ARM_ACTION][-1].cancelled
 
 
 def test_without_execute_nothing_is_sent(world, arm, pipeline):
     world.parameters = {"checkpoint_path": pipeline}
-    assert run_node(world, seconds=1) == 0
+    ticks = count()
+    assert run_node(world, until=lambda: next(ticks) > 100) == 0
     assert world.published[ARM_TOPIC] == []
     assert world.goals == {}
 
@@ -166,7 +170,7 @@ def test_the_services_stop_and_release(world, arm, pipeline):
         time.sleep(1.0)
         positions["released"] = latest()
 
-    assert run_node(world, seconds=1, while_running=press) == 0
+    assert run_node(world, until=lambda: len(world.published[ARM_TOPIC]) >= 50, while_running=press) == 0
     np.testing.assert_array_equal(positions["stopped"], positions["still"])
     assert np.abs(positions["released"] - positions["still"]).max() > 1e-3
 
@@ -175,10 +179,11 @@ def test_the_services_stop_and_release(world, arm, pipeline):
     ("parameters", "message"),
     [
         ({}, "give checkpoint_path"),
-        ({"checkpoint_path": "model.pth"}, "dp-hf import-checkpoint"),
         ({"checkpoint_path": "x", "robot_name": "ur5"}, "no limits are known for ur5"),
         ({"checkpoint_path": "x", "limits_file": "nowhere.yaml"}, "nowhere.yaml"),
-        ({"checkpoint_path": "~/model.pth"}, str(Path.home() / "model.pth")),
+        ({"checkpoint_path": "~/model.pth"}, f"{Path.home() / 'model.pth'}: no such file"),
+        ({"checkpoint_path": "x", "inference_rate": "fast"}, "inference_rate is a number; got 'fast'"),
+        ({"checkpoint_path": "x", "command_rate": True}, "command_rate is a number; got True"),
     ],
 )
 def test_wrong_parameters_are_named(world, parameters, message):
@@ -187,6 +192,38 @@ def test_wrong_parameters_are_named(world, parameters, message):
     world.parameters = parameters
     assert main([]) == 2
     assert message in world.log[-1]
+
+
+def test_a_file_of_the_reference_is_answered_with_its_import(world, tmp_path):
+    from diffusion_policy_inference.model_inference_node import main
+
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    world.parameters = {"checkpoint_path": "model.pth", "model_dir": str(tmp_path)}
+    assert main([]) == 2
+    words = f"`dp-hf import-checkpoint --checkpoint {tmp_path / 'model.pth'} --pipeline {tmp_path / 'model'}`"
+    assert words in world.log[-1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rate", "said"),
+    [
+        ({}, 5.0, "5 actions a second, the policy's own rate"),
+        ({"inference_rate": 0}, 5.0, "5 actions a second, the policy's own rate"),
+        ({"inference_rate": 8}, 8.0, "8 actions a second, as asked for; the policy learned 5"),
+        ({"inference_rate": 2.5}, 2.5, "2.5 actions a second, as asked for; the policy learned 5"),
+    ],
+)
+def test_the_node_keeps_the_rate_that_the_policy_learned(world, arm, make_pipeline, tmp_path, parameters, rate, said):
+    from diffusion_policy_inference.model_inference_node import make_controller
+    from diffusion_policy_inference.rclpy_robot import RclpyRobot
+
+    make_pipeline(fps=5.0).save_pretrained(tmp_path / "policy")
+    world.parameters = {"checkpoint_path": str(tmp_path / "policy"), "command_rate": 20} | parameters
+    node = ros_stub.Node("arm")
+    controller = make_controller(node, RclpyRobot(node))
+    assert controller.planner.step == pytest.approx(1 / rate)
+    assert controller.period == pytest.approx(1 / 20)
+    assert said in world.log
 
 
 def test_a_policy_of_another_arm_is_refused(world, make_pipeline, tmp_path):

@@ -45,6 +45,15 @@ def wire(monkeypatch):
     return domain_id, WireRobot(domain_id)
 
 
+@pytest.mark.parametrize(("aspects", "refused"), [(None, False), ((424 / 240,), False), ((4 / 3,), True)])
+def test_a_camera_of_another_aspect_than_the_recordings_is_refused(make_pipeline, tmp_path, capsys, aspects, refused):
+    make_pipeline(recorded_aspects=aspects).save_pretrained(tmp_path / "pipeline")
+    code = run_policy(["--pipeline", str(tmp_path / "pipeline"), "--robot", "sim", "--duration", "0.3"])
+    assert (code == 2) == refused
+    said = "gives 424x240, and the policy was trained on pictures 1.33 times as wide as high, such as 320x240"
+    assert (said in capsys.readouterr().err) == refused
+
+
 def test_on_ros2_it_drives_and_records(pipeline, wire, tmp_path, capsys):
     domain_id, peer = wire
     with peer:

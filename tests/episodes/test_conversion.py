@@ -76,6 +76,7 @@ def test_any_recording_comes_back_within_float32(episodes, unit, open_end, skip,
                     raw = np.array([*raw[:6], state[6] if open_end == "high" else 100 - state[6]])
                     writer.add_frame(np.zeros((4, 4, 3), np.uint8), raw, action=raw if with_actions else None)
         gripper = Gripper(open_end)
+        offset = 1 if with_actions else offset
         convert_episodes(
             data_dir, out, angle_unit=unit, frame_skip=skip, action_offset=offset, gripper=gripper, progress=False
         )

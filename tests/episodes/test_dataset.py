@@ -44,6 +44,13 @@ def test_a_folder_loads_with_its_description(converted):
     assert dataset.with_format("torch")[0]["state"].shape == (7,)
 
 
+def test_rows_of_an_episode_that_meta_does_not_name_are_refused(converted):
+    meta = json.loads((converted / "meta.json").read_text())
+    (converted / "meta.json").write_text(json.dumps(meta | {"episodes": ["episode1"]}))
+    with pytest.raises(UserError, match=r"rows of episode 1, its meta\.json names 1"):
+        load_dataset_folder(converted)
+
+
 def test_it_loads_without_dp_hf_too(converted):
     dataset = datasets.load_dataset(str(converted), split="train")
     assert_same_rows(dataset, load_dataset_folder(converted)[0])
@@ -59,8 +66,10 @@ def test_streaming_gives_the_same_rows(converted):
     assert rows[0]["image"].size == (42, 24)
 
 
-@pytest.mark.parametrize("action_source", ["state", "recorded"])
-@pytest.mark.parametrize(("frame_skip", "action_offset"), [(1, 1), (1, 0), (2, 1), (3, 2), (2, 0)])
+@pytest.mark.parametrize(
+    ("frame_skip", "action_offset", "action_source"),
+    [(1, 1, "state"), (1, 0, "state"), (2, 1, "state"), (3, 2, "state"), (1, 1, "recorded"), (2, 1, "recorded")],
+)
 def test_resampling_equals_converting_with_these_arguments(
     converted, tmp_path, frame_skip, action_offset, action_source
 ):
@@ -72,6 +81,16 @@ def test_resampling_equals_converting_with_these_arguments(
     assert_same_rows(resampled, direct)
     assert resampled.features == direct.features
     assert np.array_equal(np.array(resampled[-1]["image"]), np.array(direct[-1]["image"]))
+
+
+def test_an_offset_that_commands_do_not_have_is_refused(converted, tmp_path):
+    for action_source in ("auto", "recorded"):
+        with pytest.raises(UserError, match="action_offset 0: the frames carry commands"):
+            open_data(converted, action_offset=0, action_source=action_source)
+        with pytest.raises(UserError, match="action_offset 0: the frames carry commands"):
+            convert_episodes(tmp_path / "in", tmp_path / "other", action_offset=0, action_source=action_source)
+    dataset, _ = open_data(converted, action_offset=0, action_source="state")
+    assert dataset["action"][:] == dataset["state"][:]
 
 
 def test_resampling_what_was_skipped_already(converted, tmp_path):
@@ -252,6 +271,7 @@ def write_file(name, text="{}"):
         (save_to_disk, "rows saved by `datasets`.*DatasetWriter"),
         (save_splits_to_disk, "splits saved by `datasets`.*DatasetWriter"),
         (write_file("random_states_0.pkl"), "a training's checkpoint.*--resume_from_checkpoint"),
+        (write_file("train_config.yaml"), "the output of a training.*data_dir.*no policy yet"),
         (write_file("model_index.json"), "a policy.*infer --pipeline"),
         (write_file("drive_0.mcap"), "a ROS 2 bag.*from-rosbag"),
         (write_file("meta.json", '{"robot": "so101"}'), "meta.json is another program's.*move it away"),

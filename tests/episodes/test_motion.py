@@ -1,7 +1,11 @@
+import io
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.checks import check_episodes
@@ -9,7 +13,7 @@ from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import open_data
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.format import QUANTITIES
-from dp_hf.episodes.motion import motion_problems, unwrap
+from dp_hf.episodes.motion import motion_problems, still_pictures, unwrap
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 
@@ -129,7 +133,7 @@ def test_the_writer_of_any_dataset_finds_them_and_training_is_told(tmp_path, cha
     assert [(problem.kind, problem.frame) for problem in found] == problems
     said = []
     open_data(tmp_path / "out", report=said.append)
-    assert said == [f"warning: {tmp_path / 'out'}: one: {problem}" for problem in found]
+    assert said == [f"warning: {tmp_path / 'out'}: one: {problem}; {problem.remedy}" for problem in found]
 
 
 def test_the_writer_finds_a_camera_that_stalls_and_wrapped_commands(tmp_path):
@@ -152,6 +156,8 @@ def test_the_writer_finds_a_camera_that_stalls_and_wrapped_commands(tmp_path):
         ("degrees", 50, None),
         ("unknown", 50, None),
         ("metres", 50, None),
+        ("0..100", 100, None),
+        ("0..100", -90, "elbow are said to be 0..100, and go from -90.0 to 0.0"),
     ],
 )
 def test_a_unit_that_the_values_contradict_is_a_warning(tmp_path, unit, reached, doubt):
@@ -209,3 +215,27 @@ def test_a_conversion_unwraps_before_it_skips_frames(tmp_path):
     dataset, _ = open_data(tmp_path / "out")
     np.testing.assert_allclose(np.array(dataset["state"][:])[:, 5], 170 + 2.5 * np.arange(0, 14, 3), atol=1e-4)
     np.testing.assert_allclose(np.array(dataset["action"][:])[:-1, 5], 170 + 2.5 * np.arange(3, 14, 3), atol=1e-4)
+
+
+def test_an_episode_that_is_there_twice_is_named(tmp_path):
+    record(tmp_path / "in", arm())
+    record(tmp_path / "in", arm() + 1)
+    shutil.copytree(next((tmp_path / "in").iterdir()), tmp_path / "in" / "episode_copy_1")
+    report = convert_episodes(tmp_path / "in", tmp_path / "out")
+    ((_, problem),) = report.warnings
+    assert problem.kind == "duplicate episode"
+    assert "the same states and actions as " in str(problem)
+
+
+@pytest.mark.parametrize(("noise", "stills"), [(0, 1), (2, 1), (40, 0)])
+def test_jpegs_that_differ_by_a_codecs_noise_show_one_picture(noise, stills):
+    rng = np.random.default_rng(0)
+    scene = rng.integers(60, 200, (6, 8, 3)).repeat(8, axis=0).repeat(8, axis=1)
+    files = []
+    for _ in range(8):
+        encoded = io.BytesIO()
+        blocks = rng.integers(-noise, noise + 1, (6, 8, 3)).repeat(8, axis=0).repeat(8, axis=1)
+        Image.fromarray((scene + blocks).clip(0, 255).astype(np.uint8)).save(encoded, "JPEG", quality=95)
+        files.append(encoded.getvalue())
+    assert len(still_pictures({"front": files})) == stills
+    assert still_pictures({"front": [b"\xff\xd8 no picture", *files[:4]]}) == []

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dp_hf.episodes.checks import check_episodes
+from dp_hf.episodes.find import find_episodes
 from dp_hf.episodes.problems import KINDS
 from dp_hf.episodes.reader import load_images, read_episode
+from dp_hf.errors import UserError
 
 ANGLES = [1.0, -95.0, 0.5, 24.0, -0.5, -37.0]
 
@@ -189,6 +192,9 @@ def test_keys_given_twice(folder):
         b"[" * 100_000,
         b"[" + b"1" * 5000 + b"]",
         b"[" + b"0," * 600_000 + b"0]",
+        b"[" + b"{}," * 6_000_000 + b"{}]",
+        b"\n".join([json.dumps(row).encode() for row in frames()])[:-9],
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:07\nsize 82515\n",
     ],
 )
 def test_unreadable_states(folder, content):
@@ -198,11 +204,86 @@ def test_unreadable_states(folder, content):
     assert len(str(episode.why_unusable)) < 400
 
 
+@pytest.mark.parametrize("name", ["states.json", "states.jsonl"])
+@pytest.mark.parametrize("between", ["\n", "\r\n\r\n"])
+def test_json_lines_are_read_as_the_list_is(folder, name, between):
+    text = between.join(map(json.dumps, frames())) + between
+    episode = read_episode(write_episode(folder, text.encode(), name))
+    assert episode.problems == []
+    assert find_episodes(folder.parent) == [folder]
+    assert episode.states[:, 6].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_damaged_line_is_named(folder):
+    lines = [*map(json.dumps, frames())]
+    lines[3] = lines[3][:-5]
+    episode = read_episode(write_episode(folder, "\n".join(lines).encode()))
+    assert "line 4" in episode.why_unusable.message or "line 5" in episode.why_unusable.message
+
+
+def test_paths_as_windows_writes_them(folder):
+    rows = [{**row, "image": row["image"].replace("/", "\\")} for row in frames()]
+    rows[2]["image"] = "C:\\data\\frame_dir\\image_00002.png"
+    rows[4]["image"] = "..\\outside.png"
+    episode = read_episode(write_episode(folder, rows))
+    assert [frame.index for frame in episode.frames] == [0, 1, 3, 5]
+    assert kinds(episode)[:2] == [("image path", 2), ("image path", 4)]
+    assert "a whole path of the machine that recorded" in str(episode.problems[0])
+    assert episode.frames[1].images["image"] == folder / "frame_dir/image_00001.png"
+    assert "frame_dir/image_00001.png" in episode.listed_images
+    # A file that is really called so is that file.
+    (folder / "a\\b.png").write_bytes((folder / "frame_dir/image_00000.png").read_bytes())
+    rows[2]["image"] = "a\\b.png"
+    assert read_episode(write_episode(folder, rows)).frames[2].images["image"] == folder / "a\\b.png"
+
+
+def test_what_a_mac_adds_to_a_zip_is_passed_over(folder):
+    write_episode(folder, [{**row, "timestamp": i / 10} for i, row in enumerate(frames())])
+    metadata = b"\0\5\x16\7" + bytes(78)
+    beside = folder.parent / "__MACOSX" / folder.name
+    for path in (folder, folder / "frame_dir", beside, beside / "frame_dir"):
+        path.mkdir(parents=True, exist_ok=True)
+        for name in ("._states.json", "._image_00000.png", ".DS_Store"):
+            (path / name).write_bytes(metadata)
+    assert find_episodes(folder.parent) == [folder]
+    assert check_episodes(folder.parent).all_problems == []
+    with pytest.raises(UserError, match="lies beside __MACOSX"):
+        find_episodes(folder.parent / "__MACOSX")
+    rows = frames()
+    rows[1]["image"] = "frame_dir/._image_00000.png"
+    episode = read_episode(write_episode(folder, rows))
+    load_images(episode)
+    assert "a Mac's metadata of a file, not the picture" in str(episode.problems[0])
+
+
+def test_a_recording_of_the_hubs_cache_has_links_to_its_blobs(folder):
+    write_episode(folder, frames())
+    repository = folder.parent / "datasets--me--x"
+    for number, path in enumerate([path for path in folder.rglob("*") if path.is_file()]):
+        blob = repository / "blobs" / str(number)
+        link = repository / "snapshots/0a1b/monday" / folder.name / path.relative_to(folder)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.rename(blob))
+    (episode,) = map(read_episode, find_episodes(repository / "snapshots/0a1b"))
+    assert episode.problems == []
+    assert len(load_images(episode)) == 6
+
+
+def test_pointers_of_lfs_are_named(folder):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:07\nsize 82515\n"
+    (folder / "frame_dir/image_00002.png").write_bytes(pointer)
+    episode = read_episode(write_episode(folder, frames()))
+    load_images(episode)
+    assert "image_00002.png is only Git LFS's pointer" in str(episode.problems[0])
+    assert "only Git LFS's pointer" in str(read_episode(write_episode(folder, pointer)).why_unusable)
+
+
 def test_states_that_are_no_file_of_the_folder(folder, tmp_path):
-    assert read_episode(folder).why_unusable.message == "has no states.json or state.json"
+    assert read_episode(folder).why_unusable.message == "has no states.json, state.json or states.jsonl"
     (tmp_path / "elsewhere.json").write_text(json.dumps(frames()))
     (folder / "states.json").symlink_to(tmp_path / "elsewhere.json")
-    assert "inside the episode" in read_episode(folder).why_unusable.message
+    assert "leaves the folder" in read_episode(folder).why_unusable.message
     (folder / "states.json").unlink()
     (folder / "states.json").mkdir()
     assert read_episode(folder).why_unusable.kind == "states file"

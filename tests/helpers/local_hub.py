@@ -1,4 +1,4 @@
-"""A small Hub on the loopback: create, preupload, LFS, commit, tree and resolve, over a dict of files.
+"""A small Hub on the loopback: create, preupload, LFS, commit, tree, tags and resolve, over a dict of files.
 
 It speaks enough of the real protocol for huggingface_hub's own client to push and pull.
 """
@@ -16,18 +16,19 @@ LFS_SUFFIXES = (".safetensors", ".parquet", ".onnx", ".data")
 
 
 class Hub:
-    """Repositories as {(type, id): {revision: {path: bytes}}}; `private` holds what was asked at creation."""
+    """Repositories as {(type, id): {revision: {path: bytes}}}, and tags; `private` is what was asked at creation."""
 
     def __init__(self):
         self.repos: dict[tuple[str, str], dict[str, dict[str, bytes]]] = {}
+        self.tags: dict[tuple[str, str], dict[str, dict[str, bytes]]] = {}
         self.private: dict[tuple[str, str], bool] = {}
         self.objects: dict[str, bytes] = {}
 
     def files(self, kind: str, repo_id: str, revision: str) -> dict[str, bytes] | None:
-        branches = self.repos.get((kind, repo_id), {})
-        if revision in branches:
-            return branches[revision]
-        return next((files for files in branches.values() if commit_id(files) == revision), None)
+        known = self.tags.get((kind, repo_id), {}) | self.repos.get((kind, repo_id), {})
+        if revision in known:
+            return known[revision]
+        return next((files for files in known.values() if commit_id(files) == revision), None)
 
 
 def commit_id(files: dict[str, bytes]) -> str:
@@ -79,7 +80,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply({"errors": [], "warnings": []})
         if match := re.fullmatch(r"/(datasets/)?(.+?)\.git/info/lfs/objects/batch", path):
             return self.lfs_batch(json.loads(body))
-        match = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/(preupload|commit|branch|paths-info)/(.+)", path)
+        match = re.fullmatch(
+            r"/api/(models|datasets)/([^/]+/[^/]+)/(preupload|commit|branch|tag|paths-info)/(.+)", path
+        )
         if not match:
             return self.missing("EntryNotFound")
         kind, repo_id, action, revision = match.groups()
@@ -91,6 +94,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply({})
         if revision not in branches and self.hub.files(kind, repo_id, revision) is None:
             return self.missing("RevisionNotFound")
+        if action == "tag":
+            tags, tag = self.hub.tags.setdefault((kind, repo_id), {}), json.loads(body)["tag"]
+            if tag in tags:
+                return self.reply({"error": "Tag reference exists already"}, 409)
+            tags[tag] = self.hub.files(kind, repo_id, revision)
+            return self.reply({})
         if action == "preupload":
             files = [
                 {"path": f["path"], "uploadMode": "lfs" if f["path"].endswith(LFS_SUFFIXES) else "regular"}
@@ -121,6 +130,14 @@ class Handler(BaseHTTPRequestHandler):
             for o in request["objects"]
         ]
         self.reply({"transfer": "basic", "objects": objects})
+
+    def do_DELETE(self):
+        match = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/tag/(.+)", unquote(urlsplit(self.path).path))
+        tags = self.hub.tags.get((match[1], match[2]), {}) if match else {}
+        if match is None or match[3] not in tags:
+            return self.missing("RevisionNotFound")
+        del tags[match[3]]
+        self.reply({})
 
     def do_PUT(self):
         self.hub.objects[self.path.rsplit("/", 1)[1]] = self.body()
@@ -178,7 +195,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.missing("RepoNotFound")
         if what == "refs":
             refs = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": commit_id(f)} for n, f in branches.items()]
-            return self.reply({"branches": refs, "tags": [], "converts": []})
+            tags = self.hub.tags.get((kind, repo_id), {})
+            marked = [{"name": n, "ref": f"refs/tags/{n}", "targetCommit": commit_id(f)} for n, f in tags.items()]
+            return self.reply({"branches": refs, "tags": marked, "converts": []})
         revision, _, folder = (rest or "main").partition("/")
         files = self.hub.files(kind, repo_id, revision)
         if files is None:

@@ -50,6 +50,6 @@ def test_a_pushed_dataset_replaces_the_last_and_loads_by_id(hub, tmp_path, recor
     assert set(files) == {"README.md", "meta.json", "data/train-00000-of-00001.parquet"}
 
     first = json.loads((episode / "states.json").read_text())[0]
-    loaded = json.loads(run(address, tmp_path / "other_home", "-c", LOAD))
+    loaded = json.loads(run(address, tmp_path / "other_home", "-c", LOAD).splitlines()[-1])
     assert np.allclose(loaded["state"], [*first["angles"], *first["gripper_value"]])
     assert (loaded["size"], loaded["episodes"]) == ([42, 24], ["episode1"])

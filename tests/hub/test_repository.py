@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from dp_hf.errors import UserError
-from dp_hf.hub.repository import download_snapshot, latest_commit, require_hub, upload_folder
+from dp_hf.hub.repository import download_snapshot, latest_commit, require_hub
+from dp_hf.hub.upload import upload_folder
 
 
 def test_offline_is_one_sentence_at_every_door(tmp_path):

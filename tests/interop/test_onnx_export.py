@@ -52,12 +52,16 @@ def test_gives_the_same_actions_for_several_cameras_steps_and_batches(tmp_path, 
 @pytest.mark.parametrize(("quantize", "share"), [("int8", 0.45), ("bf16", 0.6)])
 def test_quantized_actions_are_close_and_smaller(tmp_path, make_pipeline, images, quantize, share):
     pipeline = make_pipeline(hidden_dim=8)
+    pixels = prepare_images(images, pipeline.policy.config)
     for name in ("none", quantize):
         (tmp_path / name).mkdir()
-        export_onnx(pipeline, tmp_path / name, name, prepare_images(images, pipeline.policy.config).flatten(0, -4))
+        export_onnx(pipeline, tmp_path / name, name, pixels.flatten(0, -4))
     exported = DiffusionPolicyPipeline.from_pretrained(tmp_path / quantize)
-    difference = np.abs(act(exported, images) - act(pipeline, images))
-    assert 0 < difference.max() < 2
+    # Features, as actions need not differ: a denoiser of eight units may ignore them, and actions are clipped.
+    with torch.no_grad():
+        features, rounded = (each.policy.encode_images(pixels) for each in (pipeline, exported))
+    assert 1e-4 < (rounded - features).norm() / features.norm() < 0.03
+    np.testing.assert_allclose(act(exported, images), act(pipeline, images), atol=2)  # degrees, of 320
     sizes = [(tmp_path / name / "policy" / "encoder.onnx").stat().st_size for name in ("none", quantize)]
     assert sizes[1] < share * sizes[0]
     assert exported.policy.config.quantization == quantize

@@ -1,8 +1,11 @@
-import io
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+from bags import PLUGINS, START, STORE, compressed, header, image, joints, recording, write_bag
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -13,72 +16,6 @@ from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.errors import UserError
 from dp_hf.interop.rosbag.alignment import align, nearest
 from dp_hf.interop.rosbag.importing import import_bags
-
-rosbag2 = pytest.importorskip("rosbags.rosbag2")
-typesys = pytest.importorskip("rosbags.typesys")
-STORE = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
-PLUGINS = {"sqlite3": rosbag2.StoragePlugin.SQLITE3, "mcap": rosbag2.StoragePlugin.MCAP}
-START = 1_700_000_000.0  # seconds
-NAMES = (*JOINT_NAMES, "gripper_controller", "left_finger")
-
-
-def header(seconds):
-    nanoseconds = round(seconds * 1e9)
-    time = STORE.types["builtin_interfaces/msg/Time"](nanoseconds // 10**9, nanoseconds % 10**9)
-    return STORE.types["std_msgs/msg/Header"](time, "camera")
-
-
-def picture(step, encoding="rgb8"):
-    """Image `step` in red; rows are padded, as cameras may do."""
-    height, width, channels = 24, 32, len(encoding) - 1
-    rows = np.zeros((height, width * channels + 4), np.uint8)
-    rows[:, encoding.index("r") : width * channels : channels] = step
-    return height, width, encoding, rows.shape[1], rows.ravel()
-
-
-def image(seconds, step, encoding="rgb8"):
-    height, width, encoding, stride, data = picture(step, encoding)
-    return STORE.types["sensor_msgs/msg/Image"](header(seconds), height, width, encoding, 0, stride, data)
-
-
-def compressed(seconds, step):
-    encoded = io.BytesIO()
-    Image.new("RGB", (32, 24), (step, 0, 0)).save(encoded, "PNG")
-    data = np.frombuffer(encoded.getvalue(), np.uint8)
-    return STORE.types["sensor_msgs/msg/CompressedImage"](header(seconds), "png", data)
-
-
-def joints(seconds, angles, gripper, names=NAMES[::-1]):
-    values = dict(zip(NAMES, [*angles, gripper, 9.0], strict=True))
-    positions = np.array([values[name] for name in names])
-    empty = np.zeros(0)
-    return STORE.types["sensor_msgs/msg/JointState"](header(seconds), list(names), positions, empty, empty)
-
-
-def write_bag(path, messages, plugin="sqlite3"):
-    """A bag of (topic, seconds received, message)."""
-    with rosbag2.Writer(path, version=9, storage_plugin=PLUGINS[plugin]) as writer:
-        connections = {}
-        for topic, seconds, message in sorted(messages, key=lambda entry: entry[1]):
-            kind = message.__msgtype__
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            writer.write(connections[topic], round(seconds * 1e9), STORE.serialize_cdr(message, kind))
-    return path
-
-
-def recording(seconds=2.0, image_of=image, camera="/camera_head/color/image_raw", lost=()):
-    """Images at 30 Hz, joints at 50 Hz, received 20 ms late; at time t the arm is at t rad, the gripper at -t / 4."""
-    messages = []
-    for step in range(int(30 * seconds) + 1):
-        time = step / 30
-        if not any(start <= time < end for start, end in lost):
-            messages.append((camera, START + time + 0.02, image_of(START + time, step)))
-    for step in range(int(50 * seconds) + 1):
-        time = step / 50
-        arm = joints(START + time, np.full(6, time), -time / 4)
-        messages.append(("/joint_states", START + time + 0.02, arm))
-    return messages
 
 
 def frames_of(episode):
@@ -195,6 +132,174 @@ def test_a_damaged_bag_is_one_error_and_the_others_are_converted(tmp_path):
     assert "ros2 bag reindex" in reports[0].problem
     with pytest.raises(UserError, match="no ROS 2 bag"):
         import_bags(tmp_path / "out", tmp_path / "other")
+
+
+def at(message, seconds):
+    """The message with another time in its header."""
+    return STORE.types[message.__msgtype__](header(seconds), *list(vars(message).values())[1:])
+
+
+def from_rosbag(tmp_path, *options):
+    return main(["from-rosbag", "--data_dir", str(tmp_path / "bag"), "--output_dir", str(tmp_path / "out"), *options])
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("jump", [-2.1, 3600.0, 1.79e9 - START])
+def test_a_bag_is_split_where_the_clock_jumps(tmp_path, plugin, jump, capsys):
+    """The passes have other images and joints, and over a clock that was set back the same times."""
+    second = recording(image_of=lambda seconds, step: image(seconds, 100 + step))
+    messages = sorted(recording(), key=lambda entry: entry[1])
+    for topic, received, message in sorted(second, key=lambda entry: entry[1]):
+        if topic == "/joint_states":
+            message.position[:] = -message.position
+        later = 2.1 + jump
+        stamp = message.header.stamp
+        messages.append((topic, received + later, at(message, stamp.sec + stamp.nanosec / 1e9 + later)))
+    write_bag(tmp_path / "bag", messages, plugin, as_given=True)
+    assert from_rosbag(tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert ("the clock was set back by 2.0" if jump < 0 else "s without a message") in printed
+    parts = [frames_of(tmp_path / "out" / f"episode_bag_part{part}") for part in (1, 2)]
+    for number, frames in enumerate(parts):
+        assert 18 <= len(frames) <= 21
+        folder = tmp_path / "out" / f"episode_bag_part{number + 1}"
+        reds = np.array([np.asarray(Image.open(folder / frame["image"]))[0, 0, 0] for frame in frames], dtype=float)
+        moments = (reds - 100 * number) / 30
+        sign = -1 if number else 1
+        assert np.abs(np.radians([frame["angles"][0] for frame in frames]) - sign * moments).max() < 0.05
+        assert np.allclose([frame["timestamp"] for frame in frames], moments - moments[0], atol=0.01)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_messages_without_a_time_are_left_out_and_counted(tmp_path, capsys):
+    """What `ros2 bag record --use-sim-time` writes before the clock begins has time 0, in header and bag."""
+    messages = recording(1.0)
+    for index in (0, 1, 40, 41):
+        topic, _, message = messages[index]
+        messages[index] = (topic, 0.0, at(message, 0.0))
+    write_bag(tmp_path / "bag", messages)
+    assert from_rosbag(tmp_path) == 0
+    assert "4 messages without a time are left out" in capsys.readouterr().out
+    frames = frames_of(tmp_path / "out" / "episode_bag")
+    assert [frame["timestamp"] for frame in frames] == sorted(frame["timestamp"] for frame in frames)
+    for frame in frames:
+        red = np.asarray(Image.open(tmp_path / "out" / "episode_bag" / frame["image"]))[0, 0, 0]
+        assert abs(np.radians(frame["angles"][0]) - red / 30) < 0.03
+    assert 8 <= len(frames) <= 10
+
+
+def test_degrees_are_refused_until_they_are_stated(tmp_path, capsys):
+    messages = recording(2.0)
+    for topic, _, message in messages:
+        if topic == "/joint_states":
+            for name in JOINT_NAMES:
+                message.position[message.name.index(name)] *= 45
+    write_bag(tmp_path / "bag", messages)
+    assert from_rosbag(tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "would be at 5156.62 degrees if the joint states were radians" in error
+    assert "--angle_unit degrees" in error
+    assert from_rosbag(tmp_path, "--angle_unit", "degrees") == 0
+    assert frames_of(tmp_path / "out" / "episode_bag")[-1]["angles"] == [90] * 6
+
+
+def test_degrees_that_would_be_read_as_radians_are_named(tmp_path, capsys):
+    write_bag(tmp_path / "bag", recording(0.1))
+    assert from_rosbag(tmp_path) == 0
+    assert "no angle exceeds 5.73 degrees, which look like radians: convert with --angle_unit degrees" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_gripper_of_another_range_is_named(tmp_path, capsys):
+    write_bag(tmp_path / "bag", recording(1.0))
+    assert from_rosbag(tmp_path, "--gripper_range", "0", "0.8") == 0
+    assert "lie beyond 0..0.8 and are clipped; --gripper_range" in capsys.readouterr().out
+
+
+def test_only_the_topics_that_are_read_have_to_be_readable(tmp_path):
+    """`ros2 bag record -a` stores the events of a service by the service's own text, which defines no message."""
+
+    def service(writer):
+        text = "float64 width\n---\nbool ok\n"
+        writer.add_connection(
+            "/grasp/_service_event", "my_hand/srv/Grasp_Event", msgdef=text, rihs01="RIHS01_" + 64 * "0"
+        )
+
+    write_bag(tmp_path / "bag", recording(1.0), "mcap", also=service)
+    assert from_rosbag(tmp_path) == 0
+
+
+def test_bags_of_one_name_keep_their_folders_names(tmp_path):
+    for name in ("monday/run.1", "monday/run.2", "tuesday/run.1"):
+        write_bag(tmp_path / "bag" / name, recording(0.5))
+    assert from_rosbag(tmp_path) == 0
+    names = ["episode_monday_run_1", "episode_monday_run_2", "episode_tuesday_run_1"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+
+
+def test_names_that_become_one_are_refused_before_anything_is_written(tmp_path, capsys):
+    for name in ("run.1", "run_1"):
+        write_bag(tmp_path / "bag" / name, recording(0.5))
+    assert from_rosbag(tmp_path) == 2
+    assert "run.1 and " in (error := capsys.readouterr().err)
+    assert "would both become episode_run_1" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_import_is_repeated(tmp_path, capsys):
+    for name in ("a", "b"):
+        write_bag(tmp_path / "bag" / name, recording(2.4))
+    options = ["--data_dir", str(tmp_path / "bag"), "--output_dir", str(tmp_path / "out"), "--fps", "30"]
+    code = "import sys; from dp_hf.cli.main import main; main(['convert-episodes', 'from-rosbag', *sys.argv[1:]])"
+    process = subprocess.Popen([sys.executable, "-c", code, *options])
+    while process.poll() is None and not list(tmp_path.glob("out/.episode_b.new-*/episode_b/frame_dir/*.png")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert [path.name for path in (tmp_path / "out").glob("*") if not path.name.startswith(".")] == ["episode_a"]
+    assert from_rosbag(tmp_path, "--fps", "30") == 0
+    assert "episode_a exists: give another --output_dir, or move it away" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["episode_a", "episode_b"]
+    assert len(frames_of(tmp_path / "out" / "episode_b")) == 73
+    assert from_rosbag(tmp_path, "--fps", "30") == 2
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_bag_that_does_not_say_how_it_is_stored_is_read_by_its_files_names(tmp_path, plugin):
+    write_bag(tmp_path / "bag", recording(1.0), plugin)
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace(f"storage_identifier: {plugin}", "storage_identifier: ''"))
+    assert "storage_identifier: ''" in metadata.read_text()
+    assert from_rosbag(tmp_path) == 0
+
+
+def test_a_path_is_no_uri(tmp_path):
+    write_bag(tmp_path / "bag" / "run", recording(0.5)).rename(tmp_path / "bag" / "run#1 50%41?")
+    assert from_rosbag(tmp_path) == 0
+
+
+@pytest.mark.parametrize("topics", [("/joint_states", "/joint_states"), ("/arm/joint_states", "/gripper/joint_states")])
+def test_arm_and_gripper_have_messages_of_their_own(tmp_path, topics):
+    messages = []
+    for topic, received, message in recording(1.0):
+        if topic != "/joint_states":
+            messages.append((topic, received, message))
+            continue
+        values = dict(zip(message.name, message.position, strict=True))
+        for name_of_topic, names in zip(topics, (JOINT_NAMES, ("gripper_controller",)), strict=True):
+            positions = np.array([values[name] for name in names])
+            part = STORE.types["sensor_msgs/msg/JointState"](
+                message.header, list(names), positions, np.zeros(0), np.zeros(0)
+            )
+            messages.append((name_of_topic, received, part))
+    write_bag(tmp_path / "bag", messages)
+    assert from_rosbag(tmp_path, "--joint_topic", *dict.fromkeys(topics)) == 0
+    frames = frames_of(tmp_path / "out" / "episode_bag")
+    assert len(frames) == 11
+    for index, frame in enumerate(frames):
+        assert np.allclose(frame["angles"], np.degrees(index / 10), atol=1e-3)
+        assert np.allclose(frame["gripper_value"], 100 - 50 * index / 10, atol=0.01)
 
 
 TIMES = st.lists(st.integers(0, 200).map(lambda value: value / 10), min_size=1, max_size=30)

@@ -44,7 +44,7 @@ def change(file, **values):
 
 
 @pytest.mark.parametrize("part", ["policy", "normalizer"])
-@pytest.mark.parametrize("kind", ["absent", "extra", "shape", "nan", "inf"])
+@pytest.mark.parametrize("kind", ["absent", "extra", "shape", "nan", "inf", "whole"])
 def test_a_tensor_that_is_not_as_it_was_saved_is_refused(folder, part, kind):
     file = folder / part / "diffusion_pytorch_model.safetensors"
     name = TENSOR if part == "policy" else "action_scale"
@@ -54,7 +54,8 @@ def test_a_tensor_that_is_not_as_it_was_saved_is_refused(folder, part, kind):
     elif kind == "extra":
         tensors[name := "more"] = torch.zeros(1)
     else:
-        tensors[name] = {"shape": torch.zeros(3), "nan": tensors[name] * torch.nan, "inf": tensors[name] / 0}[kind]
+        changed = {"shape": torch.zeros(3), "nan": tensors[name] * torch.nan, "inf": tensors[name] / 0}
+        tensors[name] = (changed | {"whole": tensors[name].int()})[kind]
     save_file(tensors, file)
     with pytest.raises(UserError, match=f"{part}/diffusion_pytorch_model.safetensors.*{name}"):
         act(folder)
@@ -102,6 +103,10 @@ def test_a_lost_key_of_the_scheduler_is_no_default(make_pipeline, tmp_path, sche
         (SCHEDULER, {"beta_end": 3.0}, "no noise schedule"),
         (SCHEDULER, {"prediction_type": "nose"}, "prediction_type is epsilon"),
         (SCHEDULER, {"timestep_spacing": "nose"}, "cannot sample"),
+        (SCHEDULER, {"clip_sample": 0}, "clip_sample is 0, and it is such as True"),
+        (SCHEDULER, {"rescale_betas_zero_snr": -1}, "rescale_betas_zero_snr is -1, and it is such as False"),
+        (SCHEDULER, {"steps_offset": True}, "steps_offset is True, and it is such as 0"),
+        (SCHEDULER, {"clip_sample_range": "1"}, "clip_sample_range is '1', and it is such as 1"),
     ],
 )
 def test_a_config_that_means_something_else_is_refused(folder, file, values, message):
@@ -128,9 +133,22 @@ def test_a_file_that_did_not_arrive_is_named(folder, file, kind):
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_of_the_reference_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"model\.pth: not a pipeline; dp-hf import-checkpoint"):
-        DiffusionPolicyPipeline.from_pretrained(tmp_path / "model.pth")
+@pytest.mark.parametrize("command", ["infer", "evaluate", "run-policy", "serve-policy"])
+def test_a_checkpoint_of_the_reference_is_answered_with_its_import(tmp_path, command, capsys):
+    from dp_hf.cli.main import main
+
+    file = tmp_path / "my run" / "epoch_9.pth"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    more = ["--image", "frame.png"] if command == "infer" else []
+    words = f"`dp-hf import-checkpoint --checkpoint '{file}' --pipeline '{file.with_suffix('')}'` makes a pipeline"
+    for place in (file, file.parent):  # the file, or the folder that holds it
+        assert main([command, "--pipeline", str(place), *more]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert "Traceback" not in error
+    with pytest.raises(UserError, match=r"nowhere\.pth: no such file, and a pipeline is a folder"):
+        DiffusionPolicyPipeline.from_pretrained("nowhere.pth")
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)

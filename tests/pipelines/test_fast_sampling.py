@@ -1,5 +1,6 @@
 """Every detour against the plain loop: same generator, same actions."""
 
+import functools
 import subprocess
 import sys
 
@@ -45,6 +46,32 @@ def updates_of(scheduler, steps):
     return scheduler_updates(scheduler)
 
 
+def with_exact_tables(scheduler):
+    """The scheduler with its tables in float64 where the detours compute in float64, that is for linear betas.
+
+    In float32, `1 - alpha_bar` is off by up to 1e-3 of itself at first, and the plain loop by up to 1.2e-4.
+    """
+    if scheduler.config.beta_schedule == "linear":
+        scheduler.alphas_cumprod = (1 - scheduler.betas.double()).cumprod(0)
+        if isinstance(scheduler, DDIMScheduler) and not scheduler.config.set_alpha_to_one:
+            scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
+    return scheduler
+
+
+def rounding(scheduler, steps, largest):
+    """How far apart two orders of the same float32 operations may end.
+
+    At most 120 steps each round what passes through them: chunks of up to `largest`, times the step's coefficients
+    (a cosine schedule's first step divides by a signal of 1e-3). 16 roundings were the most of 1600 random runs.
+    """
+    updates = updates_of(scheduler, steps)
+    if updates is None:
+        return 0.0  # the plain loop itself
+    a, b, c, d, e = updates.coefficients.abs().unbind(1)
+    gain = max(1.0, torch.stack([c * a, c * b, d, e]).max().item())
+    return 128 * torch.finfo(torch.float32).eps * gain * largest
+
+
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
@@ -76,8 +103,8 @@ def schedulers(draw):
     }
     if draw(st.booleans()):
         variance = draw(st.sampled_from(["fixed_small", "fixed_small_log", "fixed_large"]))
-        return DDPMScheduler(**options, variance_type=variance)
-    return DDIMScheduler(**options, set_alpha_to_one=draw(st.booleans()))
+        return with_exact_tables(DDPMScheduler(**options, variance_type=variance))
+    return with_exact_tables(DDIMScheduler(**options, set_alpha_to_one=draw(st.booleans())))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,15 +125,20 @@ def test_same_generator_same_actions(
     policy = make_policy(denoiser, horizon, hidden_dim=hidden_dim, num_mlp_layers=num_mlp_layers, activation=activation)
     observation = make_observation(batch_size)
     steps = max(1, int(part_of_steps * scheduler.config.num_train_timesteps))
-    results, next_draws = [], []
-    for function in (plain, fast):
+    results, next_draws, largest = [], [], 4.0  # noise at first
+
+    def see(pipeline, index, timestep, tensors):
+        nonlocal largest
+        largest = max(largest, tensors["latents"].nan_to_num().abs().max().item())
+
+    for function in (functools.partial(fast, callback=see, fast=False), fast):
         torch.manual_seed(3)
         generator = {"one": seeded(), "several": [seeded(i) for i in range(batch_size)], "none": None}[generators]
         results.append(function(policy, observation, scheduler, steps, generator))
         next_draws.append(torch.randn(5, generator=generator[-1] if generators == "several" else generator))
     expected, actions = results
-    scale = max(1.0, expected.nan_to_num().abs().max().item())  # unclipped samples may grow large
-    torch.testing.assert_close(actions, expected, rtol=0, atol=1e-4 * scale, equal_nan=True)
+    bound = rounding(scheduler, steps, largest)
+    torch.testing.assert_close(actions, expected, rtol=0, atol=bound, equal_nan=True)
     assert torch.equal(*next_draws)
     assert not actions.is_inference()
 
@@ -116,7 +148,7 @@ def test_same_generator_same_actions(
 @pytest.mark.parametrize("scheduler_class", [DDPMScheduler, DDIMScheduler])
 def test_a_thousand_steps(path, denoiser, prediction_type, scheduler_class):
     policy, observation = make_policy(denoiser, horizon=1, hidden_dim=64), make_observation(1)
-    scheduler = scheduler_class(1000, prediction_type=prediction_type)
+    scheduler = with_exact_tables(scheduler_class(1000, prediction_type=prediction_type))
     actions = fast(policy, observation, scheduler, 1000, seeded())
     torch.testing.assert_close(actions, plain(policy, observation, scheduler, 1000, seeded()), rtol=0, atol=1e-4)
 

@@ -186,3 +186,23 @@ def test_a_policy_of_an_own_class_is_loaded_by_that_class_only(make_pipeline, fr
     loaded = DiffusionPolicyPipeline.from_pretrained(tmp_path, policy=OwnPolicy.from_pretrained(tmp_path / "policy"))
     actions = [each(frame, generator=torch.Generator().manual_seed(0)).actions for each in (own, loaded)]
     np.testing.assert_array_equal(*actions)
+
+
+@pytest.mark.parametrize(
+    ("options", "widths", "message"),
+    [
+        ({}, (7, 6), "the normalizer is for actions of 6 numbers, and the policy's have 7"),
+        ({"action_dim": 3}, (7, 7), "the normalizer is for actions of 7 numbers, and the policy's have 3"),
+        ({"use_proprioception": True}, (8, 7), "the normalizer is for states of 8 numbers, and the policy's have 7"),
+        ({"action_names": ("x", "y")}, (7, 7), "action"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(options, widths, message):
+    policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56), **options)
+    with pytest.raises(UserError, match=message):
+        DiffusionPolicyPipeline(policy, DDIMScheduler(10), Normalizer("identity", *widths))
+
+
+def test_the_state_of_a_policy_that_does_not_see_it_may_be_any():
+    policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56))
+    DiffusionPolicyPipeline(policy, DDIMScheduler(10), Normalizer("identity", 8, 7))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dp_hf.episodes.find import find_episodes
 from dp_hf.episodes.reader import read_episode
+from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 from dp_hf.simulation.recording import ORIGIN_FILE, Origin, RecordingReport, record_demonstrations
 from dp_hf.simulation.replay import replay_episodes
@@ -95,14 +96,36 @@ def test_a_folder_has_one_recorder_and_nothing_of_one_that_was_killed(tmp_path):
         while not list(tmp_path.glob(".episode_*_partial/frame_dir")):
             assert process.poll() is None
             time.sleep(0.01)
-        with pytest.raises(UserError, match="another recording writes into it"):
+        with pytest.raises(UserError, match="another run writes into it"):
             record(tmp_path, 9)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     other = tmp_path / ".episode_of_somebody_partial"
-    other.mkdir()
+    (other / "frame_dir").mkdir(parents=True)
+    (tmp_path / ".episode_without_a_frame_partial").mkdir()
     done = len(find_episodes(tmp_path))
     record(tmp_path, done + 1)
     assert sorted(Origin.read(path).seed for path in find_episodes(tmp_path)) == list(range(done + 1))
     assert list(tmp_path.glob(".*")) == [other]
+
+
+def test_an_interrupted_layout_is_recorded_anew(tmp_path, monkeypatch):
+    record(tmp_path / "whole", 2)
+
+    class Interrupted(EpisodeWriter):
+        def add_frame(self, *arguments, **options):
+            super().add_frame(*arguments, **options)
+            if len(find_episodes(tmp_path / "data")) == 1 and self.num_frames == 5:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("dp_hf.simulation.recording.EpisodeWriter", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        record(tmp_path / "data", 2)
+    monkeypatch.undo()
+    assert [path.name[:8] for path in (tmp_path / "data").iterdir()] == ["episode_"]
+    record(tmp_path / "data", 2)
+    one, other = (find_episodes(tmp_path / name) for name in ("whole", "data"))
+    assert [(path / "states.json").read_bytes() for path in one] == [
+        (path / "states.json").read_bytes() for path in other
+    ]

@@ -1,11 +1,13 @@
 from functools import partial
 
 import numpy as np
+import pytest
 
+from dp_hf.errors import UserError
 from dp_hf.simulation.evaluation import summarize
 from dp_hf.simulation.expert import expert_policy
 from dp_hf.simulation.layouts import EVALUATION
-from dp_hf.simulation.policies import TimedChunker, pipeline_policy
+from dp_hf.simulation.policies import AtOwnRate, TimedChunker, pipeline_policy
 from dp_hf.simulation.rollouts import environment_cameras, make_environment, rollout, run_rollouts
 
 EVALUATION_SEED = EVALUATION.start
@@ -61,3 +63,21 @@ def test_the_only_camera_of_a_policy_is_the_one_in_front():
     assert environment_cameras(("image",)) == ("front",)
     assert environment_cameras(("wrist",)) == ("wrist",)
     assert environment_cameras(["front", "wrist"]) == ("front", "wrist")
+
+
+@pytest.mark.parametrize(("fps", "steps"), [(10.0, 1), (9.7, 1), (5.0, 2), (2.5, 4), (1.0, 10)])
+def test_an_action_lasts_as_long_as_the_policy_learned(make_pipeline, fps, steps):
+    policy = AtOwnRate(TimedChunker(make_pipeline(horizon=3, n_action_steps=3, fps=fps), num_inference_steps=1))
+    frame, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7)
+    for _ in range(2):
+        policy.reset()
+        actions = np.stack([policy(frame, state) for _ in range(6 * steps)]).reshape(6, steps, 7)
+        assert (actions == actions[:, :1]).all()
+        assert len(np.unique(actions[:, 0], axis=0)) == 6
+        assert len(policy.latencies) == 2
+
+
+@pytest.mark.parametrize("fps", [30.0, 20.0, 7.0, 4.0])
+def test_a_rate_that_the_simulator_cannot_keep_is_refused(make_pipeline, fps):
+    with pytest.raises(UserError, match=f"acts {fps:g} times a second, and the simulator moves 10"):
+        AtOwnRate(TimedChunker(make_pipeline(fps=fps)))

@@ -23,7 +23,8 @@ def test_defaults_are_the_reference():
 def test_reference_recipe_is_the_defaults_but_for_the_offset(tmp_path):
     recipe = parse_config(["--config", str(RECIPES[0].with_name("reference.yaml"))])
     assert changed_options(recipe, save_config(TrainConfig(), tmp_path / "x.yaml") or tmp_path / "x.yaml") == [
-        "action_offset: None -> 0"
+        "action_offset: None -> 0",
+        "action_source: auto -> state",
     ]
 
 

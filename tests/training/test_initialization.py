@@ -53,12 +53,15 @@ def test_weights_that_mean_something_else_are_refused(trained, make_config, opti
         train(make_config(**{"init_from": str(trained)} | options))
 
 
-def test_a_checkpoint_of_the_reference_is_continued(make_config, tmp_path):
+def test_a_checkpoint_of_the_reference_is_continued(make_config, tmp_path, capsys):
     file = tmp_path / "model.pth"
     reference = randomize(OlderReference(hidden_dim=32, num_layers=2))
     args = {"image_size": 32, "diffusion_timesteps": 10}
     torch.save({"model_state_dict": reference.state_dict(), "args": args}, file)
     options = {"image_size": (32, 32), "image_encoder": "resnet34.tv_in1k", "normalization": "identity"}
     weights, normalizer = begin(make_config(init_from=str(file), **options))
+    said = capsys.readouterr().out
+    assert "activation is taken to be relu and its input order action_image_time, which the file does not tell" in said
+    assert "are the reference's defaults: beta_start 0.0001, beta_end 0.02" in said
     assert torch.equal(weights["denoising_network.output.weight"], reference.mlp[-1].weight)
     assert normalizer.config.mode == "identity"

@@ -128,6 +128,16 @@ def test_augmented_variants(dataset, make_config, tmp_path):
         assert not torch.allclose(variants[:, i], variants[:, i + 1], atol=1e-3)
 
 
+def test_a_variant_changes_the_frames_of_an_episode_alike(dataset, make_config, tmp_path):
+    """So a window whose frames take the same variant moves as it was recorded."""
+    same = dataset.map(lambda row: row | {"image": dataset[0]["image"]}, features=dataset.features)
+    config = make_config(cache_dir=tmp_path, random_shift=2, light_patches=0.5, cached_augmentations=2)
+    variants = open_observations(same, make_policy(), config, CPU)[torch.arange(36)].unflatten(0, (4, 9))
+    torch.testing.assert_close(variants, variants[:, :1].expand_as(variants), rtol=0, atol=1e-5)
+    torch.testing.assert_close(variants[0, 0, 0], variants[1, 0, 0], rtol=0, atol=1e-5)
+    assert not torch.allclose(variants[0, 0, 1], variants[1, 0, 1], atol=1e-4)
+
+
 def test_zero_cached_augmentations_caches_images(dataset, make_config, tmp_path):
     config = make_config(cache_dir=tmp_path, random_shift=2, cached_augmentations=0)
     assert open_observations(dataset, make_policy(), config, CPU).name == "images"

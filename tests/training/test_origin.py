@@ -103,6 +103,20 @@ def test_a_checkpoint_of_before_continues_with_a_warning(resume, capsys):
     assert "warning: " in capsys.readouterr().out
 
 
+def test_another_way_to_hold_recordings_out_is_refused_and_none_is_that_of_before(resume):
+    def held_out_by(**said):
+        def change(checkpoint):
+            origin = json.loads((checkpoint / "origin.json").read_text())
+            origin.pop("held_out_by", None)
+            (checkpoint / "origin.json").write_text(json.dumps(origin | said))
+
+        return change
+
+    with pytest.raises(UserError, match="parts of one recording were held out while others were learned from"):
+        resume(held_out_by(held_out_by="recording"))
+    resume(held_out_by())
+
+
 def cut(name):
     def damage(checkpoint):
         content = (checkpoint / name).read_bytes()
@@ -174,7 +188,7 @@ def test_one_training_at_a_time_in_a_folder(make_config, monkeypatch):
     monkeypatch.setattr("dp_hf.training.trainer.PATIENCE", 0.2)
     config = make_config(num_epochs=1)
     config.output_dir.mkdir()
-    with FileLock(config.output_dir / ".lock"), pytest.raises(UserError, match="another training writes into it"):
+    with FileLock(config.output_dir / ".lock"), pytest.raises(UserError, match="another run writes into it"):
         train(config)
     # A lock file that nobody holds is what a killed run leaves.
     (config.output_dir / ".lock").touch()

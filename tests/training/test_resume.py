@@ -26,6 +26,7 @@ KINDS = {
     "learning encoder": {
         **{"freeze_image_encoder": False, "pooling": "spatial_softmax", "num_keypoints": 4, "random_shift": 2},
         **{"horizon": 3, "n_obs_steps": 2, "use_proprioception": True, "state_noise": 0.5, "color_jitter": 0.2},
+        **{"random_rotation": 5.0, "light_patches": 0.5, "random_blur": 0.5, "image_noise": 3.0, "erased_patches": 1},
     },
     "accumulation": {"gradient_accumulation_steps": 3, "clip_grad_norm": 1.0, "noise_samples_per_image": 2},
     "batch norm": {"image_encoder": "resnet10t", "image_size": (32,), "freeze_image_encoder": False, "num_epochs": 2},

@@ -10,7 +10,7 @@ import yaml
 from dp_hf import DiffusionPolicyPipeline
 from dp_hf.errors import UserError
 from dp_hf.training.checkpoints import list_checkpoints
-from dp_hf.training.records import read_metrics
+from dp_hf.training.records import read_metrics, read_training
 from dp_hf.training.trainer import train
 
 
@@ -36,6 +36,10 @@ def test_run_leaves_what_it_promises(make_config, frame):
         actions = pipeline(frame, state=np.zeros(7)).actions
         assert actions.shape == (1, 3, 7)
         assert pipeline.policy.config.fps == 10
+        assert pipeline.policy.config.recorded_aspects == [1.7778]
+        known = read_training(output_dir / name)
+        assert known["train_loss"] in {row["loss"] for row in losses if row["step"] <= known["step"]}
+    assert read_training(output_dir / "final") == {"epoch": 4, "step": 28, "train_loss": losses[-1]["loss"]}
     card = (output_dir / "best" / "README.md").read_text()
     assert f"{min(row['validation']['by_joint']['gripper'] for row in validations):.1f}" in card
 

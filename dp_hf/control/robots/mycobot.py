@@ -5,7 +5,7 @@ import termios
 import threading
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.robots.sent_once import SentOnce
 from dp_hf.errors import RunFailed, UserError
+from dp_hf.ranges import Range
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,11 @@ class MyCobotConfig:
 
     port: str = "/dev/ttyUSB0"
     """serial port of the arm"""
-    baudrate: int = 115200
+    baudrate: Annotated[int, Range(1, 10_000_000)] = 115200
     """of the serial port (1000000 on the Raspberry Pi model)"""
-    speed: int = 60
+    speed: Annotated[int, Range(1, 100)] = 60
     """the firmware's own speed on the way to each command (1..100 %)"""
-    command_rate: float = 20.0
+    command_rate: Annotated[float, Range(above=0, high=1000)] = 20.0
     """commands per second (Hz); the arm takes 10 to 20"""
 
 

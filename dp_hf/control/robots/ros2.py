@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -12,13 +12,14 @@ from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.arms.ros import image_from_message
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.errors import UserError
+from dp_hf.ranges import Range
 
 
 @dataclass(frozen=True)
 class Ros2Config:
     """Where the arm listens and speaks."""
 
-    domain_id: int = 0
+    domain_id: Annotated[int, Range(0, 232)] = 0
     """the arm's ROS_DOMAIN_ID"""
     image_topic: str = "/camera_head/color/image_raw"
     """camera (sensor_msgs/Image)"""
@@ -34,7 +35,7 @@ class Ros2Config:
     """with record-demonstrations: true starts an episode, false finishes it (std_msgs/Bool)"""
     gripper_joint: str | None = None
     """name of the gripper's joint; default the arm's own"""
-    command_rate: float = 50.0
+    command_rate: Annotated[float, Range(above=0, high=1000)] = 50.0
     """commands per second (Hz)"""
 
 

@@ -17,8 +17,10 @@ from tqdm import tqdm
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, inside, user_path
+from dp_hf.hub.card import CARD_FILE
 from dp_hf.interop.lerobot import layout
-from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE
+from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE, read_info
+from dp_hf.interop.lerobot.sharing import render_card
 from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
 from dp_hf.interop.lerobot.video import PIXEL_FORMAT, VideoWriter
 from dp_hf.pictures import decode, upright_rgb, upright_size
@@ -36,8 +38,9 @@ def export_lerobot(
     task: str = "",
     videos: bool = False,
     progress: bool = True,
+    license: str | None = None,
 ) -> None:
-    """Writes a dataset in LeRobot's v3.0 layout, which LeRobot's own loader opens.
+    """Writes a dataset in LeRobot's v3.0 layout, which LeRobot's own loader opens, with its card.
 
     States, actions and, unless they become videos, images keep every bit. LeRobot's frames are evenly spaced, so the
     timestamps are those of `meta.fps`.
@@ -48,6 +51,7 @@ def export_lerobot(
         task: what the robot does, in words.
         videos: encode the images into H.264 videos instead of embedding them.
         progress: show a progress bar.
+        license: of the data, for the card: an identifier of the Hub's, such as `mit`; None leaves it open.
 
     Raises:
         UserError: `output_dir` exists, a state or an action is not finite, the rows of an episode are not next to each
@@ -62,15 +66,14 @@ def export_lerobot(
     encoded = dataset.select_columns(meta.camera_names)
     for camera in meta.camera_names:
         encoded = encoded.cast_column(camera, Image(decode=False))
-    try:
-        with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
-            ends = [*starts[1:], len(dataset)]
-            pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
-            for start, end in pairs:
-                writer.add_episode(columns["state"][start:end], columns["action"][start:end], encoded, int(start))
-            writer.finish()
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error}; free space there, or choose another folder") from error
+    with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
+        ends = [*starts[1:], len(dataset)]
+        pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
+        for start, end in pairs:
+            writer.add_episode(columns["state"][start:end], columns["action"][start:end], encoded, int(start))
+        writer.finish()
+        card = render_card(read_info(folder), task or meta.source or "Demonstrations", license)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 @dataclass

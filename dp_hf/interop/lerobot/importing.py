@@ -1,10 +1,12 @@
 """A LeRobot dataset to a dataset of ours."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -112,7 +114,8 @@ def import_lerobot(
     columns = _usable_cameras(info, found, cameras)
     widths = {(e.state.shape[1], e.action.shape[1] if e.action is not None else None) for e in found.episodes}
     if len(widths) > 1:
-        raise UserError(f"{info.root}: the data files differ in the widths of state and action: {sorted(widths)}")
+        found_widths = "; ".join(f"{state} and {action or 'no action'}" for state, action in sorted(widths, key=str))
+        raise UserError(f"{info.root}: the data files differ in the widths of state and action: {found_widths}")
     state, action = _quantities(info, found, units)
     writer = DatasetWriter(
         target,
@@ -206,7 +209,10 @@ def _embedded_images(episode: LeRobotEpisode, camera: str) -> Iterator[bytes]:
         end = first + file.metadata.row_group(group).num_rows
         wanted = range(max(first, episode.rows.start), min(end, episode.rows.stop))
         if len(wanted):
-            table = file.read_row_group(group, [camera])
+            try:
+                table = file.read_row_group(group, [camera])
+            except (pa.ArrowException, OSError) as error:
+                raise ImageError(f"the images of {camera} cannot be read ({error})") from error
             if camera not in table.column_names:
                 raise ImageError(f"{episode.file.name} has no column {camera}")
             cells = table[camera].slice(wanted.start - first, len(wanted))
@@ -274,7 +280,7 @@ def _problem_of_camera(info: LeRobotInfo, found: Findings, camera: str) -> str |
         return f"{camera}: meta does not say where its videos are"
     for file in files:
         refuse_pointer(file)
-    absent = [file for file in files if not file.is_file()]
+    absent = [file for file in files if not os.path.isfile(file)]  # whose name may be too long for one
     if not absent:
         return None
     example = absent[0].relative_to(info.root)

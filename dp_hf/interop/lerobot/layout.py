@@ -16,6 +16,8 @@ STATS_FILE = "meta/stats.json"
 TASKS_FILE = "meta/tasks.parquet"
 EPISODES_FILE = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA_FILE = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+# All of them, of every version; where LeRobot, `datasets` and our import look for rows.
+DATA_FILES = "data/*/*.parquet"
 VIDEO_FILE = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 VIDEO_FILE_V2 = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 FILES_IN_CHUNK = 1000

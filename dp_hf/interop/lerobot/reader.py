@@ -1,6 +1,5 @@
 """Reads the episodes of a LeRobot dataset without their images; whatever is wrong becomes a line of text."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ import pyarrow.parquet as pq
 
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
-from dp_hf.files import refuse_pointer
-from dp_hf.interop.lerobot.layout import ACTION, INFO_FILE, LeRobotInfo
+from dp_hf.files import not_of_a_mac, read_json_values, refuse_pointer
+from dp_hf.interop.lerobot.layout import ACTION, DATA_FILES, INFO_FILE, LeRobotInfo
 
 # A rate that differs by more is another one, and no inexact clock.
 _RATE_TOLERANCE = 0.1
@@ -67,13 +66,13 @@ def read_episodes(info: LeRobotInfo) -> Findings:
             were not downloaded; timestamps that contradict the rate.
     """
     found = Findings()
-    files = sorted(info.root.glob("data/*/*.parquet"))
+    files = not_of_a_mac(info.root.glob(DATA_FILES))
     if not files:
-        raise UserError(f"{info.root} has no data/*/*.parquet: download the dataset again, with its data")
+        raise UserError(f"{info.root} has no {DATA_FILES}: download the dataset again, with its data")
     for file in files:
         try:
             found.episodes += _episodes_of_file(info, file)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             if isinstance(error, UserError):
                 raise
             found.problems.append(f"{file.relative_to(info.root)} cannot be read: {str(error).splitlines()[0]}")
@@ -160,7 +159,7 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
     """What the dataset's own list of episodes says of each."""
     records: list[Any] = []
     if info.version[0] == 3:
-        for file in sorted(info.root.glob("meta/episodes/*/*.parquet")):
+        for file in not_of_a_mac(info.root.glob("meta/episodes/*/*.parquet")):
             refuse_pointer(file)
             try:
                 parquet = pq.ParquetFile(file)
@@ -170,11 +169,10 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
                 found.problems.append(f"{file.relative_to(info.root)} cannot be read: {error}")
     else:
         file = info.root / "meta" / "episodes.jsonl"
-        refuse_pointer(file)
         try:
-            records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, ValueError) as error:
-            found.problems.append(f"meta/episodes.jsonl cannot be read: {error}")
+            records = read_json_values(file)
+        except UserError as error:
+            found.problems.append(str(error))
     described = {}
     for record in records:
         if isinstance(record, dict) and isinstance(record.get("episode_index"), int):
@@ -183,8 +181,8 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
             found.problems.append(f"the list of episodes has {shorten(record)}, without an episode_index")
     if not records:
         found.problems.append("the list of episodes in meta is empty")
-    tasks = [task for record in described.values() for task in record.get("tasks") or [] if isinstance(task, str)]
-    found.tasks = list(dict.fromkeys(tasks))
+    lists = [record["tasks"] for record in described.values() if isinstance(record.get("tasks"), list)]
+    found.tasks = list(dict.fromkeys(task for tasks in lists for task in tasks if isinstance(task, str)))
     return described
 
 

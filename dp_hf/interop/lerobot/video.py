@@ -1,5 +1,6 @@
 """Frames out of video files and into them, by PyAV."""
 
+import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +31,7 @@ def read_frames(path: Path, times: Sequence[float], tolerance: float) -> Iterato
         ImageError: the file is absent or broken, or has no frame close enough to one of the times.
     """
     av = _import_av()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ImageError("the file is absent")
     try:
         with av.open(str(path)) as container:

@@ -50,7 +50,7 @@ def scheduler_updates(scheduler: SchedulerMixin) -> SchedulerUpdates | None:
         previous, last = torch.cat([timesteps[1:], timesteps.new_tensor([-1])]), alpha_bars.new_ones(())
     else:
         previous = timesteps - config.num_train_timesteps // scheduler.num_inference_steps
-        last = scheduler.final_alpha_cumprod.to(alpha_bars)
+        last = alpha_bars.new_ones(()) if config.set_alpha_to_one else alpha_bars[0]
     alpha_bar = alpha_bars[timesteps]
     previous_alpha_bar = torch.where(previous >= 0, alpha_bars[previous.clamp(min=0)], last)
     signal, spread = alpha_bar**0.5, (1 - alpha_bar) ** 0.5

@@ -1,7 +1,8 @@
-"""`model_inference_node`: drives the arm with a policy at `inference_rate`."""
+"""`model_inference_node`: drives the arm with a policy, at its own rate or at `inference_rate`."""
 
 import logging
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits
+from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits, declare_number
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.matching import require_same
+from dp_hf.control.aspect import SameAspect
 from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
 from dp_hf.control.operator import on_signals
@@ -20,6 +22,7 @@ from dp_hf.control.robot import DryRun
 from dp_hf.control.warm_up import warm_up
 from dp_hf.errors import RunFailed, UserError, printable
 from dp_hf.files import user_place
+from dp_hf.pipelines.execution import choose_rate
 from dp_hf.pipelines.loading import load_pipeline
 
 
@@ -33,8 +36,6 @@ def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
     found = str(inside) if model_dir and inside.exists() else checkpoint_path or model_dir
     if not found:
         raise UserError("give checkpoint_path: a pipeline folder, or a repository on the Hub")
-    if found.endswith(".pth"):
-        raise UserError(f"{found}: turn it into a pipeline first: dp-hf import-checkpoint {found} FOLDER")
     return found
 
 
@@ -42,7 +43,7 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
     """The controller that the node's parameters describe."""
     checkpoint_path = node.declare_parameter("checkpoint_path", "").value
     model_dir = node.declare_parameter("model_dir", "").value
-    rate = float(node.declare_parameter("inference_rate", 10.0).value)
+    asked_rate = declare_number(node, "inference_rate", 0.0)
     num_inference_steps = node.declare_parameter("num_inference_steps", 0).value
     execute = node.declare_parameter("execute", False).value
     limits = declare_limits(node)
@@ -58,7 +59,10 @@ def make_controller(node: Node, robot: RclpyRobot) -> Controller:
         robot.wait_for_controllers()
     else:
         node.get_logger().warning("dry run: commands are logged; set the parameter execute to send them")
-    driven = robot if execute else DryRun(robot)
+    rate, said = choose_rate(settings, asked_rate or None)
+    node.get_logger().info(said)
+    seen = SameAspect(robot, settings)
+    driven = seen if execute else DryRun(seen)
     return Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
 
 
@@ -83,17 +87,15 @@ def main(args: list[str] | None = None) -> int:
     logging.basicConfig(format="[%(name)s] %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
     with spinning_node("model_inference_node", args) as node:
-        robot = RclpyRobot(node)
         try:
-            controller = make_controller(node, robot)
-            serve_emergency_stop(node, controller)
-            with on_signals(controller.stop), punctual_interpreter():
-                node.get_logger().info(str(controller.run()))
+            with closing(RclpyRobot(node)) as robot:
+                controller = make_controller(node, robot)
+                serve_emergency_stop(node, controller)
+                with on_signals(controller.stop), punctual_interpreter():
+                    node.get_logger().info(str(controller.run()))
         except (UserError, RunFailed) as error:
             node.get_logger().error(printable(str(error)))
             return 2 if isinstance(error, UserError) else 1
-        finally:
-            robot.close()
     return 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from builtin_interfaces.msg import Duration
 from control_msgs.action import FollowJointTrajectory, GripperCommand
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -25,6 +26,14 @@ ARM_ACTION = "/arm_controller/follow_joint_trajectory"
 GRIPPER_ACTION = "/gripper_action_controller/gripper_cmd"
 MAX_EFFORT = 5.0
 GRIPPER_STEP = 1.0  # of 0..100: smaller changes start no new goal
+
+
+def declare_number(node: Node, name: str, default: float) -> float:
+    """The value of a parameter that takes whole numbers too, which rclpy would refuse for a default of 10.0."""
+    value = node.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError(f"{name} is a number; got {value!r}")
+    return float(value)
 
 
 def declare_limits(node: Node) -> SafetyLimits:
@@ -56,7 +65,7 @@ class RclpyRobot:
         self.node = node
         self.fault: str | None = None
         self.finished: str | None = None
-        self.command_rate = float(node.declare_parameter("command_rate", 50.0).value)
+        self.command_rate = declare_number(node, "command_rate", 50.0)
         *arm_joints, gripper_joint = ROS_JOINTS.names
         self._arm_joints = list(node.declare_parameter("arm_joint_names", arm_joints).value)
         gripper_joint = node.declare_parameter("gripper_joint_name", gripper_joint).value

@@ -11,7 +11,7 @@ ARGUMENTS = {
     "robot_name": ("mycobot_280", str, "whose limits are kept"),
     "checkpoint_path": ("", str, "pipeline folder, or repository on the Hub"),
     "model_dir": ("", str, "folder that checkpoint_path is in"),
-    "inference_rate": ("10.0", float, "actions per second (Hz)"),
+    "inference_rate": ("0.0", float, "actions per second (Hz); 0 is the policy's own rate"),
 }
 
 

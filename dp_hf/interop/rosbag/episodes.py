@@ -1,0 +1,126 @@
+"""The frames of a bag's episodes: of each part in which time runs evenly, by the clock that serves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dp_hf.episodes.format import MIN_FRAMES
+from dp_hf.errors import UserError
+from dp_hf.interop.rosbag.alignment import Alignment, Gap, align
+from dp_hf.interop.rosbag.passes import Clock, Part, Stamps, split
+from dp_hf.interop.rosbag.reader import BagContents
+
+_CLOCKS: dict[Clock, str] = {"made": "times of the headers", "received": "times of the recorder"}
+# Seconds from the sender to the recorder; what takes longer may as well come from another clock.
+_LONGEST_WAY = 1.0
+
+
+@dataclass(frozen=True)
+class EpisodePart:
+    """An episode, as `Alignment` has it, and what of the clock came before it."""
+
+    before: str
+    gaps: list[Gap]
+    largest_offset: float
+
+
+@dataclass(frozen=True)
+class BagEpisodes:
+    """The episodes of a bag, one after the other.
+
+    Attributes:
+        clock: which times were used, in words.
+        parts: the episodes.
+        part_of: (frames,) which of them a frame is in.
+        times: (frames,) seconds from the episode's first frame.
+        chosen: stream to (frames,) positions of its messages.
+        notes: what could not be used, in words.
+    """
+
+    clock: str
+    parts: list[EpisodePart]
+    part_of: np.ndarray
+    times: np.ndarray
+    chosen: dict[str, np.ndarray]
+    notes: list[str]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [gap for part in self.parts for gap in part.gaps]
+
+
+def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: float, tolerance: float) -> BagEpisodes:
+    """By the times in the headers, else by those of the recorder: one clock for the whole bag.
+
+    A clock serves where most messages of every stream have a time, and where images and joints overlap.
+
+    Raises:
+        UserError: a joint is missing, or no clock serves.
+    """
+    if missing := [name for name in joints if name not in contents.joints]:
+        found = ", ".join(contents.joints) or "no joint"
+        raise UserError(f"{bag}: the joint states lack {', '.join(missing)}; they have {found}")
+    streams: dict[str, Stamps] = {**contents.images, **{name: contents.joints[name] for name in joints}}
+    notes: list[str] = []
+    why = f"images and joint states have no time in common within {tolerance:g} s"
+    for clock, words in _CLOCKS.items():
+        untimed = {name: np.isnan(getattr(stamps, clock)) for name, stamps in streams.items()}
+        if any(2 * absent.sum() > len(absent) for absent in untimed.values()):
+            continue
+        parts = split(streams, clock, fps, tolerance)
+        aligned = [(part, _align(streams, clock, part, fps, tolerance)) for part in parts]
+        fewest = MIN_FRAMES if len(parts) > 1 else 1
+        kept = [(part, alignment) for part, alignment in aligned if len(alignment.times) >= fewest]
+        if kept:
+            places = {place for name in streams for place in np.array(streams[name].place)[untimed[name]].tolist()}
+            if places:
+                notes.append(f"{len(places)} messages without a time are left out")
+            if dropped := len(parts) - len(kept):
+                notes.append(f"left out between jumps of the clock: {dropped} parts of fewer than {MIN_FRAMES} frames")
+            episodes = _joined(words, kept, notes)
+            if clock == "made" and (doubt := _doubt_of_headers(streams, episodes)):
+                notes.append(doubt)
+            return episodes
+        if len(parts) > 1:
+            why = (
+                f"none of {len(parts)} parts between jumps of the clock has {MIN_FRAMES} frames within {tolerance:g} s"
+            )
+    if contents.broken:
+        why += f"; {contents.broken} messages could not be read"
+    raise UserError(f"{bag}: {why}")
+
+
+def _align(streams: Mapping[str, Stamps], clock: Clock, part: Part, fps: float, tolerance: float) -> Alignment:
+    """The frames of a part; none where a stream has no message in it. Chosen are positions in the whole stream."""
+    if not all(map(len, part.positions.values())):
+        return Alignment(np.zeros(0), {}, [], 0.0)
+    times = {name: np.array(getattr(streams[name], clock))[rows] for name, rows in part.positions.items()}
+    alignment = align(times, fps, tolerance)
+    chosen = {name: part.positions[name][rows] for name, rows in alignment.chosen.items()}
+    return replace(alignment, chosen=chosen)
+
+
+def _doubt_of_headers(streams: Mapping[str, Stamps], episodes: BagEpisodes) -> str | None:
+    """Whether the recorder saw what the headers call one moment at different ones."""
+    received = np.stack([np.array(streams[name].received)[rows] for name, rows in episodes.chosen.items()])
+    apart = int((received.max(axis=0) - received.min(axis=0) > _LONGEST_WAY).sum())
+    if not apart:
+        return None
+    return (
+        f"{apart} of {received.shape[1]} frames join messages that the recorder received more than {_LONGEST_WAY:g} s"
+        " apart: are the clocks of cameras and arm the same?"
+    )
+
+
+def _joined(clock: str, kept: list[tuple[Part, Alignment]], notes: list[str]) -> BagEpisodes:
+    alignments = [alignment for _, alignment in kept]
+    return BagEpisodes(
+        clock,
+        [EpisodePart(part.before, alignment.gaps, alignment.largest_offset) for part, alignment in kept],
+        np.repeat(np.arange(len(kept)), [len(alignment.times) for alignment in alignments]),
+        np.concatenate([alignment.times - alignment.times[0] for alignment in alignments]),
+        {name: np.concatenate([alignment.chosen[name] for alignment in alignments]) for name in alignments[0].chosen},
+        notes,
+    )

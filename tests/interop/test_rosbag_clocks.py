@@ -1,0 +1,107 @@
+"""Bags over clocks that jump: whatever a clock does, the parts of a frame are of one moment."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dp_hf.errors import UserError
+from dp_hf.interop.rosbag.episodes import find_episodes
+from dp_hf.interop.rosbag.passes import Stamps
+from dp_hf.interop.rosbag.reader import BagContents
+
+JOINTS = ("shoulder", "gripper")
+LATENCY = {"image": 0.06, "shoulder": 0.002, "gripper": 0.002}
+PERIOD = {"image": 1 / 30, "shoulder": 1 / 50, "gripper": 1 / 50}
+# Seconds; as set by hand or by NTP, as a simulator that starts again, as 1970 to 2026.
+SIZES = st.one_of(st.floats(0.2, 3.0), st.sampled_from([3600.0, 1.79e9]))
+JUMPS = st.lists(st.tuples(st.floats(0.0, 8.0), SIZES, st.sampled_from([-1, 1])), max_size=4)
+
+
+def clock(jumps, start):
+    """The time of a clock at true times."""
+    moments = np.array([moment for moment, _, _ in jumps])
+    sizes = np.array([size * sign for _, size, sign in jumps])
+    return lambda true: start + true + ((true[:, None] >= moments) * sizes).sum(axis=1)
+
+
+def bag(made_by, received_by, seconds=8.0, seed=0):
+    """Contents of a bag, and the true times of each stream."""
+    random = np.random.default_rng(seed)
+    true = {name: np.arange(0.0, seconds, period) + random.uniform(0, 0.003) for name, period in PERIOD.items()}
+    true["gripper"] = true["shoulder"]
+    arrivals = {name: times + LATENCY[name] for name, times in true.items()}
+    rank = {moment: place for place, moment in enumerate(sorted({*np.concatenate(list(arrivals.values())).tolist()}))}
+    streams = {
+        name: Stamps(
+            [rank[arrival] for arrival in arrivals[name].tolist()],
+            made_by(times).tolist(),
+            received_by(arrivals[name]).tolist(),
+        )
+        for name, times in true.items()
+    }
+    joints = {name: streams[name] for name in JOINTS}
+    return BagContents({"image": streams["image"]}, joints), true
+
+
+@settings(max_examples=60, deadline=None)
+@given(JUMPS, st.sampled_from(["headers", "recorder", "both"]), st.sampled_from([5.0, 10.0, 30.0]), st.integers(0, 9))
+@example([(4.0, 2.0, -1)], "both", 10.0, 0)
+@example([(4.0, 1.79e9, 1)], "both", 10.0, 0)
+@example([(4.0, 1.79e9, 1), (5.0, 1.79e9, -1)], "recorder", 10.0, 0)
+def test_no_frame_joins_two_passes_of_a_clock(jumps, which, fps, seed):
+    jumping, steady = clock(jumps, 5000.0), clock([], 1.6e9)
+    made_by, received_by = {
+        "headers": (jumping, steady),
+        "recorder": (lambda true: np.full(len(true), np.nan), jumping),
+        "both": (jumping, jumping),
+    }[which]
+    contents, true = bag(made_by, received_by, seed=seed)
+    tracemalloc.start()
+    episodes = find_episodes(Path("bag"), contents, JOINTS, fps, 0.05)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    moments = true["image"][episodes.chosen["image"]]
+    late = LATENCY["image"] if which == "recorder" else 0.0
+    for name in JOINTS:
+        assert np.abs(true[name][episodes.chosen[name]] - moments - late).max() <= 0.05 + 1e-6
+    for part in range(len(episodes.parts)):
+        assert (np.diff(moments[episodes.part_of == part]) > 0).all()
+        assert np.allclose(np.diff(episodes.times[episodes.part_of == part], prepend=0)[0], 0)
+    assert len(episodes.parts) <= 2 * len(jumps) + 1
+    assert len(moments) >= 8 * min(fps, 30) - 12 - len(jumps) * (1.2 * fps + 8)
+
+
+def test_topics_that_were_written_one_after_the_other_are_one_recording():
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    for offset, stamps in enumerate([contents.images["image"], *contents.joints.values()]):
+        stamps.place = [1000 * offset + position for position in range(len(stamps.place))]
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    assert len(episodes.parts) == 1
+    # Over a clock that was set back nothing tells which of them belong together.
+    contents, _ = bag(clock([(4.0, 2.0, -1)], 5000.0), clock([(4.0, 2.0, -1)], 1.6e9))
+    for offset, stamps in enumerate([contents.images["image"], *contents.joints.values()]):
+        stamps.place = [1000 * offset + position for position in range(len(stamps.place))]
+    with pytest.raises(UserError, match=r"none of .* parts between jumps of the clock has 5 frames"):
+        find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+
+
+def test_a_message_that_is_overtaken_cuts_nothing():
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    made = contents.images["image"].made
+    made[50], made[51] = made[51], made[50]
+    assert len(find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).parts) == 1
+
+
+@pytest.mark.parametrize("jumps", [[], [(4.0, 2.0, 1)]])
+def test_a_camera_whose_own_clock_jumps_is_named(jumps):
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    other, _ = bag(clock(jumps, 5000.0), clock([], 1.6e9))
+    contents.images["image"].made = other.images["image"].made
+    notes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).notes
+    assert ["frames join messages that the recorder received more than 1 s apart" in note for note in notes] == [
+        True
+    ] * len(jumps)
