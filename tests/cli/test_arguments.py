@@ -163,3 +163,12 @@ def test_what_is_printable_stays_and_all_of_it_can_be_written(text):
     shown.encode("utf-8")
     assert not [char for char in shown if unicodedata.category(char)[0] == "C" and char not in "\n\t"]
     assert printable(shown) == shown
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dp_hf.cli.main.import_module", interrupted)
+    assert main(["infer"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
