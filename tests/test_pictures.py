@@ -6,13 +6,17 @@ from types import SimpleNamespace
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
 from dp_hf.arms.quantities import Quantities
+from dp_hf.cli import infer, train
+from dp_hf.cli.export_policy import observations
 from dp_hf.control.robots.replayed import _decode
+from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.images import ImageFile, png_bytes, read_image
@@ -193,3 +197,29 @@ def test_a_dataset_keeps_the_bytes_and_knows_the_upright_size(tmp_path):
     with DatasetWriter(tmp_path / "out", ["front"], Quantities(("a",), ("radians",)), fps=10) as writer:
         writer.add_episode("one", [data] * 2, np.zeros((2, 1)), np.zeros((2, 1)))
         assert writer.image_sizes == {(32, 24)}
+
+
+@pytest.mark.parametrize("cell", [EPS, b"\x89PNG\r\n\x1a\n cut"], ids=["EPS", "a cut PNG"])
+def test_no_command_decodes_a_dataset_by_itself(cell, record_episode, make_pipeline, tmp_path, monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given: started.append(given))
+    record_episode(tmp_path / "recording")
+    convert_episodes(tmp_path / "recording", tmp_path / "dataset", progress=False)
+    [shard] = (tmp_path / "dataset" / "data").iterdir()
+    table = pq.read_table(shard)
+    images = pa.array([{"bytes": cell, "path": None}] * len(table), table.schema.field("image").type)
+    pq.write_table(table.set_column(table.schema.names.index("image"), table.schema.field("image"), images), shard)
+    pipeline = make_pipeline()
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    data, small = (
+        str(tmp_path / "dataset"),
+        "--image_encoder small_cnn --image_size 16 28 --frame_skip 1 --num_epochs 1",
+    )
+
+    assert train.main(["--data_dir", data, "--output_dir", str(tmp_path / "run"), *small.split()]) == 2
+    assert infer.main(["--pipeline", str(tmp_path / "pipeline"), "--episode", data]) == 2
+    told = capsys.readouterr().err
+    assert told.count("error: an image of image in the dataset does not decode") == 2
+    with pytest.raises(UserError, match="an image of image in the dataset does not decode"):
+        observations(pipeline, data, 2)
+    assert started == []

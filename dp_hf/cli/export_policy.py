@@ -139,23 +139,22 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     """At most `count` observations, evenly spaced over a dataset."""
     import numpy as np
 
+    from dp_hf.episodes.cells import require_cameras, row_pictures
     from dp_hf.episodes.dataset import open_data
-    from dp_hf.errors import UserError
     from dp_hf.pipelines.execution import observation_rows
 
     assert data_dir is not None
     config = pipeline.policy.config
     dataset, meta = open_data(data_dir, report=lambda summary: print(summary, file=sys.stderr))
-    if missing := [name for name in config.camera_names if name not in meta.camera_names]:
-        raise UserError(f"{data_dir} has no camera {', '.join(missing)}, which the policy sees")
+    require_cameras(config.camera_names, meta, data_dir)
     require_data_of(config, "state", meta.state, data_dir)
-    episodes = np.asarray(dataset["episode_index"])
+    columns = dataset.select_columns(["episode_index", "state"]).with_format("numpy")[:]
+    episodes, states = columns["episode_index"], columns["state"]
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
     chosen = []
     for observed in observation_rows(rows, episodes, config.n_obs_steps):
-        frames = [dataset[int(row)] for row in observed]
-        history = [{name: frame[name] for name in config.camera_names} for frame in frames]
-        chosen.append((history, np.array([frame["state"] for frame in frames], dtype=np.float32)))
+        history = row_pictures(dataset, config.camera_names, observed.tolist())
+        chosen.append((history, states[observed]))
     return chosen
 
 

@@ -92,6 +92,7 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
     """Prints the error of each number of an action; writes all predictions and a plot of them."""
     import numpy as np
 
+    from dp_hf.episodes.cells import require_cameras
     from dp_hf.episodes.dataset import open_data, resample
     from dp_hf.pipelines.execution import is_rate
 
@@ -107,6 +108,7 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
             file=sys.stderr,
         )
     quantities = quantities_of(config, "action")
+    require_cameras(config.camera_names, meta, str(episode))
     require_data_of(config, "action", meta.action, str(episode))
     if config.use_proprioception:
         require_data_of(config, "state", meta.state, str(episode))
@@ -173,6 +175,7 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     import torch
     from tqdm import tqdm
 
+    from dp_hf.episodes.cells import row_pictures
     from dp_hf.pipelines.execution import observation_rows
 
     config = pipeline.policy.config
@@ -181,7 +184,7 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     for start in tqdm(range(0, len(dataset), arguments.batch_size), "Predicting", unit="batch", delay=1):
         rows = np.arange(start, min(start + arguments.batch_size, len(dataset)))
         history = observation_rows(rows, columns["episode_index"], config.n_obs_steps)
-        frames = [[{name: dataset[int(i)][name] for name in config.camera_names} for i in row] for row in history]
+        frames = [row_pictures(dataset, config.camera_names, row.tolist()) for row in history]
         chunks.append(
             pipeline(
                 frames,

@@ -13,7 +13,6 @@ from typing import Any, Literal, overload
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock
 
 from dp_hf import __version__
@@ -22,6 +21,7 @@ from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
+from dp_hf.episodes.rows import numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
@@ -251,9 +251,9 @@ def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> Non
         return
     if len(dataset) != meta.num_frames:
         raise UserError(f"{path} has {len(dataset)} rows, its {META_FILE} says {meta.num_frames}")
-    found = pc.min_max(dataset.data.column("episode_index")).as_py()
-    if len(dataset) and not 0 <= found["min"] <= found["max"] < len(meta.episodes):
-        raise UserError(f"{path} has rows of episode {found['max']}, its {META_FILE} names {len(meta.episodes)}")
+    named = range(len(meta.episodes))
+    if unnamed := [index for index in np.unique(numbers_of(dataset, path)["episode_index"]) if index not in named]:
+        raise UserError(f"{path} has rows of episode {unnamed[0]}, its {META_FILE} names {len(named)}")
     for camera in meta.camera_names:
         # An image without bytes would be read from whatever path stands beside it.
         if any(chunk.field("bytes").null_count for chunk in dataset.data.column(camera).chunks):

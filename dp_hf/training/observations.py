@@ -13,12 +13,12 @@ import datasets
 import numpy as np
 import torch
 
+from dp_hf.episodes.cells import cell_picture, undecoded
 from dp_hf.files import cache_root
 from dp_hf.models.digest import digest_module
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.augmentation import AUGMENTATION_VERSION, augment_images, draw
-from dp_hf.training.cells import cell_picture
 from dp_hf.training.config import TrainConfig
 from dp_hf.training.row_cache import (
     CachedRows,
@@ -38,9 +38,7 @@ class LiveImages:
     name = "images"
 
     def __init__(self, dataset: datasets.Dataset, camera_names: tuple[str, ...], image_size: tuple[int, int]):
-        self.dataset = dataset.select_columns(list(camera_names))
-        for name in camera_names:
-            self.dataset = self.dataset.cast_column(name, datasets.Image(decode=False))
+        self.dataset = undecoded(dataset.select_columns(list(camera_names)), camera_names)
         self.camera_names, self.image_size = camera_names, image_size
 
     def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
+from dp_hf.episodes.cells import undecoded
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, recover
 from dp_hf.models.image_processor import PREPROCESSING_VERSION
@@ -99,7 +100,7 @@ def digest_images(dataset: datasets.Dataset, camera_names: Iterable[str]) -> str
 
 
 def _encoded(dataset: datasets.Dataset, name: str) -> Iterator[dict]:
-    column = dataset.select_columns([name]).cast_column(name, datasets.Image(decode=False)).with_format("arrow")
+    column = undecoded(dataset.select_columns([name]), [name]).with_format("arrow")
     for table in column.iter(batch_size=256):
         assert isinstance(table, pa.Table)
         yield from table[name].to_pylist()

@@ -17,13 +17,13 @@ from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
+from dp_hf.episodes.cells import require_cameras, row_pictures
 from dp_hf.episodes.dataset import open_data
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import PolicyConfig
-from dp_hf.pictures import upright_rgb
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import DataOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
@@ -237,10 +237,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 def make_policy(config: TrainConfig, meta: DatasetMeta, dataset: Dataset) -> DiffusionPolicyModel:
     """The network, its encoder with the weights that `pretrained_backbone` names."""
     cameras = config.data.camera_names or tuple(meta.camera_names)
-    if missing := set(cameras) - set(meta.camera_names):
-        raise UserError(
-            f"the dataset has no camera {', '.join(sorted(missing))}; it has {', '.join(meta.camera_names)}"
-        )
+    require_cameras(cameras, meta, "the dataset")
     width, said = len(meta.state_names), config.data.state_dim
     if said not in (DataOptions.state_dim, width):
         raise UserError(f"--state_dim {said}: the dataset's states have {width} values")
@@ -267,6 +264,5 @@ def make_policy(config: TrainConfig, meta: DatasetMeta, dataset: Dataset) -> Dif
 
 def _aspects(dataset: Dataset, cameras: Sequence[str]) -> tuple[float, ...]:
     """Width by height of each camera's first picture."""
-    row = dataset[0]
-    sizes = [upright_rgb(row[camera]).size for camera in cameras]
-    return tuple(round(width / height, 4) for width, height in sizes)
+    [pictures] = row_pictures(dataset, cameras, [0])
+    return tuple(round(pictures[camera].width / pictures[camera].height, 4) for camera in cameras)

@@ -4,11 +4,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import datasets
 from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from dp_hf.episodes.cells import cell_picture, undecoded
 from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.images import png_bytes
@@ -16,7 +16,6 @@ from dp_hf.errors import UserError
 from dp_hf.files import cache_root
 from dp_hf.hub.repository import hub_errors, latest_commit
 from dp_hf.models.image_processor import preprocess_image
-from dp_hf.training.cells import cell_picture
 from dp_hf.training.row_cache import digest_of, digest_preprocessing
 
 
@@ -46,8 +45,7 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
 
 def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target: Path) -> None:
     stream, meta = load_dataset_folder(repo_id, streaming=True, revision=commit)
-    for camera in meta.camera_names:
-        stream = stream.cast_column(camera, datasets.Image(decode=False))
+    stream = undecoded(stream, meta.camera_names)
     writer = DatasetWriter(
         target,
         meta.camera_names,

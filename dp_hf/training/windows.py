@@ -9,7 +9,7 @@ import datasets
 import torch
 
 from dp_hf.episodes.format import whole_episode
-from dp_hf.errors import UserError
+from dp_hf.episodes.rows import numbers_of
 from dp_hf.pipelines.execution import observation_rows
 
 
@@ -37,21 +37,9 @@ class Trajectories:
 
     @classmethod
     def from_dataset(cls, dataset: datasets.Dataset) -> "Trajectories":
-        """Raises `UserError` for a dataset without the columns, or with values that are not finite."""
-        columns = ("state", "action", "episode_index")
-        if missing := [name for name in columns if name not in dataset.column_names]:
-            raise UserError(f"the dataset has no column {', '.join(missing)}; it has {', '.join(dataset.column_names)}")
-        if len(dataset) == 0:
-            raise UserError("the dataset has no frames")
-        arrays = dataset.select_columns(list(columns)).with_format("numpy")[:]
-        state, action = (torch.from_numpy(arrays[name].astype("float32")) for name in ("state", "action"))
-        for name, values in (("state", state), ("action", action)):
-            if not (finite := torch.isfinite(values).all(dim=1)).all():
-                raise UserError(f"{name} of row {int((~finite).nonzero()[0])} of the dataset is not finite")
-        episode_index = torch.from_numpy(arrays["episode_index"].astype("int64"))
-        if len(torch.unique_consecutive(episode_index)) != len(torch.unique(episode_index)):
-            raise UserError("the rows of an episode must be next to each other in the dataset; sort it first")
-        return cls(state, action, episode_index)
+        """Raises what `numbers_of` does."""
+        numbers = numbers_of(dataset, "the dataset")
+        return cls(**{name: torch.from_numpy(values) for name, values in numbers.items()})
 
 
 @dataclass(frozen=True)

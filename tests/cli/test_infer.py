@@ -114,3 +114,10 @@ def test_a_recording_without_the_commands_or_the_rate_that_were_learned_is_said(
     output = capsys.readouterr()
     assert "learned commands, which this recording lacks: compared with the next state" in output.out
     assert "has 10 frames a second, and the policy acts 30 times a second" in output.err
+
+
+def test_a_recording_without_the_policys_camera_is_refused(make_pipeline, record_episode, tmp_path, capsys):
+    record_episode(tmp_path / "recording", cameras=("front", "wrist"))
+    make_pipeline().save_pretrained(tmp_path / "pipeline")
+    assert main(["--pipeline", str(tmp_path / "pipeline"), "--episode", str(tmp_path / "recording")]) == 2
+    assert "recording has no camera image; it has front, wrist" in capsys.readouterr().err

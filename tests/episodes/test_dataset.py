@@ -44,6 +44,36 @@ def test_a_folder_loads_with_its_description(converted):
     assert dataset.with_format("torch")[0]["state"].shape == (7,)
 
 
+def with_value(column, row, value):
+    def change(table):
+        field = table.schema.field(column)
+        values = table[column].to_pylist()
+        values[row] = value
+        return table.set_column(table.schema.names.index(column), field, pa.array(values, field.type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_value("episode_index", 3, None), "column episode_index has rows without a value"),
+        (with_value("action", 3, None), "column action has rows without a value"),
+        (with_value("state", 9, [1.0, None, 1, 1, 1, 1, 1]), r"state of row 9 \(episode 1\) is not finite"),
+        (
+            with_value("frame_index", 9, 5),
+            r"row 9 \(episode 1\) is frame 5, after frame 0: frames are missing",
+        ),
+        (lambda table: table.take(list(reversed(range(15)))), r"row 1 \(episode 1\) is frame 5, after frame 6"),
+        (lambda table: table.take([*range(5), 10, *range(5, 10), *range(11, 15)]), "are not next to each other"),
+    ],
+)
+def test_rows_that_are_no_episodes_are_refused_at_every_door(converted, change, message):
+    rewrite(converted, change)
+    with pytest.raises(UserError, match=f"out.*{message}"):
+        load_dataset_folder(converted)
+
+
 def test_rows_of_an_episode_that_meta_does_not_name_are_refused(converted):
     meta = json.loads((converted / "meta.json").read_text())
     (converted / "meta.json").write_text(json.dumps(meta | {"episodes": ["episode1"]}))

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 from tqdm import tqdm
 
+from dp_hf.episodes.cells import undecoded
 from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.episodes.rows import numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, inside, user_path
 from dp_hf.hub.card import CARD_FILE
@@ -60,12 +62,9 @@ def export_lerobot(
     target = user_path(output_dir)
     if target.exists():
         raise UserError(f"{target} exists: give a new folder, or move it away")
-    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
-    _check_rows(columns, meta)
+    columns = numbers_of(dataset, meta.source)
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
-    encoded = dataset.select_columns(meta.camera_names)
-    for camera in meta.camera_names:
-        encoded = encoded.cast_column(camera, Image(decode=False))
+    encoded = undecoded(dataset.select_columns(meta.camera_names), meta.camera_names)
     with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
         ends = [*starts[1:], len(dataset)]
         pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
@@ -278,18 +277,6 @@ class _Writer:
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content, indent=4, ensure_ascii=False), encoding="utf-8")
-
-
-def _check_rows(columns: dict[str, np.ndarray], meta: DatasetMeta) -> None:
-    """Raises a UserError for rows that are no episodes of finite numbers."""
-    episode_index = columns["episode_index"]
-    runs = 1 + np.count_nonzero(np.diff(episode_index))
-    if runs != len(np.unique(episode_index)):
-        raise UserError(f"{meta.source}: the rows of an episode are not next to each other: sort them by episode_index")
-    for name in ("state", "action"):
-        for row in np.flatnonzero(~np.isfinite(columns[name]).all(axis=1)):
-            value = columns[name][row].tolist()
-            raise UserError(f"{meta.source}: {name} of row {row} (episode {episode_index[row]}) is not finite: {value}")
 
 
 def _place(number: int) -> dict[str, int]:
