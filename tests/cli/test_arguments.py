@@ -172,3 +172,13 @@ def test_ctrl_c_while_a_command_is_imported_is_no_traceback(monkeypatch, capsys)
     monkeypatch.setattr("dp_hf.cli.main.import_module", interrupted)
     assert main(["infer"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_error_that_stands_behind_itself_is_told_like_any_other(capsys):
+    def fail(arguments):
+        first, second = UserError("the camera squashes"), RunFailed("the run ended")
+        first.__cause__, second.__context__ = second, first
+        raise first
+
+    assert run(fail, None) == 2
+    assert "the camera squashes" in capsys.readouterr().err
