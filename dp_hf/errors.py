@@ -37,7 +37,9 @@ def disk_error(error: BaseException) -> OSError | None:
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         return error
     behind: BaseException | None = error
-    while behind is not None:
+    seen: list[BaseException] = []  # what is raised again may come to stand behind itself
+    while behind is not None and behind not in seen:
+        seen.append(behind)
         if isinstance(behind, OSError) and behind.errno in _FULL:
             return behind
         for number in _FULL:

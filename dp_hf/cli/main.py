@@ -24,9 +24,13 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs `dp-hf`. Returns the exit code: 0 done, 1 failed, 2 wrong usage or input."""
-    with while_somebody_reads():
-        return _main(sys.argv[1:] if argv is None else argv)
+    """Runs `dp-hf`. Returns the exit code: 0 done, 1 failed, 2 wrong usage or input, 130 for Ctrl-C."""
+    try:
+        with while_somebody_reads():
+            return _main(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while it imports, or reads its arguments
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _main(argv: list[str]) -> int:

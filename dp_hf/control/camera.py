@@ -101,8 +101,7 @@ class OpenCvCamera:
                 elif self._live and time.monotonic() - tried > REOPEN_AFTER:
                     if not lost:
                         logger.warning("camera %s gives no frames: trying to open it again", self._config.source)
-                        # Else OpenCV has lines for every attempt.
-                        self._cv2.utils.logging.setLogLevel(self._cv2.utils.logging.LOG_LEVEL_SILENT)
+                        _silence(self._cv2)
                     self._capture.release()
                     self._capture = self._open()
                     tried, lost = time.monotonic(), True
@@ -134,3 +133,9 @@ class OpenCvCamera:
         self._thread.join(CLOSE_TIMEOUT)
         if not self._thread.is_alive():  # an unplugged camera or a stream may keep a read waiting for ever
             self._capture.release()
+
+
+def _silence(cv2: Any) -> None:
+    """Without OpenCV's own lines, which it has for every attempt to open a camera."""
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # 4, 5
+    set_level(0)

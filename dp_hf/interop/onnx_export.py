@@ -87,7 +87,7 @@ def _export(module: torch.nn.Module, file: Path, **inputs: torch.Tensor) -> None
         import onnxscript  # noqa: F401, the exporter needs it
     except ImportError as error:
         raise UserError('the export needs more packages: pip install "dp_hf[onnx]"') from error
-    batch = torch.export.Dim("batch")
+    batch = torch.export.Dim("batch", max=2**31 - 1)  # without an end, torch 2.6 finds that not every batch will do
     torch.onnx.export(
         module.cpu().float().eval(),
         tuple(inputs.values()),

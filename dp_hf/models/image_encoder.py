@@ -48,8 +48,8 @@ class ImageEncoder(nn.Module):
         if name != SMALL_CNN:
             config = timm.get_pretrained_cfg(name)
             mean, std = (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(std).view(3, 1, 1), persistent=False)
         if pooling == "avg":
             self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if name == SMALL_CNN else nn.Identity()
             self.feature_dim = SMALL_CNN_CHANNELS if name == SMALL_CNN else self.backbone.num_features
@@ -74,10 +74,10 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images (N, 3, H, W) to features (N, feature_dim)."""
-        pixels = (images / 255 - self.mean) / self.std
+        pixels = (images.float() / 255 - self.image_mean) / self.image_std
         features = self.backbone(pixels.to(next(self.backbone.parameters()).dtype))
         features = features[0] if isinstance(features, list) else features
-        return self.pool(features.to(self.mean.dtype)).flatten(1).to(self.mean.dtype)
+        return self.pool(features.to(self.image_mean.dtype)).flatten(1).to(self.image_mean.dtype)
 
     def load_pretrained(self, weights: str, image_size: tuple[int, int]) -> None:
         """Loads backbone weights: `timm` for the model's published ones, else a local file (.safetensors, .pth).

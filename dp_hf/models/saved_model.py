@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import diffusers
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
@@ -36,6 +37,7 @@ class SavedModel(ModelMixin, ConfigMixin):
             UserError: a damaged or absent file, a config without an argument or with an impossible one, a tensor too
                 few or too many, of another shape, or with values that are not finite; named.
         """
+        kwargs = with_known_dtype(kwargs)
         with_info = kwargs.pop("output_loading_info", False)
         folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
         where: Path = folder
@@ -63,6 +65,24 @@ class SavedModel(ModelMixin, ConfigMixin):
             if not tensor.is_meta and not torch.isfinite(tensor).all():
                 raise UserError(f"{where}: tensor {name} holds values that are not finite; restore the file")
         return (model, info) if with_info else model
+
+
+def with_known_dtype(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `from_pretrained`, `dtype` among them under the name that the installed diffusers knows.
+
+    Before 0.40 that is `torch_dtype`, and a pipeline ignores `dtype`; after it, `torch_dtype` is deprecated.
+    """
+    if "dtype" not in options or _release(diffusers.__version__) >= (0, 40):
+        return options
+    if options.get("torch_dtype") is not None:
+        raise UserError("dtype and torch_dtype are one option; pass dtype alone")
+    return {name: value for name, value in options.items() if name != "dtype"} | {"torch_dtype": options["dtype"]}
+
+
+def _release(version: str) -> tuple[int, int]:
+    """The first two numbers of a version."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
 
 
 def require_config(model: type[ConfigMixin], file: Path) -> dict[str, Any]:

@@ -43,7 +43,6 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
     dataset = run.get("dataset", "")
     data = ModelCardData(
         library_name="diffusers",
-        license=run.get("license", "apache-2.0"),
         pipeline_tag="robotics",
         tags=["dp_hf", "diffusion-policy", "imitation-learning", "robotics"],
         datasets=[dataset] if dataset.count("/") == 1 and not Path(dataset).exists() else None,

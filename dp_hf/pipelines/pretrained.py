@@ -17,6 +17,7 @@ from dp_hf.hub.upload import upload_folder
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.models.saved_model import with_known_dtype
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
@@ -73,7 +74,7 @@ class PretrainedPipeline(DiffusionPipeline):
             source = cls.download(source, **kwargs)
         require_saved_parts(Path(source), given=kwargs)
         with no_progress_bar(), faults_in(source):
-            pipeline = super().from_pretrained(source, **kwargs)
+            pipeline = super().from_pretrained(source, **with_known_dtype(kwargs))
             require_sampling(pipeline.scheduler)
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
         if backend not in (None, found):

@@ -22,7 +22,9 @@ def checkpoint_to_continue(config: TrainConfig) -> Path | None:
         raise UserError("--data_dir is missing: a folder of episodes, a converted dataset, or a dataset id on the Hub")
     folder, which = config.output_dir, config.resume_from_checkpoint
     recover(folder)
-    is_run, checkpoints = (folder / CONFIG_FILE).exists(), list_checkpoints(folder)
+    # A run that was killed before it wrote its options leaves no more than its lock.
+    is_begun = folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
+    is_run, checkpoints = is_begun or (folder / CONFIG_FILE).exists(), list_checkpoints(folder)
     has_best, has_final = ((folder / name).exists() for name in ("best", "final"))
     if which and not (which == "latest" and is_run and not checkpoints and not has_final):
         return find_checkpoint(folder, which)

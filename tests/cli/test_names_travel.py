@@ -59,6 +59,7 @@ def test_the_policy_speaks_in_them(run):
     config = pipeline.policy.config
     assert quantities_of(config, "state") == quantities_of(config, "action") == BIMANUAL
     card = (run / "run" / "best" / "README.md").read_text()
+    assert "license" not in card
     assert f"`actions` is float32, (1, 14): {BIMANUAL}. `state` has the same names and units." in card
     assert 'pipeline("frame.png", state=[0.0] * 14)' in card
     validation = next(row["validation"] for row in read_metrics(run / "run") if "validation" in row)

@@ -1,3 +1,4 @@
+import itertools
 import pickle
 import socket
 import subprocess
@@ -174,6 +175,7 @@ class Attack:
         (b"\xdc\x03\xff" + (b"\xdc\x03\xff" + b"\x90" * 1023) * 1023, "a message holds at most"),
         (msgpack.packb({str(i): i for i in range(5000)}), "exceeds"),
     ],
+    ids=itertools.count(),  # a name made of the messages has 240 MB
 )
 def test_a_bad_message_is_answered_with_its_fault_and_the_next_is_served(serve, message, fault):
     server = serve()

@@ -66,13 +66,21 @@ def test_saved_and_loaded_folder_acts_the_same(make_pipeline, frame, tmp_path):
 
 def test_half_precision_keeps_the_units_exact(make_pipeline, frame, tmp_path):
     make_pipeline().save_pretrained(tmp_path)
-    pipeline = DiffusionPolicyPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    pipeline = DiffusionPolicyPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert pipeline.policy.dtype == torch.bfloat16
     assert pipeline.normalizer.action_scale.dtype == torch.float32
     full = DiffusionPolicyPipeline.from_pretrained(tmp_path)
     assert pipeline(frame, generator=seeded()).actions.dtype == np.float32
     for name, buffer in full.normalizer.named_buffers():
         assert torch.equal(pipeline.normalizer.get_buffer(name), buffer)
+
+
+@pytest.mark.parametrize("name", ["dtype", "torch_dtype"])
+def test_dtype_has_both_names_with_every_diffusers(make_pipeline, tmp_path, name):
+    make_pipeline().save_pretrained(tmp_path)
+    half = {name: torch.bfloat16}
+    assert DiffusionPolicyPipeline.from_pretrained(tmp_path, **half).policy.dtype == torch.bfloat16
+    assert DiffusionPolicyModel.from_pretrained(tmp_path / "policy", **half).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler])

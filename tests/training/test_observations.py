@@ -90,7 +90,7 @@ def test_cache_is_used_again_but_never_for_something_else(dataset, make_config, 
     assert now_has(2), "a changed weight"
 
     policy = make_policy()
-    policy.encoder.mean += 0.01
+    policy.encoder.image_mean += 0.01
     open_observations(dataset, policy, config, CPU)
     assert now_has(3), "a changed buffer that is not saved"
 

@@ -205,6 +205,18 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(which, make_config
     assert [row["step"] for row in read_metrics(train(config))][:2] == [2, 4]
 
 
+def test_a_run_that_left_no_more_than_its_lock_begins_anew_when_asked(make_config):
+    config = make_config(resume_from_checkpoint="latest")
+    with pytest.raises(UserError, match="no checkpoint to resume"):
+        output_folder.checkpoint_to_continue(config)
+    config.output_dir.mkdir(parents=True)
+    (config.output_dir / ".lock").touch()
+    assert output_folder.checkpoint_to_continue(config) is None
+    (config.output_dir / "notes.txt").touch()
+    with pytest.raises(UserError, match="no checkpoint to resume"):
+        output_folder.checkpoint_to_continue(config)
+
+
 def test_what_a_run_left_is_begun_anew_only_when_asked(make_config):
     """A best policy of before the first checkpoint; a final one is never given up."""
     config = make_config(num_epochs=1)
