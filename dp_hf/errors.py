@@ -36,17 +36,23 @@ def disk_error(error: BaseException) -> OSError | None:
     """The `OSError` of a full disk behind `error`, whoever has wrapped it, or `error` itself of a closed place."""
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         return error
-    behind: BaseException | None = error
-    seen: list[BaseException] = []  # what is raised again may come to stand behind itself
-    while behind is not None and behind not in seen:
-        seen.append(behind)
+    for behind in _causes(error):
         if isinstance(behind, OSError) and behind.errno in _FULL:
             return behind
         for number in _FULL:
             if os.strerror(number) in str(behind):  # safetensors, for one, has errors of its own
                 return OSError(number, os.strerror(number))
-        behind = behind.__cause__ or behind.__context__
     return None
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """`error` and what is behind it, each once: `raise error from error` makes one its own cause."""
+    causes: list[BaseException] = []
+    behind: BaseException | None = error
+    while behind is not None and not any(behind is known for known in causes):
+        causes.append(behind)
+        behind = behind.__cause__ or behind.__context__
+    return causes
 
 
 def disk_failure(error: BaseException) -> UserError | RunFailed | None:

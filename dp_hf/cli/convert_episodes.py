@@ -70,7 +70,7 @@ class UploadOptions:
         if self.push_to_hub is None:
             return
         try:
-            print(f"pushed to {upload_folder(dataset, self.push_to_hub, private=self.private)}")
+            print(f"pushed to {upload_folder(dataset, self.push_to_hub, private=self.private).commit_url}")
         except UserError as error:
             raise UserError(f"{dataset} is complete, but was {error}") from error
 

@@ -64,9 +64,9 @@ def push(arguments: PushArguments) -> None:
         if (folder / LEROBOT_INFO).is_file():
             from dp_hf.interop.lerobot.sharing import push_lerobot
 
-            kind, url = "LeRobot dataset", push_lerobot(folder, arguments.repo_id, **options)
+            kind, commit = "LeRobot dataset", push_lerobot(folder, arguments.repo_id, **options)
         else:
-            url = upload_folder(folder, arguments.repo_id, **options)
+            commit = upload_folder(folder, arguments.repo_id, **options)
     else:
         from dp_hf.interop.bundled_code import add_code
         from dp_hf.pipelines.model_card import add_rollouts
@@ -77,5 +77,5 @@ def push(arguments: PushArguments) -> None:
             results = read_json(arguments.results)
             pipeline.model_card = add_rollouts(pipeline.card(), results, str(arguments.results))
         prepare = add_code if arguments.bundle_code else None
-        url = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
-    print(f"pushed {kind} {folder} to {url}")
+        commit = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
+    print(f"pushed {kind} {folder} to {commit.commit_url}")

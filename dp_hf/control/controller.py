@@ -144,7 +144,9 @@ class Controller:
         try:
             limiter = self._start()
         except Exception as error:
-            raise error if _is_final(error) else failure("the start", error) from error
+            if _is_final(error):
+                raise
+            raise failure("the start", error) from error
         self._started_at = self.clock.now()
         grid = Grid(self.period, first=self._started_at)
         next_heartbeat = self._started_at + self.heartbeat

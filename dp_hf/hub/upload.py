@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitInfo, HfApi
 from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 
@@ -64,7 +64,7 @@ def upload_folder(
     card: str | None = None,
     keep_others: bool = False,
     report: Callable[[str], None] = print,
-) -> str:
+) -> CommitInfo:
     """Uploads `folder` to the Hub, creating the repository (and the branch `revision`) where there is none.
 
     Hidden files stay behind. What people have written into the repository's card, and the files that they have added,
@@ -81,7 +81,7 @@ def upload_folder(
         report: is told what is kept and what is removed.
 
     Returns:
-        the address of the commit.
+        what the Hub says of the commit: its `commit_url`, and the `pr_url` of a pull request.
 
     Raises:
         UserError: the Hub refuses, or is out of reach; the folder is none of these, or not whole; the repository's card

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
+from huggingface_hub import CommitInfo
 
 from dp_hf.errors import UserError
 from dp_hf.files import user_path, user_place
@@ -115,7 +116,7 @@ class PretrainedPipeline(DiffusionPipeline):
         variant: str | None = None,
         revision: str | None = None,
         prepare: Callable[[Path], None] | None = None,
-    ) -> str:
+    ) -> CommitInfo:
         """Uploads the pipeline with its model card; creates the repository, and the branch, where there is none.
 
         What people have written or added there stays; files of an earlier push that are no part of this one go, unless
@@ -133,7 +134,7 @@ class PretrainedPipeline(DiffusionPipeline):
             prepare: is given the folder before it is uploaded, and may change it.
 
         Returns:
-            the address of the commit; its `pr_url` is that of the pull request.
+            what the Hub says of the commit: its `commit_url`, and the `pr_url` of a pull request.
 
         Raises:
             UserError: an argument of another kind, such as a flag for the message, or the Hub's refusal.

@@ -146,6 +146,17 @@ def test_errors_are_one_sentence_and_their_traceback_is_for_who_asks(error, code
     assert record.exc_info[1] is error
 
 
+@pytest.mark.parametrize("cause", ["itself", "one that it caused"])
+def test_an_error_that_goes_round_in_a_circle_ends_the_command(cause, capsys):
+    def command(_):
+        error, other = UserError("rounds.txt: turns"), ValueError("behind it")
+        other.__cause__ = error
+        raise error from (error if cause == "itself" else other)
+
+    assert run(command, None) == 2
+    assert capsys.readouterr().err == "error: rounds.txt: turns\n"
+
+
 def test_text_of_files_does_not_steer_the_terminal(capsys):
     def speak(arguments):
         print("a name \x1b[2J\x07 \u202eof\tsome é 目 🤖 episode\nand a line")

@@ -105,7 +105,7 @@ import sys
 from dp_hf import DiffusionPolicyPipeline
 from dp_hf.errors import UserError
 pipeline = DiffusionPolicyPipeline.from_pretrained(sys.argv[1])
-print(pipeline.push_to_hub("stacker", "first upload"))
+print(pipeline.push_to_hub("stacker", "first upload").commit_url)
 print(pipeline.push_to_hub("me/stacker", "an offer", None, None, True).pr_url)
 try:
     pipeline.push_to_hub("me/other", True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import DatasetCard, DatasetCardData
+from huggingface_hub import CommitInfo, DatasetCard, DatasetCardData
 
 from dp_hf.errors import UserError, printable
 from dp_hf.hub.card import CARD_FILE, PLACEHOLDER
@@ -68,7 +68,7 @@ def push_lerobot(
     token: str | None = None,
     revision: str | None = None,
     **options: Any,
-) -> str:
+) -> CommitInfo:
     """Uploads a LeRobot dataset, with a card where it has none, and tags it with its version.
 
     Args:
@@ -76,7 +76,7 @@ def push_lerobot(
         private, token, options: as those of `upload_folder`.
 
     Returns:
-        the address of the commit.
+        what the Hub says of the commit, as `upload_folder`.
 
     Raises:
         UserError: it is no dataset of LeRobot's or has no data; the Hub refuses, or is out of reach.
@@ -87,10 +87,10 @@ def push_lerobot(
         raise UserError(f"{folder} has no {DATA_FILES}: download or export the dataset again, with its data")
     card = None if (folder / CARD_FILE).is_file() else render_card(info, folder.absolute().name)
     repo_id = create_repository(repo_id, "dataset", private=private, token=token)
-    url = upload_folder(folder, repo_id, revision=revision, token=token, card=card, **options)
+    commit = upload_folder(folder, repo_id, revision=revision, token=token, card=card, **options)
     if revision in (None, "main") and not options.get("create_pr"):
         move_tag(repo_id, version_tag(info), "dataset", token=token)
-    return url
+    return commit
 
 
 def _row(info: LeRobotInfo, name: str) -> str:
