@@ -29,8 +29,15 @@ def user_path(path: str | os.PathLike) -> Path:
     """`path` with a leading `~` or `~name` as the home folder.
 
     Raises:
-        UserError: there is no such user, or no home folder.
+        UserError: there is no such user, or no home folder, or it is no path: with a null character, or one that the
+            file system has no bytes for.
     """
+    try:
+        if "\0" in os.fspath(path):
+            raise ValueError("a null character")
+        os.fsencode(path)
+    except ValueError as error:
+        raise UserError(f"{os.fspath(path)!r} is no path ({error})") from error
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.errors import UserError
 from dp_hf.files import (
     cache_root,
@@ -17,6 +18,7 @@ from dp_hf.files import (
     recover,
     user_path,
 )
+from dp_hf.models.image_processor import as_pil
 
 
 def test_a_new_folder_takes_the_place_of_the_old(tmp_path):
@@ -170,6 +172,13 @@ def test_tilde_is_the_home_folder_and_the_cache_moves(tmp_path, monkeypatch):
     monkeypatch.setenv("DP_HF_CACHE", "~/elsewhere")
     assert cache_root() == tmp_path / "elsewhere"
     assert cache_root("~/here") == tmp_path / "here"
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "\ud800.png"], ids=["null character", "no bytes for it"])
+def test_what_is_no_path_is_refused_at_the_doors_of_paths(path):
+    for door in (user_path, as_pil, load_dataset_folder):
+        with pytest.raises(UserError, match="is no path"):
+            door(path)
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/etc/passwd", "a\0b", "link/x"])

@@ -43,8 +43,9 @@ def preprocess_image(image: ImageLike, size: tuple[int, int]) -> torch.Tensor:
 def as_pil(image: ImageLike) -> Image.Image:
     """The image as an upright RGB PIL image; accepts and raises what `preprocess_image` does."""
     if isinstance(image, (str, Path)):
+        file = user_path(image)
         try:
-            return upright_rgb(decode(read_encoded(user_path(image)), FORMATS))
+            return upright_rgb(decode(read_encoded(file), FORMATS))
         except UserError as error:
             raise type(error)(f"{image} {error}") from error
     if isinstance(image, Image.Image):

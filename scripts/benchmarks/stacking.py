@@ -67,6 +67,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
     ),
     "headline, no state": (NOISY_200, f"{HEADLINE} --no_use_proprioception", ""),
     "headline, 500 demonstrations": (NOISY_500, f"{HEADLINE} --num_epochs 40", ""),
+    "the quickstart's stack_fast": (NOISY_200, f"--config {ROOT / 'configs/train/stack_fast.yaml'}", ""),
 }
 
 

@@ -56,7 +56,7 @@ def test_the_firmware_sees_legal_frames_only_and_the_arm_arrives(firmware):
         return np.tile(next(wild, target), (4, 1))
 
     limits = MYCOBOT_280.limits
-    report = Controller(robot, as_policy(function), limits).run(duration=2)
+    report = Controller(robot, as_policy(function), limits).run(duration=4)
     robot.close()
     assert robot._camera.closed
     assert firmware.illegal == []
@@ -69,7 +69,7 @@ def test_the_firmware_sees_legal_frames_only_and_the_arm_arrives(firmware):
     assert (np.abs(np.diff(angles, axis=0)) <= limits.velocity[:6] / 20 + 0.02).all()
     np.testing.assert_allclose(firmware.angles, target[:6], atol=0.011)
     assert firmware.gripper == 20
-    assert 25 <= len(angles) <= 50
+    assert 25 <= len(angles) <= 100
     assert len(firmware.grippers) == len(set(firmware.grippers)) < len(angles)  # only when it changes
 
 
