@@ -31,7 +31,8 @@ except UserError as error:
 """
     outcome = run_python(code, MUJOCO_GL="disable")
     assert "libegl1 libegl-mesa0 libgl1-mesa-dri" in outcome.stdout
-    assert outcome.stderr == ""
+    # Old MuJoCo has Python say that an exception of its Renderer.__del__ is ignored.
+    assert outcome.stderr == "" or outcome.stderr.startswith("Exception ignored in: <function Renderer.__del__")
 
 
 def test_the_users_choice_of_opengl_is_kept():
