@@ -158,6 +158,8 @@ def faults_in(source: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise error if source in str(error) else UserError(f"{source}: {error}") from error
+        if source in str(error):
+            raise
+        raise UserError(f"{source}: {error}") from error
     except Exception as error:  # diffusers and torch raise many kinds for what a file holds
         raise UserError(f"{source}: cannot be loaded: {first_line(error)}") from error
