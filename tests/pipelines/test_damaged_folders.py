@@ -131,6 +131,7 @@ def test_a_file_that_did_not_arrive_is_named(folder, file, kind):
     with pytest.raises(UserError, match=path.name) as caught:
         act(folder)
     assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not caught.value
 
 
 @pytest.mark.parametrize("command", ["infer", "evaluate", "run-policy", "serve-policy"])
