@@ -98,7 +98,9 @@ def test_recipes_are_found_by_name_or_path(tmp_path, monkeypatch):
         assert find_recipe("train", path) == Path(path)
     (tmp_path / "stack_cpu").write_text("horizon: 3")
     assert find_recipe("train", "stack_cpu") == Path("stack_cpu")
-    with pytest.raises(UserError, match=r"stak_cpu: no such file, .* real_robot, reference, stack_cpu, stack_fast, stack_gpu"):
+    with pytest.raises(
+        UserError, match=r"stak_cpu: no such file, .* real_robot, reference, stack_cpu, stack_fast, stack_gpu"
+    ):
         find_recipe("train", "stak_cpu")
 
 
