@@ -43,9 +43,9 @@ def parse(
     kwargs: dict[str, Any] = {} if default is None else {"default": default}
     config = (tyro.conf.OmitArgPrefixes,) if grouped else None
     argv = [_by_new_name(argument, old_names or {}) for argument in (sys.argv[1:] if argv is None else argv)]
-    with while_somebody_reads():
-        parsed = tyro.cli(arguments, prog=command, args=argv, use_underscores=True, config=config, **kwargs)
     try:
+        with while_somebody_reads():  # tyro 0.9 passes on what a dataclass refuses
+            parsed = tyro.cli(arguments, prog=command, args=argv, use_underscores=True, config=config, **kwargs)
         require_in_range(parsed)
         return _with_user_paths(parsed)
     except UserError as error:
