@@ -150,7 +150,7 @@ def slow_batches(on_start):
         yield np.full((1, 2), i, dtype=np.float32)
 
 
-def build(path: Path, on_start) -> None:
+def build(path: Path, on_start=lambda: None) -> None:
     build_once(path, slow_batches(on_start), (20, 2), "float32", "Building")
 
 
