@@ -138,7 +138,7 @@ def test_errors_are_one_sentence_and_their_traceback_is_for_who_asks(error, code
     def fail(arguments):
         raise error
 
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "dp_hf")
     assert run(fail, None) == code
     assert capsys.readouterr().err == f"error: {error}\n"
     (record,) = caplog.records
