@@ -139,7 +139,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     """At most `count` observations, evenly spaced over a dataset."""
     import numpy as np
 
-    from dp_hf.episodes.cells import require_cameras, row_pictures
+    from dp_hf.episodes.cells import require_cameras, window_pictures
     from dp_hf.episodes.dataset import open_data
     from dp_hf.pipelines.execution import observation_rows
 
@@ -151,11 +151,9 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     columns = dataset.select_columns(["episode_index", "state"]).with_format("numpy")[:]
     episodes, states = columns["episode_index"], columns["state"]
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
-    chosen = []
-    for observed in observation_rows(rows, episodes, config.n_obs_steps):
-        history = row_pictures(dataset, config.camera_names, observed.tolist())
-        chosen.append((history, states[observed]))
-    return chosen
+    observed = observation_rows(rows, episodes, config.n_obs_steps)
+    histories = window_pictures(dataset, config.camera_names, observed)
+    return list(zip(histories, states[observed], strict=True))
 
 
 def blank_observation(pipeline: "DiffusionPolicyPipeline") -> "Observation":

@@ -175,7 +175,7 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     import torch
     from tqdm import tqdm
 
-    from dp_hf.episodes.cells import row_pictures
+    from dp_hf.episodes.cells import window_pictures
     from dp_hf.pipelines.execution import observation_rows
 
     config = pipeline.policy.config
@@ -184,7 +184,7 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     for start in tqdm(range(0, len(dataset), arguments.batch_size), "Predicting", unit="batch", delay=1):
         rows = np.arange(start, min(start + arguments.batch_size, len(dataset)))
         history = observation_rows(rows, columns["episode_index"], config.n_obs_steps)
-        frames = [row_pictures(dataset, config.camera_names, row.tolist()) for row in history]
+        frames = window_pictures(dataset, config.camera_names, history)
         chunks.append(
             pipeline(
                 frames,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import datasets
+import numpy as np
 from PIL import Image
 
 from dp_hf.episodes.metadata import DatasetMeta
@@ -32,6 +33,14 @@ def row_pictures(
     """For each of `rows`, in their order, the picture of each camera; raises what `cell_picture` does."""
     columns = undecoded(dataset.select_columns(list(camera_names)), camera_names)[list(rows)]
     return [{name: cell_picture(columns[name][row], name) for name in camera_names} for row in range(len(rows))]
+
+
+def window_pictures(
+    dataset: datasets.Dataset, camera_names: Sequence[str], rows: np.ndarray
+) -> list[list[dict[str, Image.Image]]]:
+    """For each window of `rows` (windows, steps) the pictures of its steps, as `row_pictures` has them."""
+    pictures = row_pictures(dataset, camera_names, rows.ravel().tolist())
+    return [pictures[start : start + rows.shape[1]] for start in range(0, rows.size, rows.shape[1])]
 
 
 def cell_picture(cell: dict[str, Any], camera: str) -> Image.Image:
