@@ -144,7 +144,7 @@ def _read_states_file(folder: Path, problems: list[Problem]) -> list | None:
         problems.append(Problem("states file", f"has no {', '.join(STATES_FILES[:-1])} or {STATES_FILES[-1]}"))
         return None
     if len(files) > 1:
-        problems.append(Problem("two states files", f"has both {' and '.join(STATES_FILES)}"))
+        problems.append(Problem("two states files", f"has both {' and '.join(file.name for file in files)}"))
     file = files[0]
     try:
         values = read_json_values(inside(folder, file.name), JsonObject)
