@@ -1,11 +1,9 @@
 """The one loader of pipelines, for whatever drives an arm, simulates one, or infers."""
 
-import hashlib
-
 import torch
 
 from dp_hf.errors import UserError
-from dp_hf.models.digest import digest_module
+from dp_hf.models.digest import digest_module, digest_of
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
 
@@ -35,5 +33,4 @@ def digest_pipeline(pipeline: DiffusionPolicyPipeline) -> str:
         {name: value for name, value in sorted(component.config.items()) if not name.startswith("_")}
         for component in (pipeline.policy, pipeline.scheduler)
     ]
-    parts = (digest_module(pipeline.policy), digest_module(pipeline.normalizer), configs)
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+    return digest_of(digest_module(pipeline.policy), digest_module(pipeline.normalizer), configs)

@@ -15,7 +15,7 @@ import torch
 
 from dp_hf.episodes.cells import cell_picture, undecoded
 from dp_hf.files import cache_root
-from dp_hf.models.digest import digest_module
+from dp_hf.models.digest import digest_module, digest_of
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.augmentation import AUGMENTATION_VERSION, augment_images, draw
@@ -24,7 +24,6 @@ from dp_hf.training.row_cache import (
     CachedRows,
     build_once,
     digest_images,
-    digest_of,
     digest_preprocessing,
 )
 from dp_hf.training.windows import Observations

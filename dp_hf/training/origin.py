@@ -11,10 +11,9 @@ from accelerate import Accelerator
 from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
-from dp_hf.models.digest import digest_module
+from dp_hf.models.digest import digest_module, digest_of
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.config import TrainConfig, plain_options
-from dp_hf.training.row_cache import digest_of
 from dp_hf.training.windows import Trajectories
 
 ORIGIN_FILE = "origin.json"

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from dp_hf.episodes.cells import undecoded
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, recover
+from dp_hf.models.digest import digest_of
 from dp_hf.models.image_processor import PREPROCESSING_VERSION
 
 
@@ -109,7 +110,3 @@ def _encoded(dataset: datasets.Dataset, name: str) -> Iterator[dict]:
 def digest_preprocessing(image_size: tuple[int, int]) -> str:
     """Of the size, and of the version of the resizing."""
     return digest_of(*image_size, PREPROCESSING_VERSION)
-
-
-def digest_of(*parts: object) -> str:
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

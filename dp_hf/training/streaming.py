@@ -15,8 +15,9 @@ from dp_hf.episodes.images import png_bytes
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root
 from dp_hf.hub.repository import hub_errors, latest_commit
+from dp_hf.models.digest import digest_of
 from dp_hf.models.image_processor import preprocess_image
-from dp_hf.training.row_cache import digest_of, digest_preprocessing
+from dp_hf.training.row_cache import digest_preprocessing
 
 
 def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | None = None) -> Path:
