@@ -144,7 +144,8 @@ class CubeStackingEnv(gymnasium.Env):
         start = self.data.ctrl.copy()
         for progress in np.arange(1, self.substeps + 1) / self.substeps:
             self.data.ctrl[:] = start + progress * (target - start)
-            self.data.qfrc_applied[:6] = self.push.torques(self.model, self.data, self._num_steps + progress)
+            if self.episode.push:
+                self.data.qfrc_applied[:6] = self.push.torques(self.model, self.data, self._num_steps + progress)
             mujoco.mj_step(self.model, self.data)
         self._num_steps += 1
         self._update_stages()

@@ -14,7 +14,7 @@ class Push:
     the one that moves it by `distance` in a horizontal direction.
 
     Args:
-        distance: metres that it moves the tool at its height; 0 is no push.
+        distance: metres that it moves the tool at its height.
         rng: draws when it begins and where it goes.
     """
 
@@ -26,7 +26,7 @@ class Push:
     def torques(self, model: mujoco.MjModel, data: mujoco.MjData, time: float) -> np.ndarray:
         """What the push brings to the joints, (6,) in Nm, `time` control steps after the reset."""
         progress = (time - self.start) / NUM_STEPS
-        if not 0 < progress < 1 or not self.displacement.any():
+        if not 0 < progress < 1:
             return np.zeros(6)
         jacobian = np.zeros((3, model.nv))
         mujoco.mj_jacSite(model, data, jacobian, None, model.site("tool").id)

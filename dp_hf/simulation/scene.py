@@ -2,7 +2,6 @@
 
 import colorsys
 import copy
-import io
 from pathlib import Path
 
 import mujoco
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dp_hf.disturbances import Disturbances
+from dp_hf.episodes.images import png_bytes
 from dp_hf.simulation.distractors import distractors_xml
 from dp_hf.simulation.surfaces import TILE, surface
 
@@ -22,7 +22,9 @@ def load_model(surfaces: int = 0, distractors: int = 0) -> mujoco.MjModel:
     """The nominal scene, with so many surfaces to choose from and objects that lie about."""
     if not surfaces and not distractors:
         return mujoco.MjModel.from_xml_path(str(SCENE))
-    assets = {SCENE.name: SCENE.read_bytes()} | {f"{i}.png": _png(surface(i)) for i in range(surfaces)}
+    assets = {SCENE.name: SCENE.read_bytes()} | {
+        f"{i}.png": png_bytes(Image.fromarray(surface(i))) for i in range(surfaces)
+    }
     textures = "".join(
         f'<texture name="surface{i}" type="2d" file="{i}.png"/><material name="surface{i}" texture="surface{i}" '
         f'texuniform="true" texrepeat="{1 / TILE} {1 / TILE}" rgba=".7 .7 .7 1" specular="0"/>'
@@ -95,9 +97,3 @@ class Scene:
                 rgba = self.model.material(material).rgba
                 hue, saturation, value = colorsys.rgb_to_hsv(*rgba[:3])
                 rgba[:3] = colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
-
-
-def _png(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
