@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from dp_hf import __version__
 from dp_hf.errors import UserError
-from dp_hf.hub.card import PLACEHOLDER
+from dp_hf.hub.card import CARD_FILE, PLACEHOLDER
 
 Name: TypeAlias = tuple[str, str]  # module, and a name in it
 
@@ -70,7 +70,7 @@ def add_code(folder: Path) -> None:
         (folder / component / f"{component}.py").write_text(bundle(module, class_name), encoding="utf-8")
     index_file.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
-    card_file = folder / "README.md"
+    card_file = folder / CARD_FILE
     before, heading, after = card_file.read_text(encoding="utf-8").partition("## Model\n")
     text = USE_WITHOUT.format(placeholder=PLACEHOLDER)
     card_file.write_text(f"{before}\n{text}{heading}{after}", encoding="utf-8")

@@ -7,7 +7,7 @@ from huggingface_hub import CommitInfo, DatasetCard, DatasetCardData
 
 from dp_hf.errors import UserError, printable
 from dp_hf.hub.card import CARD_FILE, PLACEHOLDER
-from dp_hf.hub.upload import create_repository, move_tag, upload_folder
+from dp_hf.hub.upload import move_tag, upload_folder
 from dp_hf.interop.lerobot.layout import DATA_FILES, LeRobotInfo, read_info
 
 _LINE = 500
@@ -64,7 +64,6 @@ def push_lerobot(
     folder: str | Path,
     repo_id: str,
     *,
-    private: bool | None = None,
     token: str | None = None,
     revision: str | None = None,
     **options: Any,
@@ -73,7 +72,7 @@ def push_lerobot(
 
     Args:
         revision: branch that is pushed to. The tag is for `main` alone: by it everybody gets the dataset.
-        private, token, options: as those of `upload_folder`.
+        token, options: as those of `upload_folder`.
 
     Returns:
         what the Hub says of the commit, as `upload_folder`.
@@ -86,10 +85,9 @@ def push_lerobot(
     if next(folder.glob(DATA_FILES), None) is None:
         raise UserError(f"{folder} has no {DATA_FILES}: download or export the dataset again, with its data")
     card = None if (folder / CARD_FILE).is_file() else render_card(info, folder.absolute().name)
-    repo_id = create_repository(repo_id, "dataset", private=private, token=token)
     commit = upload_folder(folder, repo_id, revision=revision, token=token, card=card, **options)
     if revision in (None, "main") and not options.get("create_pr"):
-        move_tag(repo_id, version_tag(info), "dataset", token=token)
+        move_tag(commit.repo_url.repo_id, version_tag(info), "dataset", token=token)
     return commit
 
 
