@@ -37,7 +37,8 @@ def augment_images(
     """
     moves = max(options.random_shift, options.random_rotation, options.random_scale, options.random_perspective)
     recolors = max(options.color_jitter, options.channel_jitter, options.hue_jitter, options.gamma_jitter)
-    if not options.changes_images:
+    others = max(options.erased_patches, options.light_patches, options.random_blur, options.image_noise)
+    if max(moves, recolors, others) == 0:
         return images
     batch, _, cameras = images.shape[:3]
     if draws is None:
