@@ -63,10 +63,14 @@ def test_other_errors_keep_their_traceback(tmp_path):
         run(fail, tmp_path / "target")
 
 
-def test_standard_output_that_is_full():
+RUN = ["-c", "from dp_hf.cli.arguments import run; exit(run(print, 'x'))"]
+DP_HF = ["-m", "dp_hf.cli.main"]
+
+
+@pytest.mark.parametrize("arguments", [RUN, [*DP_HF, "--help"], [*DP_HF, "inspect-checkpoint", "--help"]])
+def test_standard_output_that_is_full(arguments):
     with open("/dev/full", "w") as full:
-        code = "from dp_hf.cli.arguments import run; exit(run(print, 'x'))"
-        outcome = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+        outcome = subprocess.run([sys.executable, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (outcome.returncode, outcome.stderr.count("\n")) == (1, 1)
     assert outcome.stderr.startswith("error: standard output: No space left on device")
 
