@@ -11,7 +11,7 @@ from diffusers.utils import logging
 from huggingface_hub import CommitInfo
 
 from dp_hf.errors import UserError
-from dp_hf.files import user_path, user_place
+from dp_hf.files import full_disk_named, user_path, user_place
 from dp_hf.hub.card import CARD_FILE, read_text
 from dp_hf.hub.repository import download_snapshot
 from dp_hf.hub.upload import upload_folder
@@ -150,7 +150,7 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError(
                 f"commit_message is a text, not {commit_message!r}; private=True makes a private repository"
             )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, full_disk_named(Path(folder)):
             self.save_pretrained(folder, variant=variant)
             if prepare is not None:
                 prepare(Path(folder))
