@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,16 @@ class WireRobot:
     def tell(self, order: str) -> None:
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
+
+    def wait_for_commands(self, count: int) -> int:
+        """Until it has had `count` commands; how many they are then."""
+        give_up = time.monotonic() + 60
+        while True:
+            self.tell("count")
+            if (had := int(self.process.stdout.readline())) >= count:
+                return had
+            assert time.monotonic() < give_up, f"{had} commands in a minute, not {count}"
+            time.sleep(0.05)
 
     def __exit__(self, *exception) -> None:
         output, _ = self.process.communicate("quit\n", timeout=20)
