@@ -22,13 +22,12 @@ LIMITS = replace(MYCOBOT_280.limits, max_image_age=0.2, max_state_age=0.2, max_f
 def wire(monkeypatch):
     """(domain id, function that connects our side)."""
     pytest.importorskip("cyclonedds")
-    from ros2_wire import LOOPBACK
-
     from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
 
-    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     domain_id = 100 + os.getpid() % 100
-    return domain_id, lambda: Ros2Robot(Ros2Config(domain_id=domain_id))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    return domain_id, lambda: Ros2Robot(Ros2Config())
 
 
 def back_and_forth(image, state):
@@ -38,12 +37,14 @@ def back_and_forth(image, state):
     return HOME + np.array([20, -10, 0, 0, 0, 5, 30]) * np.sin(2 * due)
 
 
-def test_on_the_wire_it_drives_holds_and_goes_on(wire):
+@pytest.mark.parametrize("distribution", [None, "kilted", "jazzy"])
+def test_on_the_wire_it_drives_holds_and_goes_on(wire, distribution, ros_python):
+    """Against a robot of our own on the wire, and against real ROS 2 nodes: every command arrives."""
     from ros2_wire import WireRobot
 
     domain_id, connect = wire
     ticks = []
-    with WireRobot(domain_id) as peer:
+    with WireRobot(domain_id, ros_python=distribution and ros_python(distribution)) as peer:
         robot = connect()
         controller = Controller(robot, as_policy(back_and_forth), LIMITS, n_action_steps=2, observers=[ticks.append])
         thread = threading.Thread(target=controller.run)

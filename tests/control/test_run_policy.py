@@ -38,9 +38,9 @@ def pipeline(make_pipeline, tmp_path) -> str:
 def wire(monkeypatch):
     """(domain id, context manager of a robot on it)."""
     pytest.importorskip("cyclonedds")
-    from ros2_wire import LOOPBACK, WireRobot
+    from ros2_wire import WireRobot
 
-    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     domain_id = 120 + os.getpid() % 100
     return domain_id, WireRobot(domain_id)
 

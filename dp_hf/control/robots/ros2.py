@@ -11,6 +11,7 @@ from dp_hf.arms.arm import Arm
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.arms.ros import image_from_message
 from dp_hf.control.robot import Frame, Stamped
+from dp_hf.control.robots.ros2_network import MAX_DOMAIN_ID
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
@@ -19,8 +20,8 @@ from dp_hf.ranges import Range
 class Ros2Config:
     """Where the arm listens and speaks."""
 
-    domain_id: Annotated[int, Range(0, 232)] = 0
-    """the arm's ROS_DOMAIN_ID"""
+    domain_id: Annotated[int, Range(0, MAX_DOMAIN_ID)] | None = None
+    """the arm's ROS_DOMAIN_ID; default that of the environment, or 0"""
     image_topic: str = "/camera_head/color/image_raw"
     """camera (sensor_msgs/Image)"""
     joint_states_topic: str = "/joint_states"
