@@ -1,6 +1,6 @@
 """A robot of real rclpy, for a Python that has it (scripts/ros2/environment.sh): `real_ros2_robot.py WIDTH HEIGHT`.
 
-Like `fake_ros2_robot.py` it publishes a camera (30 Hz) and joint states (100 Hz), goes where trajectories send it, and
+Like `fake_ros2_robot.py` it publishes a camera (30 Hz) and joint states (50 Hz), goes where trajectories send it, and
 obeys lines on standard input: `unplug`, `freeze`, `mute`, `heal`, `emergency_stop`, `release`, `quit`. At the end it
 prints what arrived.
 """
@@ -42,7 +42,7 @@ class FakeRobot(Node):
         self.create_subscription(JointTrajectory, "/arm_controller/joint_trajectory", self.on_arm, 10)
         self.create_subscription(JointTrajectory, "/gripper_controller/joint_trajectory", self.on_gripper, 10)
         self.create_timer(1 / 30, self.publish_image)
-        self.create_timer(1 / 100, self.publish_joints)
+        self.create_timer(1 / 50, self.publish_joints)
 
     def on_arm(self, message):
         assert message.joint_names == list(JOINT_NAMES)
@@ -65,9 +65,11 @@ class FakeRobot(Node):
         self.camera.publish(message)
 
     def publish_joints(self):
+        """Arm and gripper in messages of their own, as two broadcasters send them."""
         if self.joints_are == "live":
-            positions = [*np.radians(self.state[:6]), ROS_JOINTS.gripper_to_radians(self.state[6])]
-            self.joints.publish(JointState(name=list(ROS_JOINTS.names), position=[float(each) for each in positions]))
+            self.joints.publish(JointState(name=list(JOINT_NAMES), position=np.radians(self.state[:6]).tolist()))
+            gripper = float(ROS_JOINTS.gripper_to_radians(self.state[6]))
+            self.joints.publish(JointState(name=[ROS_JOINTS.names[6]], position=[gripper]))
 
     def obey(self, order):
         match order:

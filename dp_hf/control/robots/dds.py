@@ -54,9 +54,9 @@ class Dds:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def publisher(self, topic: str, message_type: type) -> Callable[[Any], None]:
-        """A function that publishes a message, reliably, on `topic` (its ROS name, `/joint_states`)."""
-        return DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)).write
+    def publisher(self, topic: str, message_type: type) -> "Publisher":
+        """What publishes messages, reliably, on `topic` (its ROS name, `/joint_states`)."""
+        return Publisher(DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)))
 
     def subscribe(
         self, topic: str, message_type: type, callback: Callable[[Any], None], reliable: bool = False
@@ -98,3 +98,18 @@ class Dds:
                 if str(error) not in complaints:
                     complaints.add(str(error))
                     logger.warning("%s: message dropped: %s", topic, error)
+
+
+class Publisher:
+    """Publishes a message when it is called with one."""
+
+    def __init__(self, writer: DataWriter):
+        self._writer = writer
+
+    def __call__(self, message: Any) -> None:
+        self._writer.write(message)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listens."""
+        return bool(self._writer.get_matched_subscriptions())
