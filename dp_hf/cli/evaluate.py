@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.disturbances import NOMINAL, TABLE
@@ -15,7 +14,8 @@ from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
-    from dp_hf.simulation.rollouts import MakePolicy, RolloutResult
+    from dp_hf.simulation.rollouts import RolloutResult
+    from dp_hf.simulation.task import MakePolicy, Task
 
 EXPERT = "expert"
 OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
@@ -86,24 +86,26 @@ def evaluate(arguments: Evaluate) -> int:
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
-    from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
+    from dp_hf.simulation.rollouts import run_rollouts
+    from dp_hf.simulation.stacking import STACKING as task
 
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, camera_names = _policy(arguments, pipeline)
+    make_policy, cameras = _policy(arguments, task, pipeline)
     results = run_rollouts(
+        task,
         make_policy,
         seeds,
-        arguments.environment(arguments.camera_names or environment_cameras(camera_names)),
+        arguments.environment(cameras),
         arguments.num_workers,
         arguments.video,
         "evaluating",
     )
-    _write_results(arguments, results, _digest(arguments, pipeline))
+    _write_results(arguments, task, results, _digest(arguments, pipeline))
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
         path = arguments.output_dir / f"rollouts.{arguments.video_format}"
-        write_grid(results, path)
+        write_grid(results, path, task.fps)
         print(f"video: {path}")
     return 0
 
@@ -117,19 +119,18 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     from dp_hf.simulation.disturbance_table import format_table, run_table
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
-    from dp_hf.simulation.rollouts import environment_cameras
     from dp_hf.simulation.sheet import write_sheet
+    from dp_hf.simulation.stacking import STACKING
 
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, camera_names = _policy(arguments, pipeline)
-    cameras = arguments.camera_names or environment_cameras(camera_names)
+    make_policy, cameras = _policy(arguments, STACKING, pipeline)
     execution = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
     identity = {"policy": _digest(arguments, pipeline), **{name: getattr(arguments, name) for name in execution}}
     file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, results[NOMINAL], identity["policy"])
+        _write_results(arguments, STACKING, results[NOMINAL], identity["policy"])
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",
@@ -157,21 +158,21 @@ def _digest(arguments: Evaluate, pipeline: str) -> str:
     return digest_pipeline(load_once(pipeline, arguments.device, arguments.bf16_encoder))
 
 
-def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
-    """What acts, and the names of the cameras that it sees."""
+def _policy(arguments: Evaluate, task: "Task", pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
+    """What acts, and the task's cameras that are taken."""
     if pipeline == EXPERT:
-        from dp_hf.simulation.expert import expert_policy
-
-        return expert_policy, (ONLY_CAMERA,)
+        assert task.make_expert is not None
+        return task.make_expert, arguments.camera_names or task.cameras
     from dp_hf.pipelines.execution import choose_rate
-    from dp_hf.simulation.policies import control_steps, load_once, pipeline_policy
+    from dp_hf.simulation.policies import load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
     config = load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config
-    control_steps(config)
+    task.require_fitting(config, pipeline)
     print(choose_rate(config)[1])
     make_policy = partial(
         pipeline_policy,
+        task=task,
         pipeline=pipeline,
         n_action_steps=arguments.n_action_steps,
         temporal_ensemble=arguments.temporal_ensemble,
@@ -179,23 +180,25 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
-    return make_policy, tuple(config.camera_names)
+    return make_policy, arguments.camera_names or task.cameras_of(config.camera_names)
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:
     from dp_hf.simulation.replay import replay_episodes
+    from dp_hf.simulation.stacking import STACKING
 
     results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
-    _write_results(arguments, results, "replay")
-    return 0 if sum(result.stacked for result in results) >= REPLAY_TARGET * len(results) else 1
+    _write_results(arguments, STACKING, results, "replay")
+    return 0 if sum(result.success for result in results) >= REPLAY_TARGET * len(results) else 1
 
 
-def _write_results(arguments: Evaluate, results: "list[RolloutResult]", policy: str) -> None:
+def _write_results(arguments: Evaluate, task: "Task", results: "list[RolloutResult]", policy: str) -> None:
     from dp_hf.simulation.evaluation import summarize
 
     evaluation = summarize(results)
     print(evaluation)
-    content = {"arguments": asdict(arguments), "policy": policy, **evaluation.to_dict()}
+    origin = {"task": task.name, "fps": task.fps}
+    content = {"arguments": asdict(arguments), "policy": policy, **origin, **evaluation.to_dict()}
     _write_json(arguments.output_dir / "results.json", content)
 
 

@@ -19,7 +19,8 @@ from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
 from dp_hf.simulation.parallel import map_in_processes
-from dp_hf.simulation.rollouts import make_environment, rollout
+from dp_hf.simulation.rollouts import rollout
+from dp_hf.simulation.stacking import make_environment
 
 MAX_FAILURES = 10  # more than successes
 ORIGIN_FILE = "simulation.json"
@@ -179,6 +180,6 @@ class _Recorder:
             writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
 
         result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
-        if not result.stacked:
+        if not result.success:
             writer.fail(f"not stacked after {result.length} steps")
-        return result.stacked
+        return result.success
