@@ -67,7 +67,7 @@ def report(arguments: ReportArguments) -> None:
     with file_written_beside(arguments.output) as file:
         file.write_text(page, encoding="utf-8")
     print(f"report: {arguments.output}")
-    print(f"{results.get('task', 'rollouts')}: {rate['successes']} of {rate['trials']} {success}")
+    print(f"{results.get('task', 'rollouts')}: {success} {rate['successes']} of {rate['trials']}")
 
 
 def disturbed(evaluation: Path, results: dict[str, Any]) -> dict[str, Any] | None:

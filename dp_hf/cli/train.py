@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.recipes import find_recipe
+from dp_hf.cli.task_arguments import find_task
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 from dp_hf.training.reference_options import in_our_words
@@ -28,10 +29,11 @@ def parse_and_train(argv: Sequence[str]) -> None:
     from dp_hf.training.trainer import train
 
     validation = config.validation
+    if validation.task_file is not None and not validation.rollout_interval:
+        raise UserError("--task_file is for the trials of --rollout_interval: give that too, or leave it out")
     rollout = check = None
     if validation.rollout_interval:
-        from dp_hf.simulation.stacking import STACKING as task
-
+        task = find_task(validation.task_file)
         rollout = partial(try_in_simulator, task, validation.rollout_episodes)
         check = partial(require_fitting, task)
     try:

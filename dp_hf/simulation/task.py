@@ -41,6 +41,8 @@ class Task:
             `state` (n,) and a picture, uint8 (H, W, 3), for each camera (`image` for the only one); `reset(seed=...)`
             chooses the layout; its attribute `stages` is a dict of what has happened since the reset, in order, of
             which the last is the success; `metadata["render_fps"]` is `fps`.
+        noise: standard deviations of what is added to the expert's executed actions in demonstrations, one for each
+            number of an action.
         make_expert: makes the scripted expert of an environment, for a seed; None where there is none.
         origin: tells this task from another of its name, such as a digest of its file.
     """
@@ -52,6 +54,7 @@ class Task:
     fps: float
     make_environment: Callable[..., gymnasium.Env]
     make_expert: MakePolicy | None = None
+    noise: tuple[float, ...] = ()
     origin: str = ""
 
     def cameras_of(self, camera_names: Sequence[str]) -> tuple[str, ...]:

@@ -37,10 +37,10 @@ def run_folders(tmp_path):
 
 def test_page_holds_everything_in_one_file(run_folders, tmp_path, capsys):
     assert main(run_folders) == 0
-    assert "cube_stacking: 17 of 20 stacked" in capsys.readouterr().out
+    assert "cube_stacking: stacked 17 of 20" in capsys.readouterr().out
     page = (tmp_path / "report.html").read_text()
     for expected in (
-        "17 of 20 stacked",
+        "stacked: 17 of 20",
         "1.25 degrees",
         "3.50 points",
         "0.5000 radians",
@@ -59,7 +59,7 @@ def test_results_of_before_there_were_tasks_are_read(run_folders, tmp_path, caps
     del results["task"], results["fps"]
     file.write_text(json.dumps(results))
     assert main(run_folders) == 0
-    assert "17 of 20 stacked" in capsys.readouterr().out
+    assert "stacked 17 of 20" in capsys.readouterr().out
     assert "31.0 steps;" in (tmp_path / "report.html").read_text()
 
 
