@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from dp_hf.cli.recipes import find_recipe
 from dp_hf.disturbances import Disturbances
@@ -20,8 +22,11 @@ class TaskArguments:
     """what is simulated in place of cube stacking: a YAML file or the name of one that comes with dp_hf, or a function
     MODULE:FUNCTION or FILE.py:FUNCTION. It is code that is run: take it from whom you trust"""
 
+    task_arguments: tuple[str, ...] = ()
+    """NAME=VALUE each: arguments of the task file's environment in place of its own, such as task=basketball"""
+
     def task(self) -> "Task":
-        return find_task(self.task_file)
+        return find_task(self.task_file, self.task_arguments)
 
     def require_own_scene(self, others: Sequence[str] = ()) -> None:
         """Refuses options of the stacking scene beside a task file.
@@ -34,9 +39,11 @@ class TaskArguments:
             raise UserError(f"--{' and --'.join(given)} change the scene of cube stacking: leave out with --task_file")
 
 
-def find_task(task_file: str | None) -> "Task":
+def find_task(task_file: str | None, task_arguments: Sequence[str] = ()) -> "Task":
     """The task that `--task_file` names; without one it is the stacking of cubes."""
     if task_file is None:
+        if task_arguments:
+            raise UserError("--task_arguments are those of a task file: give --task_file too, or leave them out")
         from dp_hf.simulation.stacking import STACKING
 
         return STACKING
@@ -44,4 +51,15 @@ def find_task(task_file: str | None) -> "Task":
     from dp_hf.tasks.description import load_task
     from dp_hf.tasks.observed import is_function
 
-    return load_task(task_file if is_function(task_file) else str(find_recipe("tasks", task_file)))
+    place = task_file if is_function(task_file) else str(find_recipe("tasks", task_file))
+    return load_task(place, dict(map(_argument, task_arguments)))
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    try:
+        if not (name and equals):
+            raise ValueError
+        return name, yaml.safe_load(value)
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"--task_arguments {text}: give NAME=VALUE, such as task=basketball") from error

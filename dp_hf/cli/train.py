@@ -33,7 +33,7 @@ def parse_and_train(argv: Sequence[str]) -> None:
         raise UserError("--task_file is for the trials of --rollout_interval: give that too, or leave it out")
     rollout = check = None
     if validation.rollout_interval:
-        task = find_task(validation.task_file)
+        task = find_task(validation.task_file, validation.task_arguments)
         rollout = partial(try_in_simulator, task, validation.rollout_episodes)
         check = partial(require_fitting, task)
     try:

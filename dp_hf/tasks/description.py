@@ -85,7 +85,7 @@ class TaskDescription:
     """Standard deviation of the noise on each number of the actions that are executed in demonstrations, in its unit;
     default none."""
     name: str = ""
-    """Of the task; default the file's."""
+    """Of the task, in which {ARGUMENT} is one of `arguments`; default the file's."""
 
     def __post_init__(self):
         require_in_range(self)
@@ -108,32 +108,36 @@ class TaskDescription:
             raise UserError(f"noise: {self.noise} are no standard deviations")
 
 
-def load_task(reference: str) -> Task:
+def load_task(reference: str, arguments: Mapping[str, Any] | None = None) -> Task:
     """The task of a task file.
 
     Args:
         reference: a YAML file, or a function MODULE:FUNCTION or FILE.py:FUNCTION that returns a `TaskDescription`.
+        arguments: of the environment, in place of the file's or beside them.
 
     Raises:
         UserError: there is none, or it does not say what a task is.
     """
-    description, _, folder = _describe(reference)
+    arguments = dict(arguments or {})
+    description, _, folder = _describe(reference, arguments)
     return Task(
         name=description.name,
         state=description.state.quantities,
         action=description.action.quantities,
         cameras=tuple(description.cameras),
         fps=float(description.fps),
-        make_environment=partial(make_environment, _absolute(reference)),
+        make_environment=partial(make_environment, _absolute(reference), arguments),
         make_expert=make_expert if description.expert is not None else None,
         noise=tuple(description.noise) or (0.0,) * len(description.action.names),
         origin=_digest(reference, description, folder),
     )
 
 
-def make_environment(reference: str, cameras: tuple[str, ...] | list[str]) -> TaskEnvironment:
+def make_environment(
+    reference: str, arguments: Mapping[str, Any], cameras: tuple[str, ...] | list[str]
+) -> TaskEnvironment:
     """The environment of a task file, in whichever process."""
-    description, file, folder = _describe(reference)
+    description, file, folder = _describe(reference, arguments)
     task: dict[str, Any] = {
         "file": file,
         "folder": str(folder),
@@ -155,8 +159,18 @@ def make_expert(env: gymnasium.Env, seed: int) -> TaskExpert:
     return TaskExpert(env)
 
 
-def _describe(reference: str) -> tuple[TaskDescription, str, Path]:
+def _describe(reference: str, arguments: Mapping[str, Any]) -> tuple[TaskDescription, str, Path]:
     """The description, what the file is called in messages, and the folder that its paths are relative to."""
+    description, file, folder = _describe_file(reference)
+    arguments = {**description.arguments, **arguments}
+    try:
+        name = description.name.format(**arguments)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"{file}: name: {description.name!r} names an argument that is none ({error})") from error
+    return replace(description, name=name, arguments=arguments), file, folder
+
+
+def _describe_file(reference: str) -> tuple[TaskDescription, str, Path]:
     if is_function(reference) and not user_path(reference).exists():
         try:
             description = load_function(reference, os.getcwd())()

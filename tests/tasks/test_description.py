@@ -27,7 +27,7 @@ def test_a_task_file_becomes_a_task():
 
 @pytest.mark.parametrize("name", recipe_names("tasks"))
 def test_the_task_files_that_come_with_dp_hf_are_read(name):
-    assert load_task(str(recipe_folder("tasks") / f"{name}.yaml")).name == name
+    assert load_task(str(recipe_folder("tasks") / f"{name}.yaml")).name.startswith(name)
 
 
 @pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S))

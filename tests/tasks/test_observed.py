@@ -6,6 +6,7 @@ import os
 import re
 import struct
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -69,6 +70,17 @@ def observed(task=(), **arguments):
             **dict(task),
         }
     )
+
+
+@pytest.fixture
+def describe(tmp_path):
+    """A function that makes a task of a task file's text."""
+
+    def make(text):
+        (tmp_path / "described.yaml").write_text(text)
+        return load_task(str(tmp_path / "described.yaml"))
+
+    return make
 
 
 def finish(env):
@@ -158,14 +170,20 @@ def test_what_an_environment_may_not_give(arguments, message):
     assert str(error.value).startswith("odd.yaml: ")
 
 
-def test_a_gymnasium_id_needs_no_python():
-    task = {"environment": "Pendulum-v1", "action_names": ["torque"], "state_names": ["cos", "sin", "speed"]}
-    pytest.importorskip("pygame")
-    env = observed({**task, "state_source": ["."], "fps": 30, "cameras": {"top": "render"}, "max_steps": 7,
-                    "stages": {"success": "reward >= 1"}})  # fmt: skip
-    seen = env.reset(3)
-    assert seen["top"].dtype == np.uint8
-    assert [env.step([0.0])[3] for _ in range(7)] == [False] * 6 + [True]
+def test_a_gymnasium_id_needs_no_python(describe):
+    """Reacher comes with gymnasium."""
+    page = (Path(__file__).parents[2] / "dp_hf" / "tasks" / "README.md").read_text("utf-8")
+    (text,) = (block for block in re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S) if "Reacher-v5" in block)
+    task = describe(text)
+    env = task.make_environment(cameras=task.cameras)
+    observation, _ = env.reset(seed=3)
+    assert observation["image"].shape == (96, 96, 3)
+    assert len(np.unique(observation["image"])) > 10
+    assert observation["state"].shape == (6,)
+    still = [env.step(np.zeros(2)) for _ in range(50)]
+    assert [truncated for _, _, _, truncated, _ in still] == [False] * 49 + [True]
+    assert env.stages == {"near": False, "success": False}
+    env.close()
 
 
 def test_a_frozen_layout_is_noticed():
