@@ -183,6 +183,11 @@ class ValidationOptions:
     """Epochs between closed-loop trials in the simulator, which then choose best/; 0 tries none."""
     rollout_episodes: Annotated[int, Range(1)] = 20
     """Closed-loop trials each time."""
+    task_file: str | None = None
+    """Task of these trials in place of cube stacking: a YAML file or the name of one that comes with dp_hf, or a
+    function MODULE:FUNCTION or FILE.py:FUNCTION. It is code that is run: take it from whom you trust."""
+    task_arguments: tuple[str, ...] = ()
+    """NAME=VALUE each: arguments of the task file's environment in place of its own."""
 
 
 @dataclass

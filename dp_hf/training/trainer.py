@@ -24,7 +24,7 @@ from dp_hf.training.validation import validate
 Rollout: TypeAlias = Callable[[DiffusionPolicyPipeline], dict[str, Any]]
 
 # Options that name places of this machine, which are nobody else's business.
-PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint")
+PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint", "task_file")
 
 
 def train(

@@ -170,7 +170,7 @@ def simulator():
     from dp_hf.errors import UserError
 
     try:
-        from dp_hf.simulation.rollouts import make_environment
+        from dp_hf.simulation.stacking import make_environment
 
         make_environment(cameras=("front",)).close()
     except UserError as error:

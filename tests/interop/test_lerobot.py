@@ -60,7 +60,7 @@ def test_training_on_another_arm_cannot_be_tried_in_the_simulator(tmp_path, caps
     arguments = ["train", "--data_dir", str(tmp_path / "set"), "--output_dir", str(tmp_path / "out"), *flags]
     assert main([*arguments, "--rollout_interval", "1"]) == 2
     error = capsys.readouterr().err
-    assert "--rollout_interval: the policy is not for the simulated arm: its action has 6 numbers" in error
+    assert "--rollout_interval: the policy is not for the task cube_stacking: its action has 6 numbers" in error
     assert not (tmp_path / "out").exists()
 
 
