@@ -76,7 +76,7 @@ def add_rollouts(card: str, results: Mapping[str, Any], whose: str = "the result
 
     Args:
         results: the `results.json` of an evaluation: `rates` by stage, each with `trials`, and `rate`, `low` and `high`
-            in 0..1.
+            in 0..1; and `task`, its name.
         whose: they are, in a message.
 
     Raises:
@@ -93,11 +93,12 @@ def add_rollouts(card: str, results: Mapping[str, Any], whose: str = "the result
             f"{whose}: no success rates by stage (rates: trials, rate, low, high); give the results.json of "
             "`dp-hf evaluate`"
         ) from error
+    task = f" ({results['task']})" if results.get("task") else ""
     table = "\n".join(
         [
             ROLLOUTS_HEADING,
             "",
-            f"In simulation, over {trials} layouts of no demonstration:",
+            f"In simulation{task}, over {trials} layouts of no demonstration:",
             "",
             "| stage | success | 95 % interval |",
             "| --- | --- | --- |",

@@ -13,6 +13,8 @@ from dp_hf.cameras import as_frame, by_camera
 from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.task import MakePolicy, Policy, Task
 
+SMALL_FRAME = 128  # pixels of height; larger frames are halved for the video
+
 
 @dataclass
 class RolloutResult:
@@ -23,7 +25,7 @@ class RolloutResult:
         length: control steps.
         stages: which of the task's stages happened, in order; the last one is the success.
         latencies: seconds that each prediction took, where the policy keeps them in an attribute `latencies`.
-        frames: images of the first camera at half size, uint8 (H, W, 3), if asked for.
+        frames: images of the first camera, large ones at half size, uint8 (H, W, 3), if asked for.
     """
 
     seed: int
@@ -115,7 +117,7 @@ class _Rollouts:
 
         def keep_frame(image, state, action):
             first = next(iter(by_camera(image).values()))
-            frames.append(np.asarray(Image.fromarray(first).reduce(2)))
+            frames.append(np.asarray(Image.fromarray(first).reduce(2)) if len(first) > SMALL_FRAME else first)
 
         policy = self.make_policy(self.env, seed)
         result = rollout(self.env, policy, seed, on_step=keep_frame if keep_frames else None)

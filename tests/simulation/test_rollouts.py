@@ -22,7 +22,7 @@ def test_rollouts_keep_the_order_of_seeds_and_the_frames_asked_for():
     assert [result.seed for result in results] == seeds
     assert all(result.success for result in results)
     assert [len(result.frames) for result in results] == [results[0].length, results[1].length, 0]
-    assert results[0].frames[0].shape == (30, 53, 3)
+    assert results[0].frames[0].shape == (60, 106, 3)
 
 
 def test_several_processes_find_the_same_as_one():

@@ -27,6 +27,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_from_demonstrations_to_a_report(folder, capsys):
     assert record(["--task_file", "reach.yaml", "--output_dir", "data", "--num_episodes", "3"]) == 0
     dataset, meta = open_data("data")
@@ -45,7 +46,7 @@ def test_from_demonstrations_to_a_report(folder, capsys):
     assert "reach.yaml" not in Path("policy/final/README.md").read_text()
 
     arguments = ["--task_file", "reach.yaml", "--pipeline", "policy/final", "--num_episodes", "2", "--video", "1"]
-    assert evaluate([*arguments, "--output_dir", "evaluation", "--num_workers", "2"]) == 0
+    assert evaluate([*arguments, "--output_dir", "evaluation"]) == 0
     results = json.loads(Path("evaluation/results.json").read_text())
     assert (results["task"], list(results["rates"])) == ("reach", ["near", "success"])
     assert results["task_origin"] in meta.source
@@ -57,6 +58,23 @@ def test_from_demonstrations_to_a_report(folder, capsys):
 
     assert evaluate(["--pipeline", "policy/final", "--output_dir", "other"]) == 2
     assert "not for the task cube_stacking: its action has 2 numbers" in capsys.readouterr().err
+
+
+def test_processes_get_the_task_of_a_function(folder):
+    text = """
+from dp_hf.tasks.description import Numbers, TaskDescription
+
+def task():
+    two = Numbers(names=["x", "y"], units=["none"], source=["hand"])
+    action = Numbers(names=["x", "y"], units=["none"])
+    return TaskDescription(environment="reach.py:Reach", cameras={"top": "render"}, state=two, action=action, fps=10,
+                           max_steps=30, success="distance <= 0.05", expert="reach.py:expert")
+"""
+    (folder / "mine.py").write_text(text)
+    arguments = ["--task_file", "mine.py:task", "--pipeline", "expert", "--num_episodes", "2", "--output_dir", "out"]
+    assert evaluate([*arguments, "--num_workers", "2", "--video_format", "gif"]) == 0
+    assert json.loads(Path("out/results.json").read_text())["rates"]["success"]["successes"] == 2
+    assert Path("out/rollouts.gif").is_file()
 
 
 def test_recording_goes_on_and_replays(folder, capsys):
@@ -150,7 +168,7 @@ def test_a_task_without_an_expert(folder, capsys):
 
 def test_a_name_of_no_task_file(capsys):
     assert evaluate(["--task_file", "no_such_task", "--pipeline", "expert"]) == 2
-    assert "only metaworld, reach" in capsys.readouterr().err
+    assert "only fetch_pick_and_place, metaworld, pusht, reach" in capsys.readouterr().err
 
 
 def test_noise_of_several_units_is_said_number_by_number(folder, capsys):
