@@ -115,7 +115,7 @@ def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
     with peer:
         for number, code in [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)]:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            peer.wait_for_commands(peer.wait_for_commands(0) + 60)  # it drives, and knows its signals
+            peer.wait_for(60)  # it drives, and knows its signals
             process.send_signal(number)
             assert process.wait(timeout=60) == code
     commands, gaps = peer.commands, np.diff(peer.times)

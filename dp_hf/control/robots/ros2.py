@@ -9,7 +9,8 @@ import numpy as np
 
 from dp_hf.arms.arm import Arm
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
-from dp_hf.arms.ros import GatheredJoints, image_from_message
+from dp_hf.arms.ros import GatheredJoints
+from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.robots.ros2_network import MAX_DOMAIN_ID
 from dp_hf.errors import UserError

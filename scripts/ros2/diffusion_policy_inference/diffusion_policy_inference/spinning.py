@@ -17,12 +17,20 @@ def spinning_node(name: str, args: list[str] | None) -> Iterator[Node]:
     node = Node(name)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, name="rclpy", daemon=True)
+    ending = threading.Event()
+
+    def spin() -> None:
+        # `executor.shutdown` takes away what `executor.spin` waits with, in its thread.
+        while not ending.is_set():
+            executor.spin_once(timeout_sec=0.1)
+
+    thread = threading.Thread(target=spin, name="rclpy", daemon=True)
     thread.start()
     try:
         yield node
     finally:
-        executor.shutdown()
+        ending.set()
         thread.join()
+        executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
