@@ -153,6 +153,7 @@ def test_options_that_mean_nothing_here_are_refused(command, arguments, message,
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_be_tried_is_refused_before_the_training(folder, capsys):
     assert record(["--task_file", "reach.yaml", "--output_dir", "data", "--num_episodes", "2"]) == 0
     trials = ["--data_dir", "data", "--output_dir", "policy", "--rollout_interval", "1", "--num_epochs", "1"]
