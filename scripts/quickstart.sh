@@ -32,8 +32,6 @@ python="$PWD/.venv/bin/python"
 cores="$(getconf _NPROCESSORS_ONLN)"
 # The networks are small: a second thread costs as much as it brings, and stalls beside anything else that runs.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# stack_cpu computes in bfloat16, which only helps where the processor knows it.
-[ "$recipe" = stack_fast ] || grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2> /dev/null || train+=(--mixed_precision no)
 
 step() { printf '\n== %s\n' "$1"; }
 

@@ -8,6 +8,9 @@ import numpy as np
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 
+# Seconds within which every joint must have come.
+GATHERING = 1.0
+
 # Channels in memory, and how to index red, green and blue.
 _ENCODINGS: dict[str, tuple[int, slice | list[int]]] = {
     "rgb8": (3, slice(None)),
@@ -98,3 +101,36 @@ class RosJoints:
     def gripper_to_radians(self, value: float) -> float:
         """From 0 (closed) to 100 (open)."""
         return self.gripper_open + (self.gripper_closed - self.gripper_open) * (1 - value / 100)
+
+
+class GatheredJoints:
+    """The newest position of each joint: arm and gripper may come in messages of their own.
+
+    Args:
+        joints: of the arm.
+    """
+
+    def __init__(self, joints: RosJoints):
+        self._joints = joints
+        self._positions: dict[str, float] = {}
+        self._arrived: dict[str, float] = {}
+        self._first_at: float | None = None
+
+    def add(self, names: Sequence[str], positions: Sequence[float], now: float) -> tuple[np.ndarray, float] | None:
+        """Takes a `sensor_msgs/JointState`'s fields, which arrived at the time `now` (s).
+
+        Returns:
+            the arm's state (n,), and when the oldest of its positions arrived; None while the first ones gather.
+
+        Raises:
+            UserError: a second after the first message one of the joints has not come, named.
+        """
+        self._first_at = now if self._first_at is None else self._first_at
+        found = dict(zip(names, positions, strict=False))
+        known = {name: float(found[name]) for name in self._joints.names if name in found}
+        self._positions |= known
+        self._arrived |= dict.fromkeys(known, now)
+        if len(self._positions) < len(self._joints.names) and now - self._first_at < GATHERING:
+            return None
+        everything = found | self._positions
+        return self._joints.state(list(everything), list(everything.values())), min(self._arrived.values())

@@ -15,7 +15,7 @@ from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Report
-from dp_hf.control.robot import DryRun, Frame, Robot, Stamped
+from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, why_unheard
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, failure
 
@@ -46,9 +46,10 @@ class Controller:
     """Drives a robot with a policy.
 
     At every tick of the robot's `command_rate` a command goes out: the point of the policy's chunk that is due now,
-    as near as the limits allow. While the watchdog objects, and from an emergency stop until `reset`, the arm brakes
-    and then stands; where it is not at its command, no more commands are sent then. While the policy is overdue, the
-    arm stands at the end of what it knew. When a run ends, however it ends, the arm brakes first.
+    as near as the limits allow. While the watchdog objects, while nobody hears the commands, and from an emergency stop
+    until `reset`, the arm brakes and then stands; where it is not at its command, no more commands are sent then. While
+    the policy is overdue, the arm stands at the end of what it knew. When a run ends, however it ends, the arm brakes
+    first.
 
     Args:
         robot: the arm.
@@ -174,7 +175,7 @@ class Controller:
         give_up = self.clock.now() + START_TIMEOUT
         while True:
             now, image, state = self.clock.now(), self.robot.read_image(), self.robot.read_state()
-            reason = self.robot.fault or self.watchdog.check(now, image, state)
+            reason = self.robot.fault or why_unheard(self.robot) or self.watchdog.check(now, image, state)
             if reason is None and state is not None:
                 break
             if now > give_up or self._stop_reason is not None:
@@ -256,7 +257,7 @@ class Controller:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        return self.emergency or self.watchdog.check(now, image, state)
+        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state)
 
     def _update_hold(self, reason: str | None) -> None:
         if reason and not self._hold_reason:

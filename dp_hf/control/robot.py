@@ -36,6 +36,8 @@ class Robot(Protocol):
         command_rate: commands per second that the arm takes.
         fault: why the arm must not be driven on, or None; the controller makes an emergency stop of it.
         finished: why there is nothing more to do, or None; the controller ends the run.
+        unheard: why a command would reach nobody now, or None; the controller does not start, and holds. A robot that
+            cannot know has no such attribute.
     """
 
     quantities: Quantities
@@ -63,6 +65,11 @@ class Robot(Protocol):
         """Lets go of ports, threads and topics."""
 
 
+def why_unheard(robot: Robot) -> str | None:
+    """Why a command to `robot` would reach nobody, or None."""
+    return getattr(robot, "unheard", None)
+
+
 class RobotWrapper:
     """Passes everything on to `robot`; a subclass overrides what it does differently."""
 
@@ -78,6 +85,10 @@ class RobotWrapper:
     @property
     def finished(self) -> str | None:
         return self.robot.finished
+
+    @property
+    def unheard(self) -> str | None:
+        return why_unheard(self.robot)
 
     def read_state(self) -> Stamped[np.ndarray] | None:
         return self.robot.read_state()
@@ -99,6 +110,10 @@ class DryRun(RobotWrapper):
     """A robot that is only watched: commands are logged, one a second in full, and never sent."""
 
     num_commands = 0
+
+    @property
+    def unheard(self) -> str | None:
+        return None
 
     def send_command(self, command: np.ndarray) -> None:
         once_a_second = self.num_commands % max(1, round(self.command_rate)) == 0

@@ -36,8 +36,8 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
     Args:
         pipeline: described by its own configuration.
         run: what is known of the training, all optional: `dataset` (a path or Hub id), `num_episodes`, `num_frames`,
-            `fps`, `epochs`, `steps`, `seed`, `config` (name to value), `validation` (an action's names to the mean
-            absolute error of each in its unit), `command`.
+            `fps`, `epochs`, `steps`, `seed`, `keeps_random_encoder` (frozen as it was drawn), `config` (name to value),
+            `validation` (an action's names to the mean absolute error of each in its unit), `command`.
     """
     run = dict(run or {})
     dataset = run.get("dataset", "")

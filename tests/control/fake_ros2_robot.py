@@ -1,4 +1,4 @@
-"""A robot on the ROS 2 wire, run as a process of its own: `fake_ros2_robot.py DOMAIN WIDTH HEIGHT`.
+"""A robot on the ROS 2 wire, run as a process of its own: `fake_ros2_robot.py WIDTH HEIGHT`.
 
 It publishes a camera (30 Hz) and joint states (100 Hz), goes where trajectories send it, and obeys lines on standard
 input: `unplug`, `freeze`, `mute`, `heal`, `emergency_stop`, `release`, `quit`. At the end it prints all commands as
@@ -18,8 +18,8 @@ from dp_hf.control.robots.ros2 import Ros2Config
 from dp_hf.control.robots.ros2_messages import Bool, Header, Image, JointState, JointTrajectory, Time
 
 config = Ros2Config()
-domain, width, height = map(int, sys.argv[1:])
-dds = Dds(domain)
+width, height = map(int, sys.argv[1:])
+dds = Dds()
 camera = dds.publisher(config.image_topic, Image)
 joints = dds.publisher(config.joint_states_topic, JointState)
 emergency = dds.publisher(config.emergency_stop_topic, Bool)
@@ -82,6 +82,8 @@ for line in sys.stdin:
             emergency(Bool(True))
         case "release":
             emergency(Bool(False))
+        case "count":
+            print(len(commands["arm"]), flush=True)
         case "quit":
             break
 running = False

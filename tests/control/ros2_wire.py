@@ -1,42 +1,60 @@
-"""A private DDS domain on the loopback interface, and a robot on it in a process of its own."""
+"""A private ROS domain on the loopback interface, and a robot on it in a process of its own."""
 
 import json
 import os
 import subprocess
 import sys
+import sysconfig
+import time
 from pathlib import Path
 
 import numpy as np
 
-LOOPBACK = """<CycloneDDS><Domain>
-<General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces>
-<AllowMulticast>false</AllowMulticast></General>
-<Discovery><ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>20</MaxAutoParticipantIndex>
-<Peers><Peer Address="127.0.0.1"/></Peers></Discovery>
-</Domain></CycloneDDS>"""
+ROOT = Path(__file__).parents[2]
+LOOPBACK = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def ros_environment() -> dict[str, str]:
+    """Environment of a process that has real ROS 2: our packages are behind its own Python's."""
+    # ROS's Python sets the two variables together when it starts itself anew; a child starts afresh.
+    own = {name: value for name, value in os.environ.items() if name != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
+    own.pop("LD_LIBRARY_PATH", None)
+    return own | {"PYTHONPATH": os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])}
 
 
 class WireRobot:
-    """Context manager: the process of `fake_ros2_robot.py`. `commands` (n, 7) and `times` (n,) are there at its end."""
+    """Context manager: the process of a robot. `commands` (n, 7) and `times` (n,) are there at its end.
 
-    def __init__(self, domain_id: int, width: int = 64, height: int = 48):
-        self.arguments = [str(domain_id), str(width), str(height)]
+    Args:
+        domain_id: its ROS_DOMAIN_ID.
+        width, height: of its camera's images.
+        ros_python: a Python with rclpy, for `real_ros2_robot.py`; without, it is `fake_ros2_robot.py`.
+    """
+
+    def __init__(self, domain_id: int, width: int = 64, height: int = 48, ros_python: str | None = None):
+        script = "fake_ros2_robot.py" if ros_python is None else "real_ros2_robot.py"
+        self.command = [ros_python or sys.executable, str(Path(__file__).with_name(script)), str(width), str(height)]
+        self.environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
 
     def __enter__(self) -> "WireRobot":
-        script = Path(__file__).with_name("fake_ros2_robot.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), *self.arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"CYCLONEDDS_URI": LOOPBACK},
-        )
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, text=True, env=self.environment)
         assert self.process.stdout.readline() == "ready\n"
         return self
 
     def tell(self, order: str) -> None:
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
+
+    def wait_for_commands(self, count: int) -> int:
+        """Until it has had `count` commands; how many they are then."""
+        give_up = time.monotonic() + 60
+        while True:
+            self.tell("count")
+            if (had := int(self.process.stdout.readline())) >= count:
+                return had
+            assert time.monotonic() < give_up, f"{had} commands in a minute, not {count}"
+            time.sleep(0.05)
 
     def __exit__(self, *exception) -> None:
         output, _ = self.process.communicate("quit\n", timeout=20)

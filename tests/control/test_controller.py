@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
-from dp_hf.control.robot import Stamped
+from dp_hf.control.robot import DryRun, RobotWrapper, Stamped
 from dp_hf.errors import RunFailed, UserError
 
 LIMITS = MYCOBOT_280.limits
@@ -229,6 +229,7 @@ def test_an_arm_that_was_pushed_far_away_gets_no_commands_until_it_is_back():
             lambda robot: setattr(robot, "state_is_live", True),
             "joint state",
         ),
+        (lambda robot: setattr(robot, "unheard", "nobody listens"), lambda robot: delattr(robot, "unheard"), "nobody"),
     ],
 )
 def test_it_holds_without_measurements_and_goes_on_with_fresh_ones(fail, heal, reason, caplog):
@@ -360,6 +361,20 @@ def test_it_does_not_start_blind():
     with pytest.raises(UserError, match="no camera frame"):
         controller.run(duration=1)
     assert controller.robot.commands == []
+
+
+def test_it_does_not_start_where_nobody_hears_it():
+    controller = make(towards(TARGET))
+    controller.robot.unheard = "nobody listens to /arm"
+    with pytest.raises(UserError, match=r"cannot start, nobody listens to /arm \(waited 10 s\)"):
+        controller.run(duration=1)
+    assert controller.robot.commands == []
+    watched = FakeRobot(FakeClock())
+    watched.unheard = "nobody listens to /arm"
+    dry = RobotWrapper(DryRun(watched))
+    dry.clock = watched.clock
+    assert make(towards(TARGET), robot=dry).run(duration=1).chunks > 5
+    assert watched.commands == []
 
 
 def test_a_rate_beyond_the_robots_is_refused():

@@ -11,24 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
-from dp_hf.arms.ros import image_from_message
+from dp_hf.arms.ros import GatheredJoints, image_from_message
 from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
 
-LIMITS = replace(MYCOBOT_280.limits, max_image_age=0.2, max_state_age=0.2, max_frozen_age=0.2)
+LIMITS = replace(MYCOBOT_280.limits, max_image_age=0.4, max_state_age=0.4, max_frozen_age=0.4)
 
 
 @pytest.fixture
 def wire(monkeypatch):
     """(domain id, function that connects our side)."""
     pytest.importorskip("cyclonedds")
-    from ros2_wire import LOOPBACK
-
     from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
 
-    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     domain_id = 100 + os.getpid() % 100
-    return domain_id, lambda: Ros2Robot(Ros2Config(domain_id=domain_id))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    return domain_id, lambda: Ros2Robot(Ros2Config())
 
 
 def back_and_forth(image, state):
@@ -38,12 +37,14 @@ def back_and_forth(image, state):
     return HOME + np.array([20, -10, 0, 0, 0, 5, 30]) * np.sin(2 * due)
 
 
-def test_on_the_wire_it_drives_holds_and_goes_on(wire):
+@pytest.mark.parametrize("distribution", [None, "kilted", "jazzy"])
+def test_on_the_wire_it_drives_holds_and_goes_on(wire, distribution, ros_python):
+    """Against a robot of our own on the wire, and against real ROS 2 nodes: every command arrives."""
     from ros2_wire import WireRobot
 
     domain_id, connect = wire
     ticks = []
-    with WireRobot(domain_id) as peer:
+    with WireRobot(domain_id, ros_python=distribution and ros_python(distribution)) as peer:
         robot = connect()
         controller = Controller(robot, as_policy(back_and_forth), LIMITS, n_action_steps=2, observers=[ticks.append])
         thread = threading.Thread(target=controller.run)
@@ -78,7 +79,7 @@ def test_on_the_wire_it_drives_holds_and_goes_on(wire):
         thread.join(timeout=10)
         assert not thread.is_alive()
         robot.close()
-    assert controller.report.holds == 4
+    assert controller.report.holds >= 4  # more of them on a busy machine
     assert len(peer.commands) == controller.report.commands
     assert_legal(peer.commands, LIMITS, controller.period, times=peer.times)
 
@@ -94,7 +95,7 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     header = Header(Time(), "")
     good = Image(header, 2, 2, "mono8", 0, 2, np.array([1, 2, 3, 4], np.uint8))
     give_up = time.monotonic() + 10
-    while robot.read_image() is None and time.monotonic() < give_up:
+    while (robot.read_image() is None or "lack" not in caplog.text) and time.monotonic() < give_up:
         camera(Image(header, 2, 2, "yuv422", 0, 4, np.zeros(8, np.uint8)))
         joints(JointState(header, ["elbow"], np.array([0.5]), np.zeros(0), np.zeros(0)))
         time.sleep(0.05)
@@ -164,6 +165,26 @@ def test_joints_are_found_by_name(order, positions):
     state = ROS_JOINTS.state(list(names[order]), np.array(positions)[order])
     np.testing.assert_allclose(np.radians(state[:6]), positions[:6], atol=1e-12)
     assert ROS_JOINTS.gripper_to_radians(state[6]) == pytest.approx(positions[6], abs=1e-12)
+
+
+def test_joints_that_come_in_messages_of_their_own_are_gathered():
+    gathered = GatheredJoints(ROS_JOINTS)
+    assert gathered.add(["wheel", *JOINT_NAMES], np.arange(7) / 10, now=5.0) is None
+    state, oldest = gathered.add(["gripper_controller"], [-0.25], now=5.5)
+    np.testing.assert_allclose(state, [*np.degrees(np.arange(1, 7) / 10), 50])
+    assert oldest == 5.0
+    state, oldest = gathered.add(JOINT_NAMES[:2], [0.9, 0.8], now=6.0)
+    np.testing.assert_allclose(state, [*np.degrees([0.9, 0.8, 0.3, 0.4, 0.5, 0.6]), 50])
+    assert oldest == 5.0  # of the joints that have not come again
+    assert gathered.add(JOINT_NAMES, np.zeros(6), now=7.0)[1] == 5.5
+
+
+def test_a_joint_that_does_not_come_is_named_after_a_second():
+    gathered = GatheredJoints(ROS_JOINTS)
+    assert gathered.add(JOINT_NAMES, np.zeros(6), now=5.0) is None
+    with pytest.raises(UserError, match="joint states lack gripper_controller; they have wheel, link1_to_link2, "):
+        gathered.add(["wheel"], [0.0], now=6.1)
+    assert gathered.add(["gripper_controller"], [0.0], now=6.2) is not None
 
 
 def test_the_gripper_is_open_at_0_and_closed_at_minus_one_half():

@@ -38,9 +38,9 @@ def pipeline(make_pipeline, tmp_path) -> str:
 def wire(monkeypatch):
     """(domain id, context manager of a robot on it)."""
     pytest.importorskip("cyclonedds")
-    from ros2_wire import LOOPBACK, WireRobot
+    from ros2_wire import WireRobot
 
-    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     domain_id = 120 + os.getpid() % 100
     return domain_id, WireRobot(domain_id)
 
@@ -75,6 +75,29 @@ def test_on_ros2_it_drives_and_records(pipeline, wire, tmp_path, capsys):
     assert nearest.max() < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("arm_topic", "nobody listens to /mistyped (--ros2.arm_topic): is the controller running"),
+        ("gripper_topic", "A gripper that takes actions is driven by the ROS 2 package"),
+    ],
+)
+def test_a_topic_that_nobody_listens_to_is_named_and_nothing_is_sent(
+    pipeline, wire, ros_python, topic, said, capsys, monkeypatch
+):
+    from ros2_wire import WireRobot
+
+    monkeypatch.setattr("dp_hf.control.controller.START_TIMEOUT", 2.0)
+    domain_id, _ = wire
+    arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id)]
+    arguments += [f"--ros2.{topic}", "/mistyped"]
+    with WireRobot(domain_id, ros_python=ros_python("kilted")) as peer:
+        assert run_policy([*arguments, "--execute", "--duration", "5"]) == 2
+        assert said in capsys.readouterr().err
+        assert run_policy([*arguments, "--duration", "0.2"]) == 0  # a dry run needs nobody
+    assert len(peer.commands) == 0
+
+
 def test_without_execute_a_real_robot_is_not_moved(pipeline, wire, capsys):
     domain_id, peer = wire
     with peer:
@@ -91,12 +114,10 @@ def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
     command += ["--ros2.domain_id", str(domain_id), "--execute"]
     with peer:
         for number, code in [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)]:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            assert "inference takes" in process.stdout.readline()
-            time.sleep(2.5)
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            peer.wait_for_commands(peer.wait_for_commands(0) + 60)  # it drives, and knows its signals
             process.send_signal(number)
-            process.communicate(timeout=20)
-            assert process.returncode == code
+            assert process.wait(timeout=60) == code
     commands, gaps = peer.commands, np.diff(peer.times)
     first_of_second_run = int(np.argmax(gaps)) + 1
     first = slice(None, first_of_second_run)

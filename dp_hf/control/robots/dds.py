@@ -1,11 +1,12 @@
 """Publish and subscribe to ROS 2 topics through Cyclone DDS."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from cyclonedds.core import InstanceState, ReadCondition, SampleState, ViewState, WaitSet
+from cyclonedds.core import DDSException, InstanceState, ReadCondition, SampleState, ViewState, WaitSet
 from cyclonedds.domain import DomainParticipant
 from cyclonedds.internal import InvalidSample
 from cyclonedds.pub import DataWriter
@@ -14,27 +15,48 @@ from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
+from dp_hf.control.robots.ros2_network import choose_domain_id, cyclone_configuration
+from dp_hf.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 _BEST_EFFORT = (Policy.Reliability.BestEffort, Policy.History.KeepLast(1))
 _RELIABLE = (Policy.Reliability.Reliable(duration(milliseconds=100)), Policy.History.KeepLast(20))
 
 
+def _participant(domain_id: int) -> DomainParticipant:
+    # Cyclone reads its configuration when a process enters a domain first, from nowhere else.
+    given = os.environ.get("CYCLONEDDS_URI")
+    os.environ["CYCLONEDDS_URI"] = cyclone_configuration()
+    try:
+        return DomainParticipant(domain_id)
+    except DDSException as error:
+        configured = f" or CYCLONEDDS_URI is at fault, {given!r}" if given else ""
+        raise UserError(f"ROS domain {domain_id} cannot be entered: no network{configured} ({error.msg})") from error
+    finally:
+        del os.environ["CYCLONEDDS_URI"]
+        if given is not None:
+            os.environ["CYCLONEDDS_URI"] = given
+
+
 class Dds:
-    """A participant in a ROS domain. `CYCLONEDDS_URI` configures the network, as it does for ROS 2.
+    """A participant in a ROS domain, on the network that ROS's environment variables and `CYCLONEDDS_URI` name.
 
     Args:
-        domain_id: the ROS_DOMAIN_ID.
+        domain_id: the ROS_DOMAIN_ID; None takes the environment's.
+
+    Raises:
+        UserError: there is no such network.
     """
 
-    def __init__(self, domain_id: int):
-        self._participant = DomainParticipant(domain_id)
+    def __init__(self, domain_id: int | None = None):
+        self._participant = _participant(choose_domain_id(domain_id))
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def publisher(self, topic: str, message_type: type) -> Callable[[Any], None]:
-        """A function that publishes a message, reliably, on `topic` (its ROS name, `/joint_states`)."""
-        return DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)).write
+    def publisher(self, topic: str, message_type: type) -> "Publisher":
+        """What publishes messages, reliably, on `topic` (its ROS name, `/joint_states`)."""
+        return Publisher(DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)))
 
     def subscribe(
         self, topic: str, message_type: type, callback: Callable[[Any], None], reliable: bool = False
@@ -76,3 +98,18 @@ class Dds:
                 if str(error) not in complaints:
                     complaints.add(str(error))
                     logger.warning("%s: message dropped: %s", topic, error)
+
+
+class Publisher:
+    """Publishes a message when it is called with one."""
+
+    def __init__(self, writer: DataWriter):
+        self._writer = writer
+
+    def __call__(self, message: Any) -> None:
+        self._writer.write(message)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listens."""
+        return bool(self._writer.get_matched_subscriptions())

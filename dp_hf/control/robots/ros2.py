@@ -9,8 +9,9 @@ import numpy as np
 
 from dp_hf.arms.arm import Arm
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
-from dp_hf.arms.ros import image_from_message
+from dp_hf.arms.ros import GatheredJoints, image_from_message
 from dp_hf.control.robot import Frame, Stamped
+from dp_hf.control.robots.ros2_network import MAX_DOMAIN_ID
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
@@ -19,8 +20,8 @@ from dp_hf.ranges import Range
 class Ros2Config:
     """Where the arm listens and speaks."""
 
-    domain_id: Annotated[int, Range(0, 232)] = 0
-    """the arm's ROS_DOMAIN_ID"""
+    domain_id: Annotated[int, Range(0, MAX_DOMAIN_ID)] | None = None
+    """the arm's ROS_DOMAIN_ID; default that of the environment, or 0"""
     image_topic: str = "/camera_head/color/image_raw"
     """camera (sensor_msgs/Image)"""
     joint_states_topic: str = "/joint_states"
@@ -65,6 +66,7 @@ class Ros2Robot:
         self._config = config
         self._arm = arm
         self._joints = arm.ros.with_gripper_joint(config.gripper_joint) if config.gripper_joint else arm.ros
+        self._gathered = GatheredJoints(self._joints)
         self._messages = ros2_messages
         self._image: Stamped[Frame] | None = None
         self._state: Stamped[np.ndarray] | None = None
@@ -80,10 +82,26 @@ class Ros2Robot:
         self._image = Stamped(image, time.monotonic())
 
     def _on_joint_state(self, message: Any) -> None:
-        self._state = Stamped(self._joints.state(message.name, message.position), time.monotonic())
+        if gathered := self._gathered.add(message.name, message.position, time.monotonic()):
+            self._state = Stamped(*gathered)
 
     def _on_emergency_stop(self, message: Any) -> None:
         self.fault = f"{self._config.emergency_stop_topic} says so" if message.data else None
+
+    @property
+    def unheard(self) -> str | None:
+        """Why a command would reach nobody now: a topic of another name, or controllers that are not running."""
+        config = self._config
+        if not self._send_to_arm.is_heard:
+            return (
+                f"nobody listens to {config.arm_topic} (--ros2.arm_topic): is the controller running, the name right?"
+            )
+        if self._arm.gripper is not None and not self._send_to_gripper.is_heard:
+            return (
+                f"nobody listens to {config.gripper_topic} (--ros2.gripper_topic): is the controller running, the name"
+                " right? A gripper that takes actions is driven by the ROS 2 package"
+            )
+        return None
 
     def read_state(self) -> Stamped[np.ndarray] | None:
         return self._state

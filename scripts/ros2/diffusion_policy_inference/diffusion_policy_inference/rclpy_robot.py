@@ -16,7 +16,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
-from dp_hf.arms.ros import image_from_message
+from dp_hf.arms.ros import GatheredJoints, image_from_message
 from dp_hf.control.robot import Stamped
 from dp_hf.control.robots.sent_once import SentOnce
 from dp_hf.errors import UserError
@@ -70,6 +70,7 @@ class RclpyRobot:
         self._arm_joints = list(node.declare_parameter("arm_joint_names", arm_joints).value)
         gripper_joint = node.declare_parameter("gripper_joint_name", gripper_joint).value
         self._joints = replace(ROS_JOINTS, names=(*self._arm_joints, gripper_joint))
+        self._gathered = GatheredJoints(self._joints)
         self._arm_interface = node.declare_parameter("arm_interface", "topic").value
         image_topic = node.declare_parameter("image_topic", "/camera_head/color/image_raw").value
         joint_states_topic = node.declare_parameter("joint_states_topic", "/joint_states").value
@@ -110,11 +111,12 @@ class RclpyRobot:
 
     def _on_joint_state(self, message: JointState) -> None:
         try:
-            state = self._joints.state(message.name, message.position)
+            gathered = self._gathered.add(message.name, message.position, time.monotonic())
         except UserError as error:
             self._complain(error)
             return
-        self._state = Stamped(state, time.monotonic())
+        if gathered is not None:
+            self._state = Stamped(*gathered)
 
     def _complain(self, error: UserError) -> None:
         if str(error) not in self._complaints:
