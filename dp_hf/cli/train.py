@@ -63,9 +63,13 @@ def config_name(argv: Sequence[str]) -> str | None:
 
 
 def require_fitting(task: "Task", pipeline: "DiffusionPolicyPipeline") -> None:
-    """Refuses a policy that could not try the task."""
+    """Refuses a policy that could not try the task, and a task that cannot be tried, before anything is learned."""
+    from dp_hf.simulation.layouts import TRAINING_ROLLOUTS
+
     task.require_fitting(pipeline.policy.config, "--rollout_interval: the policy")
-    task.cameras_of(pipeline.policy.config.camera_names)
+    env = task.make_environment(cameras=task.cameras_of(pipeline.policy.config.camera_names))
+    env.reset(seed=TRAINING_ROLLOUTS.start)
+    env.close()
 
 
 def try_in_simulator(task: "Task", num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:

@@ -56,7 +56,9 @@ class TaskEnvironment(gymnasium.Env):
 
     def step(self, action: np.ndarray):
         with self._in_words():
-            observation, reward, terminated, truncated, self.stages = self._observed.step(np.asarray(action))
+            observation, reward, terminated, truncated, self.stages = self._observed.step(
+                np.asarray(action, np.float64)
+            )
         return self._renamed(observation), reward, terminated, truncated, {}
 
     def expert_action(self) -> np.ndarray:

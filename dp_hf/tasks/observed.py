@@ -53,7 +53,7 @@ class ObservedEnvironment:
         self.env = self._make()
         self._require_space()
         own = (self.env.metadata or {}).get("render_fps")
-        if own and abs(own / task["fps"] - 1) > 0.05:
+        if isinstance(own, (int, float)) and abs(own / task["fps"] - 1) > 0.05:
             raise self._error(
                 "fps",
                 f"is {task['fps']:g}, and the environment's metadata say {own:g} steps a second (render_fps): give "

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -68,7 +69,11 @@ def record_dataset(
         num_recorded, num_failed = record_layouts(setup, num_episodes - len(done), possible, done, num_workers)
         if (folders := _finished(target, parts, description)) != [target]:
             _put_together(target, folders, description)
-    shutil.rmtree(parts, ignore_errors=True)
+        for folder in folders:
+            if folder != target:
+                shutil.rmtree(folder)
+    with suppress(OSError):  # somebody else may have begun to record
+        parts.rmdir()
     return RecordingReport(len(done) + num_recorded, num_recorded, num_failed)
 
 
@@ -97,14 +102,19 @@ def _description(task: Task, noise: tuple[float, ...], cameras: Sequence[str]) -
 
 
 def _finished(target: Path, parts: Path, description: dict[str, Any]) -> list[Path]:
-    """The datasets there are: of an earlier run, and of single demonstrations of one that was cut off."""
+    """The datasets there are: of an earlier run, and of single demonstrations of one that was cut off.
+
+    What is half written, or in the earlier run's dataset by now, is removed.
+    """
+    is_old = (target / META_FILE).is_file()
+    known = DatasetMeta.load(target).episodes if is_old else []
     for folder in parts.iterdir():
-        if folder.is_dir() and not (folder / META_FILE).is_file():
+        if folder.is_dir() and (not _EPISODE.fullmatch(folder.name) or folder.name in known):
             shutil.rmtree(folder)
     singles = sorted((folder for folder in parts.iterdir() if folder.is_dir()), key=lambda path: _seed(path.name))
     for single in singles:
         _require_same(single, description)
-    return ([target] if (target / META_FILE).is_file() else []) + singles
+    return ([target] if is_old else []) + singles
 
 
 def _require_same(folder: Path, description: dict[str, Any]) -> None:

@@ -112,10 +112,22 @@ def test_what_was_recorded_before_it_was_cut_off_counts(folder, monkeypatch, cap
     assert record(arguments) == 130
     assert not Path("data").exists()
     assert [path.name for path in Path(".data_recording").iterdir()] == ["seed_0"]
+    Path(".data_recording/.seed_7.half").mkdir()
     monkeypatch.undo()
     monkeypatch.chdir(folder)
     assert record(arguments) == 0
     assert "2 demonstrations, 1 of them recorded now" in capsys.readouterr().out
+    assert not Path(".data_recording").exists()
+
+
+def test_a_demonstration_that_is_in_the_dataset_already_is_not_added_again(folder):
+    """As when a run is killed after it has put the dataset together."""
+    arguments = ["--task_file", "reach.yaml", "--output_dir", "data", "--num_episodes"]
+    assert record([*arguments, "1"]) == 0
+    shutil.copytree("data", ".data_recording/seed_0")
+    assert record([*arguments, "2"]) == 0
+    assert open_data("data")[1].episodes == ["seed_0", "seed_1"]
+    assert not Path(".data_recording").exists()
 
 
 def changed(folder, **changes):
@@ -139,6 +151,18 @@ def changed(folder, **changes):
 def test_options_that_mean_nothing_here_are_refused(command, arguments, message, folder, capsys):
     assert command(["--task_file", "reach.yaml", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_task_that_cannot_be_tried_is_refused_before_the_training(folder, capsys):
+    assert record(["--task_file", "reach.yaml", "--output_dir", "data", "--num_episodes", "2"]) == 0
+    trials = ["--data_dir", "data", "--output_dir", "policy", "--rollout_interval", "1", "--num_epochs", "1"]
+    file = changed(folder, cameras={"top": "pixels"})
+    assert train([*SMALL, *trials, "--task_file", file]) == 2
+    assert "cameras: top: pixels is not in the observation" in capsys.readouterr().err
+    assert train([*SMALL, *trials]) == 2
+    assert "not for the task cube_stacking" in capsys.readouterr().err
+    assert not list(Path("policy").glob("best"))
 
 
 def test_arguments_of_a_file_that_is_for_many_tasks(folder, capsys):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -300,6 +301,22 @@ def test_the_process_ends_with_its_environment(tmp_path):
     assert process.poll() is None
     env.close()
     assert process.poll() == 0
+
+
+def test_the_process_ends_with_a_parent_that_is_killed(tmp_path):
+    beside(tmp_path)
+    code = f"""
+import os, signal
+import dp_hf.simulation
+from dp_hf.tasks.description import load_task
+task = load_task({str(tmp_path / "reach.yaml")!r})
+env = task.make_environment(cameras=task.cameras)
+env.reset(seed=0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    # The pipe ends when the last process that holds it has.
+    result = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=300)
+    assert result.returncode == -9, result.stderr
 
 
 def test_a_camera_that_the_file_has_not():
