@@ -343,7 +343,7 @@ def test_a_policy_that_hangs_on_the_way_ends_the_process(pipeline, wire):
     command = [sys.executable, "-c", HANGING, "--pipeline", pipeline, "--robot", "ros2", "--execute"]
     command += ["--ros2.domain_id", str(domain_id)]
     with peer:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: the policy has not answered for 1 s"
     assert "holding: the policy has given no actions for 0.5 s" in done.stderr
