@@ -4,7 +4,8 @@ Like `fake_ros2_robot.py` it publishes a camera (30 Hz) and joint states (50 Hz)
 obeys lines on standard input: `unplug`, `freeze`, `mute`, `heal`, `emergency_stop`, `release`, `quit`. Where there is
 control_msgs, it goes where goals send it too. `count arm` prints how many
 commands came. It asks other nodes, and prints the answer, at `trigger SERVICE`, `record SERVICE true|false`, `set NODE
-PARAMETER VALUE` and `describe NODE PARAMETER`. At the end it prints what arrived.
+PARAMETER VALUE` and `describe NODE PARAMETER`. At the end it prints what arrived, and when images
+went out.
 """
 
 import argparse
@@ -47,7 +48,7 @@ class FakeRobot(Node):
         super().__init__("fake_robot")
         self.state = np.array([0, 0, 0, 0, 0, 0, 50], dtype=np.float64)
         self.camera_is = self.joints_are = "live"
-        self.got = {"arm": [], "gripper": [], "arm_goals": [], "gripper_goals": []}
+        self.got = {"arm": [], "gripper": [], "arm_goals": [], "gripper_goals": [], "images": []}
         self.random = np.random.default_rng(0)
         reliability = ReliabilityPolicy.RELIABLE if args.reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=5, reliability=reliability)
@@ -105,6 +106,7 @@ class FakeRobot(Node):
             self.picture = self.random.integers(0, 255, args.height * args.width * 3, dtype=np.uint8)
         message = Image(height=args.height, width=args.width, encoding="bgr8", step=3 * args.width)
         message.data.frombytes(self.picture.tobytes())
+        self.got["images"].append(time.monotonic())
         self.camera.publish(message)
 
     def publish_joints(self):

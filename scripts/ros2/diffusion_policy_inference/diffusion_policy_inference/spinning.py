@@ -1,18 +1,35 @@
 """A node that is spun in a thread, while the main thread runs the control loop."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+PROFILES = Path(__file__).with_name("fast_dds.xml")
+
+
+def receive_large_images() -> None:
+    """Before `rclpy.init`: what Fast DDS needs for it, where the user has not chosen otherwise.
+
+    Through shared memory it loses images that are larger than half a megabyte, and over the network those larger than
+    the socket's buffer.
+    """
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second before Fast DDS 3
+    if not any(os.environ.get(name) for name in names):
+        os.environ.update(dict.fromkeys(names, str(PROFILES)))
+
 
 @contextlib.contextmanager
 def spinning_node(name: str, args: list[str] | None) -> Iterator[Node]:
     """The node `name`; signals are left to the caller, who brakes the arm first."""
+    receive_large_images()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = Node(name)
     executor = SingleThreadedExecutor()
