@@ -3,7 +3,7 @@
 #
 # Makes .venv, records demonstrations, converts them, trains, evaluates in closed loop, and leaves the pipeline, the
 # curves, a video and report.html in DIR (default: quickstart). Started again, it continues where it was.
-#   --full   four times the training, by the recipe that the other figures stand on (stack_cpu)
+#   --full   three times the training, by the recipe that the other figures stand on (stack_cpu)
 #   --smoke  hardly anything, for continuous integration: shows that all works, not a good policy
 set -euo pipefail
 here="$PWD"
@@ -32,8 +32,6 @@ python="$PWD/.venv/bin/python"
 cores="$(getconf _NPROCESSORS_ONLN)"
 # The networks are small: a second thread costs as much as it brings, and stalls beside anything else that runs.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# stack_cpu computes in bfloat16, which only helps where the processor knows it.
-[ "$recipe" = stack_fast ] || grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2> /dev/null || train+=(--mixed_precision no)
 
 step() { printf '\n== %s\n' "$1"; }
 

@@ -20,8 +20,9 @@ IMPORTS = {
     "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
     "simulation": {"pipelines", "episodes", "arms"},
+    "tasks": {"simulation", "episodes", "arms"},
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
-    "cli": {"simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"},
+    "cli": {"tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"},
 }
 
 

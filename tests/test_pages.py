@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import shlex
 import sys
 import threading
@@ -148,7 +149,9 @@ def test_python_runs(page, text, workplace, monkeypatch, tmp_path):
     (place / "outputs").mkdir()
     (place / "outputs" / "policy").symlink_to(workplace / "outputs" / "policy")
     monkeypatch.setattr(sys, "argv", [name_of(page)])
-    exec(compile(text, name_of(page), "exec"), {"__name__": "page"})
+    program = tmp_path / "page.py"  # in which tyro finds the help of options, as it does in yours
+    program.write_text(text)
+    runpy.run_path(str(program), run_name="page")
 
 
 def files_passed(function) -> list[str]:

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 
 import tyro
 
+from dp_hf.cli.failures import exit_code
 from dp_hf.cli.stdout import while_somebody_reads
-from dp_hf.errors import RunFailed, UserError, disk_failure, printable
+from dp_hf.errors import printable
 from dp_hf.files import user_path
 from dp_hf.ranges import require_in_range
-
-logger = logging.getLogger(__name__)
 
 Arguments = TypeVar("Arguments")
 Value = TypeVar("Value")
@@ -48,17 +47,15 @@ def parse(
             parsed = tyro.cli(arguments, prog=command, args=argv, use_underscores=True, config=config, **kwargs)
         require_in_range(parsed)
         return _with_user_paths(parsed)
-    except UserError as error:
-        _print_error(error)
-        raise SystemExit(2) from error
+    except Exception as error:
+        raise SystemExit(exit_code(error)) from error
 
 
 def run(function: Callable[[Arguments], int | None], arguments: Arguments) -> int:
     """Calls `function(arguments)` and returns the exit code.
 
-    It is the function's own, 2 for a `UserError` and a place that cannot be written to, 1 for a `RunFailed` and a disk
-    that is full, 130 for Ctrl-C. Errors are printed as one sentence; their tracebacks are logged at debug level. What
-    is printed has no control characters: it may come from files.
+    It is the function's own, that of its error (`dp_hf.cli.failures`), 130 for Ctrl-C. What is printed has no control
+    characters: it may come from files.
     """
     try:
         with while_somebody_reads(clean=printable):
@@ -67,12 +64,7 @@ def run(function: Callable[[Arguments], int | None], arguments: Arguments) -> in
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        failure = disk_failure(error) or error
-        if not isinstance(failure, (UserError, RunFailed)):
-            raise
-        logger.debug("traceback", exc_info=True)
-        _print_error(failure)
-        return 2 if isinstance(failure, UserError) else 1
+        return exit_code(error)
 
 
 def log_to_stderr(verbose: bool = False) -> None:
@@ -86,10 +78,6 @@ def log_to_stderr(verbose: bool = False) -> None:
 class _PrintableFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
-
-
-def _print_error(error: Exception) -> None:
-    print(f"error: {printable(str(error))}", file=sys.stderr)
 
 
 def _by_new_name(argument: str, old_names: Mapping[str, str]) -> str:

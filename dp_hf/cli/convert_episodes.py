@@ -11,6 +11,7 @@ from dp_hf.arms.mycobot_280 import ROS_JOINTS
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.errors import UserError
+from dp_hf.interop.rosbag.alignment import TickRate, Tolerance
 from dp_hf.ranges import Range
 
 
@@ -155,9 +156,9 @@ class FromRosbag:
     """a bag, or a folder of bags"""
     output_dir: Path
     """folder of episodes"""
-    fps: Annotated[float, Range(above=0, high=100_000)] = DEFAULT_FPS
+    fps: TickRate = DEFAULT_FPS
     """frames a second of the episodes"""
-    tolerance: Annotated[float, Range(0)] = 0.05
+    tolerance: Tolerance = 0.05
     """seconds between a tick of --fps and its image, and between an image and its joints"""
     image_topics: tuple[str, ...] = ()
     """topics of Image or CompressedImage, one a camera; by default the only one"""

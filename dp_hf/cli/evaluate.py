@@ -6,16 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
+from dp_hf.cli.task_arguments import TaskArguments
 from dp_hf.disturbances import NOMINAL, TABLE
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
-    from dp_hf.simulation.rollouts import MakePolicy, RolloutResult
+    from dp_hf.simulation.rollouts import RolloutResult
+    from dp_hf.simulation.task import MakePolicy, Task
 
 EXPERT = "expert"
 OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
@@ -23,12 +24,12 @@ REPLAY_TARGET = 0.95
 
 
 @dataclass(kw_only=True)
-class Evaluate(EnvironmentArguments):
-    """Measure how often a pipeline stacks the cubes on layouts that were never recorded.
+class Evaluate(TaskArguments, EnvironmentArguments):
+    """Measure how often a pipeline succeeds, in stacking cubes or in another task, on layouts that were never recorded.
 
     Writes results.json and a video of rollouts side by side to OUTPUT_DIR, and prints the success of each stage with
     its 95 % Wilson interval; with --disturbances results.json is of the nominal scene, disturbances.json holds the
-    table and disturbances.png shows the scenes. Exit code of --replay: 1 if fewer than 95 % stack.
+    table and disturbances.png shows the scenes. Exit code of --replay: 1 if fewer than 95 % succeed.
     """
 
     pipeline: str | None = None
@@ -37,7 +38,8 @@ class Evaluate(EnvironmentArguments):
     """in place of one scene, one table of many: the nominal scene, one for each disturbance, and all of them together;
     followed by parts of their names, such as `camera light`, only those. Goes on where it was cut off; no video"""
     replay: Path | None = None
-    """folder of simulated episodes: execute their recorded actions again, open loop, in place of a pipeline"""
+    """folder of simulated episodes, with --task_file the dataset of its demonstrations: execute their recorded actions
+    again, open loop, in place of a pipeline"""
     output_dir: Path = Path("outputs/evaluation")
     """where results.json and the video go"""
     num_episodes: Annotated[int, Range(1)] = 100
@@ -51,7 +53,7 @@ class Evaluate(EnvironmentArguments):
     video_format: Literal["mp4", "gif"] = "mp4"
     """format of the video"""
     camera_names: tuple[str, ...] | None = None
-    """of front, side, wrist; default those that the pipeline was trained with"""
+    """of front, side, wrist, or the task's; default those that the pipeline was trained with"""
     n_action_steps: Annotated[int, Range(1)] | None = None
     """actions executed of each predicted chunk; default as the pipeline"""
     temporal_ensemble: Annotated[float, Range()] | None = None
@@ -72,38 +74,42 @@ def main(argv: list[str] | None = None) -> int:
 def evaluate(arguments: Evaluate) -> int:
     if (arguments.pipeline is None) == (arguments.replay is None):
         raise UserError("give either --pipeline (a folder, a Hub repository or 'expert') or --replay")
+    disturbed = arguments.disturbances is not None
+    arguments.require_own_scene(("disturbances",) if disturbed else ())
     # Before the rollouts, so that these are not lost to a folder that cannot be written to, or to another evaluation.
     with locked(arguments.output_dir):
         if arguments.pipeline is not None:
-            if arguments.disturbances is not None:
+            if disturbed and arguments.disturbances is not None:
                 return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
             return _evaluate(arguments, arguments.pipeline)
         assert arguments.replay is not None
-        if given := [*arguments.given(), *(["disturbances"] if arguments.disturbances is not None else [])]:
+        if given := [*arguments.given(), *(["disturbances"] if disturbed else [])]:
             raise UserError(f"--replay takes the scene from the recording: leave --{' and --'.join(given)} out")
         return _replay(arguments, arguments.replay)
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
-    from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
+    from dp_hf.simulation.rollouts import run_rollouts
 
+    task = arguments.task()
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, camera_names = _policy(arguments, pipeline)
+    make_policy, cameras = _policy(arguments, task, pipeline)
     results = run_rollouts(
+        task,
         make_policy,
         seeds,
-        arguments.environment(arguments.camera_names or environment_cameras(camera_names)),
+        {"cameras": cameras} if arguments.task_file is not None else arguments.environment(cameras),
         arguments.num_workers,
         arguments.video,
         "evaluating",
     )
-    _write_results(arguments, results, _digest(arguments, pipeline))
+    _write_results(arguments, task, results, _digest(arguments, pipeline))
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
         path = arguments.output_dir / f"rollouts.{arguments.video_format}"
-        write_grid(results, path)
+        write_grid(results, path, task.fps)
         print(f"video: {path}")
     return 0
 
@@ -117,19 +123,18 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     from dp_hf.simulation.disturbance_table import format_table, run_table
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
-    from dp_hf.simulation.rollouts import environment_cameras
     from dp_hf.simulation.sheet import write_sheet
+    from dp_hf.simulation.stacking import STACKING
 
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, camera_names = _policy(arguments, pipeline)
-    cameras = arguments.camera_names or environment_cameras(camera_names)
+    make_policy, cameras = _policy(arguments, STACKING, pipeline)
     execution = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
     identity = {"policy": _digest(arguments, pipeline), **{name: getattr(arguments, name) for name in execution}}
     file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, results[NOMINAL], identity["policy"])
+        _write_results(arguments, STACKING, results[NOMINAL], identity["policy"])
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",
@@ -157,21 +162,22 @@ def _digest(arguments: Evaluate, pipeline: str) -> str:
     return digest_pipeline(load_once(pipeline, arguments.device, arguments.bf16_encoder))
 
 
-def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
-    """What acts, and the names of the cameras that it sees."""
+def _policy(arguments: Evaluate, task: "Task", pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
+    """What acts, and the task's cameras that are taken."""
     if pipeline == EXPERT:
-        from dp_hf.simulation.expert import expert_policy
-
-        return expert_policy, (ONLY_CAMERA,)
+        if task.make_expert is None:
+            raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give --pipeline POLICY")
+        return task.make_expert, arguments.camera_names or task.cameras
     from dp_hf.pipelines.execution import choose_rate
-    from dp_hf.simulation.policies import control_steps, load_once, pipeline_policy
+    from dp_hf.simulation.policies import load_once, pipeline_policy
 
     # Loaded here first, so that a Hub repository is fetched once and not by every worker.
     config = load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config
-    control_steps(config)
+    task.require_fitting(config, pipeline)
     print(choose_rate(config)[1])
     make_policy = partial(
         pipeline_policy,
+        task=task,
         pipeline=pipeline,
         n_action_steps=arguments.n_action_steps,
         temporal_ensemble=arguments.temporal_ensemble,
@@ -179,23 +185,30 @@ def _policy(arguments: Evaluate, pipeline: str) -> "tuple[MakePolicy, tuple[str,
         bf16_encoder=arguments.bf16_encoder,
         device=arguments.device,
     )
-    return make_policy, tuple(config.camera_names)
+    return make_policy, arguments.camera_names or task.cameras_of(config.camera_names)
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:
-    from dp_hf.simulation.replay import replay_episodes
+    task = arguments.task()
+    if arguments.task_file is not None:
+        from dp_hf.tasks.replay import replay_dataset
 
-    results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
-    _write_results(arguments, results, "replay")
-    return 0 if sum(result.stacked for result in results) >= REPLAY_TARGET * len(results) else 1
+        results = replay_dataset(task, data_dir, arguments.num_episodes, arguments.num_workers)
+    else:
+        from dp_hf.simulation.replay import replay_episodes
+
+        results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
+    _write_results(arguments, task, results, "replay")
+    return 0 if sum(result.success for result in results) >= REPLAY_TARGET * len(results) else 1
 
 
-def _write_results(arguments: Evaluate, results: "list[RolloutResult]", policy: str) -> None:
+def _write_results(arguments: Evaluate, task: "Task", results: "list[RolloutResult]", policy: str) -> None:
     from dp_hf.simulation.evaluation import summarize
 
     evaluation = summarize(results)
     print(evaluation)
-    content = {"arguments": asdict(arguments), "policy": policy, **evaluation.to_dict()}
+    origin = {"task": task.name, "task_origin": task.origin, "fps": task.fps}
+    content = {"arguments": asdict(arguments), "policy": policy, **origin, **evaluation.to_dict()}
     _write_json(arguments.output_dir / "results.json", content)
 
 

@@ -96,7 +96,7 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
     from dp_hf.episodes.dataset import open_data, resample
     from dp_hf.pipelines.execution import is_rate
 
-    dataset, meta = open_data(episode, report=lambda summary: None)
+    dataset, meta = open_data(episode, report=lambda summary: print(summary, file=sys.stderr))
     config = pipeline.policy.config
     # The policy's rate says which of the recorded frames it was trained on.
     frame_skip = max(1, round(meta.fps / config.fps)) * meta.frame_skip

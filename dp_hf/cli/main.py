@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 
+from dp_hf.cli.failures import exit_code
 from dp_hf.cli.recipes import recipe_folder, recipe_names
 from dp_hf.cli.stdout import while_somebody_reads
 
@@ -31,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # while it imports, or reads its arguments
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        return exit_code(error)
 
 
 def _main(argv: list[str]) -> int:
@@ -61,6 +64,7 @@ commands:
 recipes:
   train --config NAME        {", ".join(recipe_names("train"))}
   run-policy --limits NAME   {", ".join(recipe_names("control"))}
+  ... --task_file NAME       {", ".join(recipe_names("tasks"))}
   accelerate launch --quiet --config_file {accelerate}/NAME.yaml -m dp_hf.cli.main train ...
                              {", ".join(recipe_names("accelerate"))}"""
 

@@ -22,7 +22,7 @@ def find_recipe(kind: str, name: str | Path) -> Path:
     """The file called `name`, or the recipe of that name which comes with dp_hf.
 
     Args:
-        kind: `train` or `control`.
+        kind: `train`, `control` or `tasks`.
 
     Raises:
         UserError: neither.

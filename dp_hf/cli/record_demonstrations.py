@@ -8,14 +8,15 @@ from typing import Annotated, Literal
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.cli.robot_arguments import RobotArguments
+from dp_hf.cli.task_arguments import TaskArguments
 from dp_hf.errors import UserError
 from dp_hf.models.policy_config import require_different
 from dp_hf.ranges import Range
 
 
 @dataclass(kw_only=True)
-class RecordDemonstrations(EnvironmentArguments, RobotArguments):
-    """Record demonstrations as episode folders.
+class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments):
+    """Record demonstrations as episode folders; those of a --task_file become a dataset.
 
     In the simulator, a run that was cut off goes on when it is started again: what OUTPUT_DIR holds already is counted.
     With a real robot, which somebody else moves, space starts and finishes an episode, d discards it, q ends the
@@ -23,7 +24,7 @@ class RecordDemonstrations(EnvironmentArguments, RobotArguments):
     """
 
     output_dir: Path
-    """folder of episodes"""
+    """folder of episodes, or of the dataset"""
     num_episodes: Annotated[int, Range(1)] = 200
     """demonstrations that the folder shall hold; those that failed are marked as failed and not counted"""
     robot: Literal["sim", "mycobot", "ros2"] = "sim"
@@ -34,12 +35,13 @@ class RecordDemonstrations(EnvironmentArguments, RobotArguments):
     """with --robot mycobot: switch the joints' motors off, to guide the arm by hand; it drops, so hold it"""
     layout_seed: Annotated[int, Range()] = 0
     """first layout; each demonstration takes the next one (0 to 1048575: evaluation never uses these)"""
-    noise: Annotated[float, Range(0, 180)] = 0.5
-    """standard deviation of the noise on the executed joint angles, degrees; the clean action is recorded"""
+    noise: Annotated[float, Range(0)] | None = None
+    """standard deviation of the noise on the executed actions, in their unit; the clean action is recorded, and a
+    gripper has none; default 0.5 degrees, or as the task file says"""
     noise_phases: Literal["all", "place"] = "all"
     """when there is noise: all the time, or while the cube is carried and placed"""
-    camera_names: tuple[str, ...] = ("front",)
-    """of front, side, wrist"""
+    camera_names: tuple[str, ...] | None = None
+    """of front, side, wrist, default front; with --task_file of the task's, default all"""
     num_workers: Annotated[int, Range(1, 1024)] = 1
     """processes that record at the same time"""
 
@@ -51,21 +53,38 @@ def main(argv: list[str] | None = None) -> int:
 
 def record(arguments: RecordDemonstrations) -> int:
     if arguments.robot != "sim":
+        if arguments.task_file is not None:
+            raise UserError("--task_file is for the simulator: leave it out, or take --robot sim")
         return record_real_robot(arguments)
-    if not arguments.camera_names:
+    if arguments.camera_names == ():
         raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
-    require_different("camera_names", arguments.camera_names)
-    from dp_hf.simulation.recording import record_demonstrations
+    require_different("camera_names", arguments.camera_names or ())
+    task = arguments.task()
+    arguments.require_own_scene(("noise_phases",) if arguments.noise_phases != "all" else ())
+    if arguments.task_file is not None:
+        from dp_hf.tasks.recording import record_dataset
 
-    report = record_demonstrations(
-        arguments.output_dir,
-        arguments.num_episodes,
-        arguments.layout_seed,
-        arguments.noise,
-        arguments.noise_phases,
-        arguments.environment(arguments.camera_names),
-        arguments.num_workers,
-    )
+        report = record_dataset(
+            task,
+            arguments.output_dir,
+            arguments.num_episodes,
+            arguments.layout_seed,
+            arguments.noise,
+            arguments.camera_names or (),
+            arguments.num_workers,
+        )
+    else:
+        from dp_hf.simulation.recording import record_demonstrations
+
+        report = record_demonstrations(
+            arguments.output_dir,
+            arguments.num_episodes,
+            arguments.layout_seed,
+            0.5 if arguments.noise is None else arguments.noise,
+            arguments.noise_phases,
+            arguments.environment(arguments.camera_names or task.cameras),
+            arguments.num_workers,
+        )
     print(
         f"{arguments.output_dir}: {report.num_episodes} demonstrations, {report.num_recorded} of them recorded now; "
         f"{report.num_failed} failed"

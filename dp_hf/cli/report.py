@@ -1,4 +1,4 @@
-"""`dp-hf report`: one page about a run: how often it stacks, how it looks, how it learned, what made it."""
+"""`dp-hf report`: one page about a run: how often it succeeds, how it looks, how it learned, what made it."""
 
 import base64
 import json
@@ -38,6 +38,7 @@ def report(arguments: ReportArguments) -> None:
     from jinja2 import Environment
 
     results = json.loads(read(arguments.evaluation / "results.json"))
+    success, rate = [*results["rates"].items()][-1]
     scenes = arguments.evaluation / "disturbances.png"
     video = next((p for suffix in (".mp4", ".gif") for p in sorted(arguments.evaluation.glob(f"*{suffix}"))), None)
     metrics = [json.loads(line) for line in read(arguments.training / "metrics.jsonl").splitlines()]
@@ -47,8 +48,10 @@ def report(arguments: ReportArguments) -> None:
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
             rates=results["rates"],
-            stacked=results["rates"]["stacked"],
+            success=success,
+            rate=rate,
             results=results,
+            policy=policy_config(arguments.training),
             disturbed=disturbed(arguments.evaluation, results),
             scenes=embed(scenes) if scenes.exists() else None,
             video=video and embed(video),
@@ -63,9 +66,8 @@ def report(arguments: ReportArguments) -> None:
     )
     with file_written_beside(arguments.output) as file:
         file.write_text(page, encoding="utf-8")
-    stacked = results["rates"]["stacked"]
     print(f"report: {arguments.output}")
-    print(f"The policy stacked {stacked['successes']} of {stacked['trials']} cubes.")
+    print(f"{results.get('task', 'rollouts')}: {success} {rate['successes']} of {rate['trials']}")
 
 
 def disturbed(evaluation: Path, results: dict[str, Any]) -> dict[str, Any] | None:
@@ -77,6 +79,12 @@ def disturbed(evaluation: Path, results: dict[str, Any]) -> dict[str, Any] | Non
     if table.get("policy") != results.get("policy"):
         raise UserError(f"{file} and results.json are of different policies: run dp-hf evaluate --disturbances again")
     return table["scenes"]
+
+
+def policy_config(training: Path) -> dict[str, Any]:
+    """Of the policy that the training has written last; empty where there is none."""
+    file = training / "final" / "policy" / "config.json"
+    return read_json(file) if file.is_file() else {}
 
 
 def errors(validation: dict[str, Any] | None) -> dict[str, str]:

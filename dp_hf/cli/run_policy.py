@@ -135,9 +135,9 @@ def simulated_robot(settings: "PolicySettings", layout_seed: int) -> "SimulatedR
     """The simulated arm, with the cameras that the policy sees."""
     from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
     from dp_hf.control.robots.simulated import SimulatedRobot
-    from dp_hf.simulation.rollouts import environment_cameras, make_environment
+    from dp_hf.simulation.stacking import STACKING, make_environment
 
-    cameras = environment_cameras(settings.camera_names)
+    cameras = STACKING.cameras_of(settings.camera_names)
     return SimulatedRobot(lambda: make_environment(cameras=cameras), SIMULATED_MYCOBOT_280.quantities, layout_seed)
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.recipes import find_recipe
+from dp_hf.cli.task_arguments import find_task
 from dp_hf.errors import UserError
 from dp_hf.training.config import TrainConfig, as_flags, read_config_file
 from dp_hf.training.reference_options import in_our_words
 
 if TYPE_CHECKING:
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+    from dp_hf.simulation.task import Task
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,9 +29,15 @@ def parse_and_train(argv: Sequence[str]) -> None:
     from dp_hf.training.trainer import train
 
     validation = config.validation
-    rollout = partial(try_in_simulator, validation.rollout_episodes) if validation.rollout_interval else None
+    if validation.task_file is not None and not validation.rollout_interval:
+        raise UserError("--task_file is for the trials of --rollout_interval: give that too, or leave it out")
+    rollout = check = None
+    if validation.rollout_interval:
+        task = find_task(validation.task_file, validation.task_arguments)
+        rollout = partial(try_in_simulator, task, validation.rollout_episodes)
+        check = partial(require_fitting, task)
     try:
-        output_dir = train(config, rollout, require_simulated_arm if rollout else None)
+        output_dir = train(config, rollout, check)
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             "the GPU is out of memory: halve --batch_size and double --gradient_accumulation_steps, which trains the "
@@ -54,18 +62,17 @@ def config_name(argv: Sequence[str]) -> str | None:
     return parser.parse_known_args(argv)[0].config
 
 
-def require_simulated_arm(pipeline: "DiffusionPolicyPipeline") -> None:
-    """Refuses a policy that the simulator could not try."""
-    from dp_hf.arms.matching import require_same
-    from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
-    from dp_hf.simulation.policies import control_steps
+def require_fitting(task: "Task", pipeline: "DiffusionPolicyPipeline") -> None:
+    """Refuses a policy that could not try the task, and a task that cannot be tried, before anything is learned."""
+    from dp_hf.simulation.layouts import TRAINING_ROLLOUTS
 
-    name = "--rollout_interval: the policy"
-    require_same(pipeline.policy.config, SIMULATED_MYCOBOT_280.quantities, name, "the simulated arm")
-    control_steps(pipeline.policy.config)
+    task.require_fitting(pipeline.policy.config, "--rollout_interval: the policy")
+    env = task.make_environment(cameras=task.cameras_of(pipeline.policy.config.camera_names))
+    env.reset(seed=TRAINING_ROLLOUTS.start)
+    env.close()
 
 
-def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
+def try_in_simulator(task: "Task", num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> dict[str, float]:
     """Success rate and the rates of the earlier stages, over the same layouts every time."""
     import torch
 
@@ -73,13 +80,13 @@ def try_in_simulator(num_episodes: int, pipeline: "DiffusionPolicyPipeline") -> 
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.layouts import TRAINING_ROLLOUTS, layout_seeds
     from dp_hf.simulation.policies import AtOwnRate
-    from dp_hf.simulation.rollouts import environment_cameras, run_rollouts
+    from dp_hf.simulation.rollouts import run_rollouts
 
     def make_policy(env, seed: int) -> AtOwnRate:
-        return AtOwnRate(ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed)))
+        return AtOwnRate(ActionChunker(pipeline, generator=torch.Generator().manual_seed(seed)), task.fps)
 
-    environment = {"cameras": environment_cameras(pipeline.policy.config.camera_names)}
+    environment = {"cameras": task.cameras_of(pipeline.policy.config.camera_names)}
     seeds = layout_seeds(TRAINING_ROLLOUTS, 0, num_episodes)
-    results = run_rollouts(make_policy, seeds, environment, description="rollouts")
-    rates = summarize(results).rates
-    return {"success_rate": rates["stacked"].rate} | {stage: rate.rate for stage, rate in rates.items()}
+    results = run_rollouts(task, make_policy, seeds, environment, description="rollouts")
+    evaluation = summarize(results)
+    return {"success_rate": evaluation.success.rate} | {stage: rate.rate for stage, rate in evaluation.rates.items()}

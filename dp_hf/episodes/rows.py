@@ -1,6 +1,7 @@
 """What the rows of a dataset are, whoever wrote it: episodes one after the other, frames in order, finite numbers."""
 
 import os
+from collections.abc import Container
 
 import datasets
 import numpy as np
@@ -36,14 +37,28 @@ def numbers_of(dataset: datasets.Dataset, name: str | os.PathLike) -> dict[str, 
             row = wrong[0]
             found = values[column][row].tolist()
             raise UserError(f"{name}: {column} of row {row} (episode {episodes[row]}) is not finite: {found}")
+    require_in_order(episodes, values.get("frame_index"), name)
+    return {"state": values["state"], "action": values["action"], "episode_index": episodes}
+
+
+def require_in_order(
+    episodes: np.ndarray, frames: np.ndarray | None, name: str | os.PathLike, earlier: Container[int] = ()
+) -> None:
+    """Raises `UserError` unless the rows of an episode are next to each other, in order and without a hole.
+
+    Args:
+        episodes: (N,) of the rows, N > 0.
+        frames: (N,) numbers of the rows in their episodes, where the dataset has them.
+        name: what the error calls the dataset.
+        earlier: episodes of the rows before these, in another part of the dataset.
+    """
     goes_on = np.diff(episodes) == 0
-    if np.count_nonzero(~goes_on) + 1 != len(np.unique(episodes)):
+    begun = [episodes[0], *episodes[1:][~goes_on]]
+    if len(set(begun)) < len(begun) or any(episode in earlier for episode in begun):
         raise UserError(f"{name}: the rows of an episode are not next to each other: sort them by episode_index")
-    frames = values.get("frame_index")
     if frames is not None and len(wrong := np.flatnonzero(goes_on & (np.diff(frames) != 1))):
         row = wrong[0] + 1
         raise UserError(
-            f"{name}: row {row} (episode {episodes[row]}) is frame {frames[row]}, after frame {frames[row - 1]}: "
+            f"{name}: frame {frames[row]} of episode {episodes[row]} comes after frame {frames[row - 1]}: "
             "frames are missing or out of order; convert the recording again"
         )
-    return {"state": values["state"], "action": values["action"], "episode_index": episodes}

@@ -16,7 +16,6 @@ from dp_hf.hub.repository import require_hub
 from dp_hf.models.saved_model import first_line
 
 SMALL_CNN = "small_cnn"
-SMALL_CNN_CHANNELS = 64
 
 
 class ImageEncoder(nn.Module):
@@ -29,6 +28,7 @@ class ImageEncoder(nn.Module):
             channel of a feature map (Finn et al. 2016, arXiv:1509.06113), which keeps positions that averaging loses.
         num_keypoints: with `spatial_softmax`, a learned 1x1 convolution to this many channels; None takes the map's.
         feature_layer: with `spatial_softmax`, which of a timm backbone's feature maps, counted from the input.
+        cnn_width: channels of `small_cnn`, a multiple of 16.
     """
 
     def __init__(
@@ -38,11 +38,12 @@ class ImageEncoder(nn.Module):
         pooling: Literal["avg", "spatial_softmax"] = "avg",
         num_keypoints: int | None = None,
         feature_layer: int = -2,
+        cnn_width: int = 64,
     ):
         super().__init__()
         if pooling not in ("avg", "spatial_softmax"):
             raise UserError(f"pooling is avg or spatial_softmax; got {pooling!r}")
-        self.name, self.pooling_name, self.feature_layer = name, pooling, feature_layer
+        self.name, self.pooling_name, self.feature_layer, self.cnn_width = name, pooling, feature_layer, cnn_width
         self.backbone = self._make_backbone(image_size, pretrained=False)
         mean, std = ((0.5,) * 3, (0.5,) * 3)
         if name != SMALL_CNN:
@@ -52,15 +53,15 @@ class ImageEncoder(nn.Module):
         self.register_buffer("image_std", torch.tensor(std).view(3, 1, 1), persistent=False)
         if pooling == "avg":
             self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if name == SMALL_CNN else nn.Identity()
-            self.feature_dim = SMALL_CNN_CHANNELS if name == SMALL_CNN else self.backbone.num_features
+            self.feature_dim = cnn_width if name == SMALL_CNN else self.backbone.num_features
         else:
-            channels = SMALL_CNN_CHANNELS if name == SMALL_CNN else self.backbone.feature_info.channels()[-1]
+            channels = cnn_width if name == SMALL_CNN else self.backbone.feature_info.channels()[-1]
             self.pool = SpatialSoftmax(channels, num_keypoints)
             self.feature_dim = 2 * (num_keypoints or channels)
 
     def _make_backbone(self, image_size, pretrained: bool, **kwargs) -> nn.Module:
         if self.name == SMALL_CNN:
-            return small_cnn()
+            return small_cnn(self.cnn_width)
         if not timm.is_model(self.name):
             raise UserError(f"timm has no model {self.name!r}; timm.list_models() names them")
         if self.pooling_name == "spatial_softmax":
@@ -144,14 +145,15 @@ def _published_weights(name: str) -> str | None:
     return None
 
 
-def small_cnn() -> nn.Sequential:
-    """A stride-4 convolutional net of 0.1 M parameters, for images of about 60x106."""
+def small_cnn(width: int) -> nn.Sequential:
+    """A stride-4 convolutional net, of 0.1 M parameters with a width of 64, for images of about 60x106."""
 
     def block(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
         return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.GroupNorm(8, outputs), nn.ReLU()]
 
+    half = width // 2
     return nn.Sequential(
-        *block(3, 32, 5, 2), *block(32, 64, 3, 2), *block(64, 64, 3, 1), *block(64, SMALL_CNN_CHANNELS, 3, 1)
+        *block(3, half, 5, 2), *block(half, width, 3, 2), *block(width, width, 3, 1), *block(width, width, 3, 1)
     )
 
 

@@ -50,10 +50,14 @@ def as_pil(image: ImageLike) -> Image.Image:
             raise type(error)(f"{image} {error}") from error
     if isinstance(image, Image.Image):
         try:
+            image.load()
             return upright_rgb(image)
         except UserError as error:
             raise type(error)(f"the image given {error}") from error
+        except Exception as error:  # closed, or a lazily opened file that is cut: decoders raise many kinds
+            raise UserError(f"the image given does not decode: {error}") from error
     if isinstance(image, torch.Tensor):
+        require_dense(image, "an image tensor")
         if image.ndim != 3 or image.shape[0] != 3 or not (image.is_floating_point() or image.dtype == torch.uint8):
             raise UserError(
                 f"an image tensor is (3, H, W), uint8 or float in [0, 1]; got {tuple(image.shape)} {image.dtype}"
@@ -66,9 +70,18 @@ def as_pil(image: ImageLike) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image))
 
 
+def require_dense(tensor: torch.Tensor, name: str) -> None:
+    """Raises `UserError` for a tensor that does not hold its values one beside the other: sparse, nested or meta."""
+    if tensor.is_nested or tensor.is_meta or tensor.layout != torch.strided:
+        kind = "nested" if tensor.is_nested else "meta" if tensor.is_meta else str(tensor.layout)
+        raise UserError(f"{name} is dense, with values; got a {kind} tensor")
+
+
 def _as_uint8(image: torch.Tensor) -> torch.Tensor:
     if not image.is_floating_point() or image.numel() == 0:
         return image.to(torch.uint8)
+    if image.itemsize == 1:  # torch does not compare float8
+        image = image.float()
     low, high = image.min().item(), image.max().item()
     # Filters overshoot by less than the half step that rounds away; NaN is in no range.
     if not (low >= -0.5 / 255 and high <= 1 + 0.5 / 255):

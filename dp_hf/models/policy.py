@@ -41,7 +41,7 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
 
     optional_in_config = (
         *("state_names", "state_units", "action_names", "action_units"),
-        *("action_source", "action_offset", "recorded_aspects"),
+        *("action_source", "action_offset", "recorded_aspects", "cnn_width"),
     )
 
     @takes_fields_of(PolicyConfig)
@@ -54,6 +54,7 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
             config.pooling,
             config.num_keypoints,
             config.feature_layer,
+            config.cnn_width,
         )
         if config.freeze_image_encoder:
             self.encoder.requires_grad_(False).eval()

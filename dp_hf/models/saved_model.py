@@ -1,6 +1,8 @@
 """Loads a network only as it was saved: all of its config, all of its tensors, and nothing else."""
 
+import difflib
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -16,6 +18,12 @@ from dp_hf.files import read_json, refuse_pointer
 Saved = TypeVar("Saved", bound="SavedModel")
 
 WEIGHTS = "diffusion_pytorch_model"
+
+# Those that somebody may have meant by a misspelt one.
+_DIFFUSERS_OPTIONS = (
+    *("cache_dir", "device_map", "dtype", "force_download", "local_files_only", "low_cpu_mem_usage", "max_memory"),
+    *("proxies", "quantization_config", "revision", "token", "use_safetensors", "variant"),
+)
 
 
 class SavedModel(ModelMixin, ConfigMixin):
@@ -65,6 +73,22 @@ class SavedModel(ModelMixin, ConfigMixin):
             if not tensor.is_meta and not torch.isfinite(tensor).all():
                 raise UserError(f"{where}: tensor {name} holds values that are not finite; restore the file")
         return (model, info) if with_info else model
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> tuple[dict, dict, dict]:
+        """As in diffusers, which has taken its own options from `kwargs` before; raises `UserError` for others."""
+        refuse_unknown_options(cls, kwargs)
+        return super().extract_init_dict(config_dict, **kwargs)
+
+
+def refuse_unknown_options(saved: type[ConfigMixin], options: Iterable[str]) -> None:
+    """Raises `UserError` for an option of `from_pretrained` that is neither diffusers' nor an argument of the class."""
+    arguments = inspect.signature(saved.__init__).parameters
+    for option in options:
+        if option not in arguments and option != "trust_remote_code":  # which diffusers 0.35 leaves where it is
+            nearest = difflib.get_close_matches(option, [*arguments, *_DIFFUSERS_OPTIONS], 1)
+            meant = f"; {nearest[0]} is one" if nearest else ""
+            raise UserError(f"{saved.__name__}.from_pretrained has no option {option}{meant}")
 
 
 def with_known_dtype(options: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
-from dp_hf.models.image_processor import ImageLike, preprocess_image
+from dp_hf.models.image_processor import ImageLike, preprocess_image, require_dense
 
 Frame: TypeAlias = "ImageLike | Mapping[str, ImageLike]"
 Numbers: TypeAlias = "np.ndarray | torch.Tensor | Sequence"
@@ -28,6 +28,12 @@ StepEnd: TypeAlias = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 
 # They share the discrete forward process (betas) and the prediction types that the policy is trained with.
 SCHEDULERS = (DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler)
+
+# Not complex, truth values, quantised ones or bits.
+_INTEGERS = (
+    *(torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+)
 
 
 def require_supported(scheduler: SchedulerMixin) -> None:
@@ -48,6 +54,8 @@ def prepare_images(image: Any, config: Any) -> torch.Tensor:
     Args:
         config: the policy's.
     """
+    if isinstance(image, torch.Tensor):
+        require_dense(image, "an image tensor")
     is_batch = isinstance(image, (list, tuple)) or getattr(image, "ndim", 3) == 4
     histories = []
     for item in image if is_batch else [image]:
@@ -144,10 +152,14 @@ def prepare_callback(
     def step_end(index: int, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         given = {"latents": latents} if "latents" in tensor_inputs else {}
         replaced = (callback(pipeline, index, timestep, given) or {}).get("latents", latents)
-        if not isinstance(replaced, torch.Tensor) or replaced.shape != latents.shape:
-            found = tuple(replaced.shape) if isinstance(replaced, torch.Tensor) else type(replaced).__name__
-            raise UserError(f"callback_on_step_end returned latents {found}, not a tensor {tuple(latents.shape)}")
-        return replaced.detach().to(latents)
+        if not isinstance(replaced, torch.Tensor):
+            raise UserError(f"callback_on_step_end returns latents as a tensor; got {type(replaced).__name__}")
+        replaced = _as_float32(replaced, "what callback_on_step_end returns as latents")
+        if replaced.shape != latents.shape:
+            raise UserError(
+                f"callback_on_step_end returned latents {tuple(replaced.shape)}, not a tensor {tuple(latents.shape)}"
+            )
+        return replaced.to(latents)
 
     return step_end
 
@@ -164,12 +176,14 @@ def _as_float32(values: Any, name: str) -> torch.Tensor:
     if not isinstance(values, torch.Tensor):
         try:
             array = np.asarray(values)
-        except (TypeError, ValueError):  # rows of different lengths, tensors that numpy has no dtype for
+        except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that numpy cannot hold
             array = np.empty((), dtype=object)
         if array.dtype.kind not in "fiu":
             raise UserError(f"{name} is an array of numbers; got {str(values)[:80]}")
         with np.errstate(over="ignore"):
             values = torch.from_numpy(array.astype(np.float32, order="C"))
-    elif values.is_complex() or values.dtype == torch.bool:
-        raise UserError(f"{name} is a tensor of numbers; got {values.dtype}")
+    else:
+        require_dense(values, name)
+        if not values.is_floating_point() and values.dtype not in _INTEGERS:
+            raise UserError(f"{name} is a tensor of numbers; got {values.dtype}")
     return values.detach().float()

@@ -36,8 +36,8 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
     Args:
         pipeline: described by its own configuration.
         run: what is known of the training, all optional: `dataset` (a path or Hub id), `num_episodes`, `num_frames`,
-            `fps`, `epochs`, `steps`, `seed`, `config` (name to value), `validation` (an action's names to the mean
-            absolute error of each in its unit), `command`.
+            `fps`, `epochs`, `steps`, `seed`, `keeps_random_encoder` (frozen as it was drawn), `config` (name to value),
+            `validation` (an action's names to the mean absolute error of each in its unit), `command`.
     """
     run = dict(run or {})
     dataset = run.get("dataset", "")
@@ -76,7 +76,7 @@ def add_rollouts(card: str, results: Mapping[str, Any], whose: str = "the result
 
     Args:
         results: the `results.json` of an evaluation: `rates` by stage, each with `trials`, and `rate`, `low` and `high`
-            in 0..1.
+            in 0..1; and `task`, its name.
         whose: they are, in a message.
 
     Raises:
@@ -93,11 +93,12 @@ def add_rollouts(card: str, results: Mapping[str, Any], whose: str = "the result
             f"{whose}: no success rates by stage (rates: trials, rate, low, high); give the results.json of "
             "`dp-hf evaluate`"
         ) from error
+    task = f" ({results['task']})" if results.get("task") else ""
     table = "\n".join(
         [
             ROLLOUTS_HEADING,
             "",
-            f"In simulation, over {trials} layouts of no demonstration:",
+            f"In simulation{task}, over {trials} layouts of no demonstration:",
             "",
             "| stage | success | 95 % interval |",
             "| --- | --- | --- |",

@@ -134,7 +134,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         Raises:
             UserError: an argument of another kind, shape or range, or a missing camera, named.
         """
-        if output_type not in ("np", "pt"):
+        if not isinstance(output_type, str) or output_type not in ("np", "pt"):
             raise UserError(f"output_type is 'np' or 'pt'; got {output_type!r}")
         if callback is not None:
             if callback_on_step_end is not None:

@@ -4,21 +4,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 from huggingface_hub import CommitInfo
 
 from dp_hf.errors import UserError
-from dp_hf.files import user_path, user_place
+from dp_hf.files import full_disk_named, user_path, user_place
 from dp_hf.hub.card import CARD_FILE, read_text
 from dp_hf.hub.repository import download_snapshot
 from dp_hf.hub.upload import upload_folder
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.models.saved_model import with_known_dtype
+from dp_hf.models.saved_model import refuse_unknown_options, with_known_dtype
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import (
     faults_in,
@@ -66,8 +66,9 @@ class PretrainedPipeline(DiffusionPipeline):
             kwargs: `policy` among them, a policy of the caller's own class, loaded by that class.
 
         Raises:
-            UserError: no such pipeline, one for another backend, one whose policy is of somebody's own class, or a file
-                that is absent, cut or damaged, or that lacks something which changes the actions.
+            UserError: no such pipeline, one for another backend, one whose policy is of somebody's own class, an option
+                that there is not, or a file that is absent, cut or damaged, or that lacks something which changes the
+                actions.
         """
         source = user_place(str(pretrained_model_name_or_path))
         require_pipeline(source)
@@ -96,6 +97,12 @@ class PretrainedPipeline(DiffusionPipeline):
         for name, component in (("policy", policy), ("normalizer", Normalizer)):
             config[name] = [component.__module__, component.__name__]
         return loaded
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> tuple[dict, dict, dict]:
+        """As in diffusers, which has taken its own options from `kwargs` before; raises `UserError` for others."""
+        refuse_unknown_options(cls, kwargs)
+        return super().extract_init_dict(config_dict, **kwargs)
 
     @classmethod
     def download(cls, pretrained_model_name: str, **kwargs) -> str:
@@ -143,7 +150,7 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError(
                 f"commit_message is a text, not {commit_message!r}; private=True makes a private repository"
             )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, full_disk_named(Path(folder)):
             self.save_pretrained(folder, variant=variant)
             if prepare is not None:
                 prepare(Path(folder))

@@ -14,9 +14,11 @@ from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
 from dp_hf.simulation.evaluation import Evaluation
 from dp_hf.simulation.parallel import map_in_processes
-from dp_hf.simulation.rollouts import MakePolicy, RolloutResult, make_environment, rollout
+from dp_hf.simulation.rollouts import RolloutResult, rollout
+from dp_hf.simulation.stacking import make_environment
+from dp_hf.simulation.task import MakePolicy
 
-Task = tuple[str, int]  # scene, seed
+Episode = tuple[str, int]  # scene, seed
 
 
 def run_table(
@@ -59,12 +61,12 @@ def run_table(
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
-    """A line for each scene: how often the policy stacked there, with the 95 % interval."""
+    """A line for each scene: how often the policy succeeded there, with the 95 % interval."""
     width = max(map(len, evaluations))
-    return "\n".join(f"{scene:<{width}}  {evaluation.rates['stacked']}" for scene, evaluation in evaluations.items())
+    return "\n".join(f"{scene:<{width}}  {evaluation.success}" for scene, evaluation in evaluations.items())
 
 
-def _read(file: Path, identity: dict[str, Any]) -> dict[Task, RolloutResult]:
+def _read(file: Path, identity: dict[str, Any]) -> dict[Episode, RolloutResult]:
     """The file's rollouts; a new file begins with the identity, and half a line of a killed run is cut off."""
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
     if not lines or not lines[-1].endswith("\n"):
@@ -92,8 +94,8 @@ class _SceneRollouts:
         self.scene: str | None = None
         self.env: gymnasium.Env
 
-    def __call__(self, task: Task) -> tuple[str, RolloutResult]:
-        scene, seed = task
+    def __call__(self, episode: Episode) -> tuple[str, RolloutResult]:
+        scene, seed = episode
         if scene != self.scene:
             if self.scene is not None:
                 self.env.close()

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from dp_hf.simulation.environment import STAGES
 from dp_hf.simulation.rollouts import RolloutResult
 
 Z95 = 1.959964
@@ -53,8 +52,8 @@ class Evaluation:
     """Results of many rollouts.
 
     Attributes:
-        rates: for each of `STAGES`, how many episodes got there.
-        mean_length: control steps of the episodes that stacked; None if none did.
+        rates: for each stage of the task, how many episodes got there; the last one is the success.
+        mean_length: steps of the episodes that succeeded; None if none did.
         latency_p50, latency_p99: seconds of a prediction; None for a policy that does not tell.
         episodes: seed, length and stages of each.
     """
@@ -65,11 +64,16 @@ class Evaluation:
     latency_p99: float | None
     episodes: list[dict]
 
+    @property
+    def success(self) -> Rate:
+        return [*self.rates.values()][-1]
+
     def to_dict(self) -> dict:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{stage:<8} {rate}" for stage, rate in self.rates.items()]
+        width = max(8, *map(len, self.rates))
+        lines = [f"{stage:<{width}} {rate}" for stage, rate in self.rates.items()]
         if self.mean_length is not None:
             lines.append(f"mean length of a success: {self.mean_length:.1f} steps")
         if self.latency_p50 is not None and self.latency_p99 is not None:
@@ -78,11 +82,13 @@ class Evaluation:
 
 
 def summarize(results: Sequence[RolloutResult]) -> Evaluation:
-    """Counts stages, lengths and latencies."""
-    lengths = [result.length for result in results if result.stacked]
+    """Counts stages, lengths and latencies of one rollout or more of a task."""
+    lengths = [result.length for result in results if result.success]
     latencies = [seconds for result in results for seconds in result.latencies]
     return Evaluation(
-        rates={stage: wilson(sum(result.stages[stage] for result in results), len(results)) for stage in STAGES},
+        rates={
+            stage: wilson(sum(result.stages[stage] for result in results), len(results)) for stage in results[0].stages
+        },
         mean_length=float(np.mean(lengths)) if lengths else None,
         latency_p50=float(np.quantile(latencies, 0.5)) if latencies else None,
         latency_p99=float(np.quantile(latencies, 0.99)) if latencies else None,

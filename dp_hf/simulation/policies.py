@@ -8,17 +8,15 @@ import gymnasium
 import numpy as np
 import torch
 
-from dp_hf.arms.matching import require_same
-from dp_hf.errors import UserError
 from dp_hf.pipelines.action_chunking import ActionChunker
-from dp_hf.pipelines.execution import is_rate
 from dp_hf.pipelines.loading import load_pipeline
-from dp_hf.simulation.environment import CONTROL_HZ
+from dp_hf.simulation.task import Task, control_steps
 
 
 def pipeline_policy(
     env: gymnasium.Env,
     seed: int,
+    task: Task,
     pipeline: str,
     n_action_steps: int | None = None,
     temporal_ensemble: float | None = None,
@@ -31,10 +29,10 @@ def pipeline_policy(
     Arguments as in `ActionChunker` and `load_pipeline`.
 
     Raises:
-        UserError: the policy is not for the environment's arm, or its rate is none that the simulator can keep.
+        UserError: the policy is not for the task.
     """
     loaded = load_once(pipeline, device, bf16_encoder)
-    require_same(loaded.policy.config, env.get_wrapper_attr("arm").quantities, pipeline, "the simulated arm")
+    task.require_fitting(loaded.policy.config, pipeline)
     chunker = TimedChunker(
         loaded,
         n_action_steps=n_action_steps,
@@ -42,38 +40,26 @@ def pipeline_policy(
         num_inference_steps=num_inference_steps,
         generator=torch.Generator().manual_seed(seed),
     )
-    return AtOwnRate(chunker)
+    return AtOwnRate(chunker, task.fps)
 
 
 load_once = cache(load_pipeline)
 """Loads a pipeline once a process; arguments as in `load_pipeline`."""
 
 
-def control_steps(config: Any) -> int:
-    """Control steps of the simulator that an action of the policy lasts.
-
-    Raises:
-        UserError: the policy acts more often than the simulator, or at moments between its steps.
-    """
-    steps = round(CONTROL_HZ / config.fps)
-    if steps < 1 or not is_rate(config.fps, CONTROL_HZ / steps):
-        raise UserError(
-            f"the policy acts {config.fps:g} times a second, and the simulator moves {CONTROL_HZ} times: train it at a "
-            f"rate that divides {CONTROL_HZ}, by --frame_skip"
-        )
-    return steps
-
-
 class AtOwnRate:
     """A policy in the simulator: asked at its own rate, its last action standing in between.
+
+    Args:
+        fps: steps of the environment a second.
 
     Raises:
         UserError: see `control_steps`.
     """
 
-    def __init__(self, chunker: ActionChunker):
+    def __init__(self, chunker: ActionChunker, fps: float):
         self.chunker = chunker
-        self.steps = control_steps(chunker.pipeline.policy.config)
+        self.steps = control_steps(chunker.pipeline.policy.config, fps)
         self.reset()
 
     def reset(self) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -19,7 +19,8 @@ from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
 from dp_hf.simulation.parallel import map_in_processes
-from dp_hf.simulation.rollouts import make_environment, rollout
+from dp_hf.simulation.rollouts import rollout
+from dp_hf.simulation.stacking import make_environment
 
 MAX_FAILURES = 10  # more than successes
 ORIGIN_FILE = "simulation.json"
@@ -86,7 +87,7 @@ def record_demonstrations(
     environment: Mapping[str, Any] | None = None,
     num_workers: int = 1,
 ) -> RecordingReport:
-    """Records until `data_dir` holds `num_episodes` demonstrations that stacked.
+    """Records until `data_dir` holds `num_episodes` demonstrations that succeeded.
 
     What an earlier run left counts, and seeds that it used are not used again.
 
@@ -114,19 +115,44 @@ def _record(
     data_dir: Path, num_episodes: int, possible: Sequence[int], settings: Settings, num_workers: int
 ) -> RecordingReport:
     used, num_done = _find_recorded(data_dir, settings)
-    setup = partial(_Recorder, data_dir, settings)
+    num_recorded, num_failed = record_layouts(
+        partial(_Recorder, data_dir, settings), num_episodes - num_done, possible, used, num_workers
+    )
+    return RecordingReport(num_done + num_recorded, num_recorded, num_failed)
+
+
+def record_layouts(
+    setup: Callable[[], Callable[[int], bool]],
+    num_wanted: int,
+    possible: Sequence[int],
+    used: Collection[int],
+    num_workers: int,
+) -> tuple[int, int]:
+    """Records layouts until so many demonstrations have succeeded; returns how many did and how many did not.
+
+    Args:
+        setup: makes what records the demonstration of a seed and tells whether it succeeded, once in each process.
+        possible: the seeds of layouts.
+        used: those that are not to be taken again.
+
+    Raises:
+        UserError: the seeds ran out, or the expert keeps failing.
+    """
+    used = set(used)
     num_recorded = num_failed = 0
-    while (num_missing := num_episodes - num_done - num_recorded) > 0:
+    while (num_missing := num_wanted - num_recorded) > 0:
         seeds = list(islice((seed for seed in possible if seed not in used), num_missing))
         if len(seeds) < num_missing:
             raise UserError(f"{num_missing} layouts are wanted, {len(seeds)} are left: give a smaller --layout_seed")
         used.update(seeds)
-        for stacked in map_in_processes(setup, seeds, num_workers, "recording"):
-            num_recorded += stacked
-            num_failed += not stacked
+        for success in map_in_processes(setup, seeds, num_workers, "recording"):
+            num_recorded += success
+            num_failed += not success
         if num_failed > num_recorded + MAX_FAILURES:
-            raise UserError(f"the expert failed {num_failed} times and stacked {num_recorded} times: give less --noise")
-    return RecordingReport(num_done + num_recorded, num_recorded, num_failed)
+            raise UserError(
+                f"the expert failed {num_failed} times and succeeded {num_recorded} times: give less --noise"
+            )
+    return num_recorded, num_failed
 
 
 def _remove_unfinished(data_dir: Path) -> None:
@@ -138,7 +164,7 @@ def _remove_unfinished(data_dir: Path) -> None:
 
 
 def _find_recorded(data_dir: Path, settings: Settings) -> tuple[set[int], int]:
-    """The seeds that are used, and how many episodes stacked."""
+    """The seeds that are used, and how many episodes succeeded."""
     episodes = find_episodes(data_dir)
     origins = [Origin.read(episode) for episode in episodes]
     for episode, origin in zip(episodes, origins, strict=True):
@@ -151,7 +177,7 @@ def _find_recorded(data_dir: Path, settings: Settings) -> tuple[set[int], int]:
 
 
 class _Recorder:
-    """One process' share: records the demonstration of a seed and tells whether it stacked."""
+    """One process' share: records the demonstration of a seed and tells whether it succeeded."""
 
     def __init__(self, data_dir: Path, settings: Settings):
         self.data_dir = data_dir
@@ -179,6 +205,6 @@ class _Recorder:
             writer.add_frame(image, state, action, timestamp=writer.num_frames / CONTROL_HZ)
 
         result = rollout(self.env, self.expert, seed, execute=self.expert.add_noise, on_step=add_frame)
-        if not result.stacked:
+        if not result.success:
             writer.fail(f"not stacked after {result.length} steps")
-        return result.stacked
+        return result.success

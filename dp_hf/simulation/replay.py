@@ -9,7 +9,8 @@ from dp_hf.episodes.reader import read_episode
 from dp_hf.errors import UserError
 from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.recording import Origin
-from dp_hf.simulation.rollouts import RolloutResult, make_environment, rollout
+from dp_hf.simulation.rollouts import RolloutResult, rollout
+from dp_hf.simulation.stacking import make_environment
 
 
 def replay_episodes(data_dir: str | Path, max_episodes: int | None = None, num_workers: int = 1) -> list[RolloutResult]:

@@ -1,31 +1,19 @@
 """Closed-loop rollouts: one episode, or many over processes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 from PIL import Image
 
-from dp_hf.cameras import ONLY_CAMERA, as_frame, by_camera
-from dp_hf.simulation.environment import STAGES
-from dp_hf.simulation.headless import ENVIRONMENT_ID
+from dp_hf.cameras import as_frame, by_camera
 from dp_hf.simulation.parallel import map_in_processes
+from dp_hf.simulation.task import MakePolicy, Policy, Task
 
-
-class Policy(Protocol):
-    """What acts: `ActionChunker`, `StackingExpert`, `RecordedActions`."""
-
-    def reset(self) -> None:
-        """Called when an episode has begun."""
-
-    def __call__(self, image: Any, state: np.ndarray) -> np.ndarray:
-        """The next action (7,); `image` is an array (H, W, 3), a dict of them for several cameras, or None."""
-
-
-MakePolicy = Callable[[gymnasium.Env, int], Policy]
+SMALL_FRAME = 128  # pixels of height; larger frames are halved for the video
 
 
 @dataclass
@@ -35,9 +23,9 @@ class RolloutResult:
     Attributes:
         seed: of the layout.
         length: control steps.
-        stages: which of `STAGES` happened.
+        stages: which of the task's stages happened, in order; the last one is the success.
         latencies: seconds that each prediction took, where the policy keeps them in an attribute `latencies`.
-        frames: images of the first camera at half size, uint8 (H, W, 3), if asked for.
+        frames: images of the first camera, large ones at half size, uint8 (H, W, 3), if asked for.
     """
 
     seed: int
@@ -47,18 +35,8 @@ class RolloutResult:
     frames: list[np.ndarray] = field(default_factory=list)
 
     @property
-    def stacked(self) -> bool:
-        return self.stages["stacked"]
-
-
-def environment_cameras(camera_names: Sequence[str]) -> tuple[str, ...]:
-    """The scene's cameras whose images go by `camera_names`: a policy's only camera, `image`, is the one in front."""
-    return ("front",) if tuple(camera_names) == (ONLY_CAMERA,) else tuple(camera_names)
-
-
-def make_environment(**options: Any) -> gymnasium.Env:
-    """The registered environment with its step limit; `options` as in `CubeStackingEnv`."""
-    return gymnasium.make(ENVIRONMENT_ID, disable_env_checker=True, **options)
+    def success(self) -> bool:
+        return [*self.stages.values()][-1]
 
 
 def rollout(
@@ -71,13 +49,13 @@ def rollout(
     """Runs one episode to its end.
 
     Args:
-        env: from `make_environment`.
+        env: a task's, see `Task`.
         policy: chooses the actions.
         seed: chooses the layout.
         execute: turns the policy's action into the one that is executed; default the same.
-        on_step: called before every step with the image(s), the state (7,) and the policy's action (7,).
+        on_step: called before every step with the image(s), the state and the policy's action.
     """
-    observation, info = env.reset(seed=seed)
+    observation, _ = env.reset(seed=seed)
     policy.reset()
     length, done = 0, False
     while not done:
@@ -85,20 +63,20 @@ def rollout(
         action = policy(image, state)
         if on_step is not None:
             on_step(image, state, action)
-        observation, _, terminated, truncated, info = env.step(execute(action) if execute else action)
+        observation, _, terminated, truncated, _ = env.step(execute(action) if execute else action)
         length += 1
         done = terminated or truncated
-    stages = {name: info[name] for name in STAGES}
-    return RolloutResult(seed, length, stages, list(getattr(policy, "latencies", ())))
+    return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), list(getattr(policy, "latencies", ())))
 
 
 def split_observation(observation: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray]:
-    """Image(s) as policies take them, and the state (7,)."""
+    """Image(s) as policies take them, and the state (n,)."""
     images = {key: value for key, value in observation.items() if key != "state"}
     return as_frame(images) if images else None, observation["state"]
 
 
 def run_rollouts(
+    task: Task,
     make_policy: MakePolicy,
     seeds: Iterable[int],
     environment: Mapping[str, Any] | None = None,
@@ -109,9 +87,10 @@ def run_rollouts(
     """Runs an episode for each seed.
 
     Args:
+        task: what is to be done.
         make_policy: called with the environment and the seed for every episode; for several workers it must be a
             function of a module, or a `functools.partial` of one.
-        environment: options of `CubeStackingEnv`.
+        environment: options of the task's environment.
         num_workers: processes; 1 runs in this one.
         num_videos: how many of the first seeds keep their frames.
 
@@ -119,26 +98,26 @@ def run_rollouts(
         The results in the order of the seeds.
     """
     seeds = list(seeds)
-    tasks = [(seed, index < num_videos) for index, seed in enumerate(seeds)]
-    setup = partial(_Rollouts, make_policy, dict(environment or {}))
-    results = {result.seed: result for result in map_in_processes(setup, tasks, num_workers, description)}
+    episodes = [(seed, index < num_videos) for index, seed in enumerate(seeds)]
+    setup = partial(_Rollouts, task, make_policy, dict(environment or {}))
+    results = {result.seed: result for result in map_in_processes(setup, episodes, num_workers, description)}
     return [results[seed] for seed in seeds]
 
 
 class _Rollouts:
     """One process' share: an environment that is made once."""
 
-    def __init__(self, make_policy: MakePolicy, environment: dict[str, Any]):
-        self.env = make_environment(**environment)
+    def __init__(self, task: Task, make_policy: MakePolicy, environment: dict[str, Any]):
+        self.env = task.make_environment(**environment)
         self.make_policy = make_policy
 
-    def __call__(self, task: tuple[int, bool]) -> RolloutResult:
-        seed, keep_frames = task
+    def __call__(self, episode: tuple[int, bool]) -> RolloutResult:
+        seed, keep_frames = episode
         frames: list[np.ndarray] = []
 
         def keep_frame(image, state, action):
             first = next(iter(by_camera(image).values()))
-            frames.append(np.asarray(Image.fromarray(first).reduce(2)))
+            frames.append(np.asarray(Image.fromarray(first).reduce(2)) if len(first) > SMALL_FRAME else first)
 
         policy = self.make_policy(self.env, seed)
         result = rollout(self.env, policy, seed, on_step=keep_frame if keep_frames else None)

@@ -11,7 +11,7 @@ from dp_hf.disturbances import TABLE
 from dp_hf.simulation.environment import CubeStackingEnv
 from dp_hf.simulation.expert import StackingExpert
 from dp_hf.simulation.push import NUM_STEPS
-from dp_hf.simulation.rollouts import make_environment
+from dp_hf.simulation.stacking import make_environment
 
 LABEL = 14  # pixels of height
 

@@ -86,7 +86,7 @@ class OptimizationOptions:
     lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
     """How the learning rate changes over the training; all but constant begin with the warm-up."""
     lr_warmup_steps: Annotated[int, Range(0)] = 500
-    """Updates in which the learning rate rises from 0."""
+    """Updates in which the learning rate rises from 0; at most a tenth of the run's."""
     gradient_accumulation_steps: Annotated[int, Range(1)] = 1
     """Batches summed up in one update."""
     clip_grad_norm: Annotated[float, Range(0)] = 0.0
@@ -183,6 +183,11 @@ class ValidationOptions:
     """Epochs between closed-loop trials in the simulator, which then choose best/; 0 tries none."""
     rollout_episodes: Annotated[int, Range(1)] = 20
     """Closed-loop trials each time."""
+    task_file: str | None = None
+    """Task of these trials in place of cube stacking: a YAML file or the name of one that comes with dp_hf, or a
+    function MODULE:FUNCTION or FILE.py:FUNCTION. It is code that is run: take it from whom you trust."""
+    task_arguments: tuple[str, ...] = ()
+    """NAME=VALUE each: arguments of the task file's environment in place of its own."""
 
 
 @dataclass
@@ -233,6 +238,12 @@ class TrainConfig:
         require_in_range(self)
         require_different("camera_names", self.data.camera_names)
         self.data_dir, self.output_dir = user_place(self.data_dir), user_path(self.output_dir)
+
+    @property
+    def keeps_random_encoder(self) -> bool:
+        """Whether the image encoder is frozen as it was drawn, with weights that saw no image."""
+        options = self.optimization
+        return self.policy.freeze_image_encoder and options.pretrained_backbone == "none" and options.init_from is None
 
     @classmethod
     def from_options(cls, **options: Any) -> "TrainConfig":

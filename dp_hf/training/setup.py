@@ -25,7 +25,7 @@ from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import PolicyConfig
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-from dp_hf.training.config import DataOptions, TrainConfig
+from dp_hf.training.config import DataOptions, OptimizationOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.initialization import initialize
 from dp_hf.training.observations import open_observations
@@ -147,7 +147,7 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     model, optimizer, loader = accelerator.prepare(policy, optimizer, loader)
     num_steps = -(-len(loader) // options.gradient_accumulation_steps) * options.num_epochs
     lr_scheduler = get_scheduler(
-        options.lr_scheduler, optimizer, num_warmup_steps=options.lr_warmup_steps, num_training_steps=num_steps
+        options.lr_scheduler, optimizer, num_warmup_steps=warmup_steps(options, num_steps), num_training_steps=num_steps
     )
     return Run(
         config=config,
@@ -168,6 +168,11 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         num_windows=len(training),
         num_steps=num_steps,
     )
+
+
+def warmup_steps(options: OptimizationOptions, num_steps: int) -> int:
+    """Updates in which the learning rate rises: of a short run at most a tenth, which else would end in its warm-up."""
+    return min(options.lr_warmup_steps, num_steps // 10)
 
 
 def require_shared_memory(data: WindowDataset, config: TrainConfig, num_processes: int) -> None:

@@ -4,6 +4,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from dp_hf.episodes.cells import cell_picture, undecoded
 from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.images import png_bytes
+from dp_hf.episodes.rows import require_in_order
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root
 from dp_hf.hub.repository import hub_errors, latest_commit
@@ -44,7 +46,7 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
     return folder
 
 
-def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target: Path) -> None:
+def _keep_resized(repo_id: str, commit: str | None, image_size: tuple[int, int], target: Path) -> None:
     stream, meta = load_dataset_folder(repo_id, streaming=True, revision=commit)
     stream = undecoded(stream, meta.camera_names)
     writer = DatasetWriter(
@@ -60,9 +62,10 @@ def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target
         angle_unit_of_source=meta.angle_unit_of_source,
     )
     whole = hub_errors(f"{repo_id} was not read to its end", "train on a local copy")
+    earlier: set[int] = set()
     with whole, writer, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:
         for index, rows in groupby(stream, lambda row: row["episode_index"]):
-            if not 0 <= index < len(meta.episodes):
+            if index not in range(len(meta.episodes)):
                 raise UserError(f"{repo_id} has rows of episode {index}, its meta.json names {len(meta.episodes)}")
             columns: dict[str, list] = {name: [] for name in stream.features}
             for row in rows:
@@ -70,6 +73,10 @@ def _keep_resized(repo_id: str, commit: str, image_size: tuple[int, int], target
                 for name, column in columns.items():
                     column.append(row[name])
                 bar.update()
+            if absent := [name for name, column in columns.items() if None in column]:
+                raise UserError(f"{repo_id}: column {absent[0]} has rows without a value; convert the recording again")
+            require_in_order(np.array(columns["episode_index"]), np.array(columns["frame_index"]), repo_id, earlier)
+            earlier.add(index)
             images = {camera: columns[camera] for camera in meta.camera_names}
             writer.add_episode(meta.episodes[index], images, columns["state"], columns["action"], columns["timestamp"])
         writer.warnings = meta.warnings or writer.warnings

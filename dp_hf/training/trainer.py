@@ -17,14 +17,14 @@ from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
 from dp_hf.training.output_folder import CONFIG_FILE, PATIENCE, checkpoint_to_continue
 from dp_hf.training.records import Records, draw_curves, read_metrics, require_rows, write_training
-from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up
+from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up, warmup_steps
 from dp_hf.training.validation import validate
 
 # Closed-loop trials of a pipeline: {"success_rate": 0..1} and whatever else is worth a row of metrics.
 Rollout: TypeAlias = Callable[[DiffusionPolicyPipeline], dict[str, Any]]
 
 # Options that name places of this machine, which are nobody else's business.
-PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint")
+PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint", "task_file")
 
 
 def train(
@@ -180,6 +180,7 @@ def save_pipeline(run: Run, progress: Progress, folder: Path, validation: dict[s
             "epochs": progress.epoch,
             "steps": progress.step,
             "seed": config.seed,
+            "keeps_random_encoder": config.keeps_random_encoder,
             "config": {name: value for name, value in plain_options(config).items() if name not in PLACES},
             "validation": validation and validation["by_joint"],
         },
@@ -209,6 +210,14 @@ def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Reco
         print(f"an action is {run.meta.action_meaning}; {run.meta.fps:g} actions a second")
         if not run.held_out:
             print("no episode is held out: validation measures the training episodes")
+        if config.keeps_random_encoder:
+            print(
+                "warning: the image encoder is frozen with random weights, which saw no image; give it some with "
+                "--pretrained_backbone, or let it learn with --no_freeze_image_encoder"
+            )
+        asked, taken = config.optimization.lr_warmup_steps, warmup_steps(config.optimization, run.num_steps)
+        if taken < asked and config.optimization.lr_scheduler != "constant":
+            print(f"the learning rate rises for {taken} updates in place of {asked}: a tenth of the {run.num_steps}")
     if config.saving.tracker != "none":
         accelerator.init_trackers("dp_hf", config={name: str(value) for name, value in plain_options(config).items()})
     return Records(accelerator, config.output_dir, progress, run.num_steps, config.saving.log_interval)

@@ -16,7 +16,8 @@ import numpy as np
 from dp_hf.disturbances import TABLE
 from dp_hf.simulation.environment import CONTROL_HZ, HOME
 from dp_hf.simulation.expert import StackingExpert
-from dp_hf.simulation.rollouts import make_environment, rollout
+from dp_hf.simulation.rollouts import rollout
+from dp_hf.simulation.stacking import make_environment
 
 
 def main() -> None:

@@ -63,10 +63,14 @@ def test_other_errors_keep_their_traceback(tmp_path):
         run(fail, tmp_path / "target")
 
 
-def test_standard_output_that_is_full():
+RUN = ["-c", "from dp_hf.cli.arguments import run; exit(run(print, 'x'))"]
+DP_HF = ["-m", "dp_hf.cli.main"]
+
+
+@pytest.mark.parametrize("arguments", [RUN, [*DP_HF, "--help"], [*DP_HF, "inspect-checkpoint", "--help"]])
+def test_standard_output_that_is_full(arguments):
     with open("/dev/full", "w") as full:
-        code = "from dp_hf.cli.arguments import run; exit(run(print, 'x'))"
-        outcome = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+        outcome = subprocess.run([sys.executable, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (outcome.returncode, outcome.stderr.count("\n")) == (1, 1)
     assert outcome.stderr.startswith("error: standard output: No space left on device")
 
@@ -79,6 +83,7 @@ COMMANDS = [
     ("4k", "evaluate --pipeline expert --num_episodes 1 --output_dir {disk}"),
     ("4k", "infer --pipeline {pipeline} --episode {data} --output_dir {disk}"),
     ("100k", "export-policy --pipeline {pipeline} --output_dir {disk}/onnx"),
+    ("40k", "push-to-hub --pipeline {pipeline} --repo_id me/policy"),  # which is saved beside temporary files first
     ("100k", f"train --data_dir {{data}} --output_dir {{disk}} {SMALL}"),
     ("100k", f"train --data_dir {{data}} --output_dir {{home}}/run --cache_dir {{disk}} {SMALL}"),
 ]
@@ -98,9 +103,10 @@ def test_commands_on_a_small_disk(size, command, tmp_path, record_episode, make_
     if subprocess.run([*shell, mount], capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     dp_hf = f"{shlex.quote(sys.executable)} -m dp_hf.cli.main {command.format(**places)}"
+    temporary = f"TMPDIR={shlex.quote(str(disk))}" if command.startswith("push-to-hub") else ""
     left = f"find {shlex.quote(str(disk))} -name '*.new-*'"
     outcome = subprocess.run(
-        [*shell, f"{mount} && {dp_hf}; code=$?; {left}; exit $code"], capture_output=True, text=True
+        [*shell, f"{mount} && {temporary} {dp_hf}; code=$?; {left}; exit $code"], capture_output=True, text=True
     )
     assert outcome.returncode == 1, outcome.stderr
     assert "Traceback" not in outcome.stderr

@@ -42,7 +42,12 @@ def test_episode(make_pipeline, episode, tmp_path, capsys):
     error = np.abs(np.array(result["predicted"])[:, 0] - result["recorded"]).mean(0)
     np.testing.assert_allclose(list(result["mean_absolute_error"].values()), error, rtol=1e-5)
     assert Image.open(output / "predictions.png").size[1] > 1000
-    assert f"{error[0]:.2f}" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert f"{error[0]:.2f}" in printed.out
+    assert "warning: " in printed.err
+    assert "10 rows a second (assumed" in printed.err
+    assert main(call) == 0  # from the converted copy
+    assert "warning: " in capsys.readouterr().err
 
 
 def test_an_episode_is_cut_at_its_holes_as_a_conversion_cuts_it(make_pipeline, episode, tmp_path):

@@ -24,6 +24,8 @@ def run_folders(tmp_path):
     rate = {"successes": 17, "trials": 20, "rate": 0.85, "low": 0.64, "high": 0.95}
     results = {
         "arguments": {"pipeline": "policy/final"},
+        "task": "cube_stacking",
+        "fps": 10,
         "rates": {"lifted": rate, "stacked": rate},
         "mean_length": 31.0,
         "latency_p50": 0.02,
@@ -35,10 +37,10 @@ def run_folders(tmp_path):
 
 def test_page_holds_everything_in_one_file(run_folders, tmp_path, capsys):
     assert main(run_folders) == 0
-    assert "stacked 17 of 20 cubes" in capsys.readouterr().out
+    assert "cube_stacking: stacked 17 of 20" in capsys.readouterr().out
     page = (tmp_path / "report.html").read_text()
     for expected in (
-        "17 of 20 cubes stacked",
+        "stacked: 17 of 20",
         "1.25 degrees",
         "3.50 points",
         "0.5000 radians",
@@ -49,6 +51,16 @@ def test_page_holds_everything_in_one_file(run_folders, tmp_path, capsys):
     assert "<script>" not in page
     assert 'src="data:' in page
     assert 'src="http' not in page
+
+
+def test_results_of_before_there_were_tasks_are_read(run_folders, tmp_path, capsys):
+    file = tmp_path / "evaluation" / "results.json"
+    results = json.loads(file.read_text())
+    del results["task"], results["fps"]
+    file.write_text(json.dumps(results))
+    assert main(run_folders) == 0
+    assert "stacked 17 of 20" in capsys.readouterr().out
+    assert "31.0 steps;" in (tmp_path / "report.html").read_text()
 
 
 def test_the_table_of_disturbances_is_shown_where_there_is_one(run_folders, tmp_path):

@@ -82,6 +82,8 @@ for line in sys.stdin:
             emergency(Bool(True))
         case "release":
             emergency(Bool(False))
+        case "count arm":
+            print(len(commands["arm"]), flush=True)
         case "quit":
             break
 running = False

@@ -80,7 +80,7 @@ def test_on_the_wire_it_drives_holds_and_goes_on(wire, distribution, ros_python)
         thread.join(timeout=10)
         assert not thread.is_alive()
         robot.close()
-    assert controller.report.holds >= 4  # more on a machine that is busy
+    assert controller.report.holds >= 4  # more of them on a busy machine
     assert len(peer.commands) == controller.report.commands
     assert_legal(peer.commands, LIMITS, controller.period, times=peer.times)
 

@@ -62,9 +62,9 @@ def with_value(column, row, value):
         (with_value("state", 9, [1.0, None, 1, 1, 1, 1, 1]), r"state of row 9 \(episode 1\) is not finite"),
         (
             with_value("frame_index", 9, 5),
-            r"row 9 \(episode 1\) is frame 5, after frame 0: frames are missing",
+            "frame 5 of episode 1 comes after frame 0: frames are missing",
         ),
-        (lambda table: table.take(list(reversed(range(15)))), r"row 1 \(episode 1\) is frame 5, after frame 6"),
+        (lambda table: table.take(list(reversed(range(15)))), "frame 5 of episode 1 comes after frame 6"),
         (lambda table: table.take([*range(5), 10, *range(5, 10), *range(11, 15)]), "are not next to each other"),
     ],
 )

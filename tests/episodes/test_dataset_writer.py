@@ -107,7 +107,7 @@ def test_an_episode_that_is_wrong_is_named_and_not_written(tmp_path):
         r"image 0 of front: an image is a uint8 array \(H, W, 3\), not float64": {"images": FRAMES / 255.0},
         r"image 0 of front: an image is a uint8 array \(H, W, 3\), not uint8 \(8, 12\)": {"images": FRAMES[..., 0]},
         "image 1 of front: its bytes are no PNG or JPEG": {"images": [file_of(FRAMES[0]), b"%!PS", FRAMES[2]]},
-        "image 0 of front: an image is bytes, an array or an 8-bit PIL image, not str": {"images": ["a", "b", "c"]},
+        "image 0 of front: an image is a uint8 array or an 8-bit PIL image, not str": {"images": ["a", "b", "c"]},
         "not I;16": {"images": [Image.fromarray(np.zeros((8, 12), np.uint16))] * 3},
         "episode 'good': there is one of that name": {"name": "good"},
         "it has no name": {"name": ""},

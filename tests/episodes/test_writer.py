@@ -88,6 +88,9 @@ def test_refuses_names_that_are_no_episode_folder(tmp_path, name):
     [
         {"images": IMAGE.astype(np.float32), "state": STATE},
         {"images": IMAGE[..., 0], "state": STATE},
+        {"images": IMAGE[:0], "state": STATE},
+        {"images": b"PNG", "state": STATE},
+        {"images": Image.new("F", (4, 4)), "state": STATE},
         {"images": {"../out": IMAGE}, "state": STATE},
         {"images": IMAGE, "state": STATE[:6]},
         {"images": IMAGE, "state": STATE * np.nan},
@@ -102,7 +105,7 @@ def test_a_wrong_frame_is_refused_and_fails_the_episode(tmp_path, frame):
             writer.add_frame(IMAGE, STATE)
             writer.add_frame(**frame)
 
-    with pytest.raises(ValueError, match=r"uint8|camera names|finite numbers|timestamp|first frame"):
+    with pytest.raises(UserError, match=r"uint8|8-bit|camera names|finite numbers|timestamp|first frame"):
         record()
     assert (tmp_path / "FAILED_EPISODE_1.txt").is_file()
     assert len(json.loads((tmp_path / "episode1" / "states.json").read_text())) == 1

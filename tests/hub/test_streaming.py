@@ -1,8 +1,12 @@
 """Training on a Hub dataset that is read as a stream."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from dp_hf.cli.train import main
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.errors import UserError
+from dp_hf.training.streaming import _keep_resized
 
 TRAIN = [
     "-m",
@@ -36,3 +40,23 @@ def test_streams_only_from_the_hub(record_episode, tmp_path, capsys):
     arguments = ["--data_dir", str(tmp_path / "in"), "--streaming", "--output_dir", str(tmp_path / "run")]
     assert main(arguments) == 2
     assert "--streaming reads a dataset on the Hub" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*range(5), *range(6, 16)], "frame 6 of episode 0 comes after frame 4: frames are missing or out of order"),
+        ([1, 0, *range(2, 16)], "frame 0 of episode 0 comes after frame 1: frames are missing or out of order"),
+        ([*range(4), *range(8, 16), *range(4, 8)], "the rows of an episode are not next to each other"),
+        ([*range(15), None], "column episode_index has rows without a value|episode None"),
+    ],
+)
+def test_streamed_rows_are_in_order_as_others_are(record_episode, tmp_path, rows, message):
+    for number in range(2):
+        record_episode(tmp_path / "in", f"episode{number}", seed=number)
+    convert_episodes(tmp_path / "in", tmp_path / "out")
+    (file,) = (tmp_path / "out/data").iterdir()
+    pq.write_table(pq.read_table(file).take(rows), file)
+    with pytest.raises(UserError, match=message):
+        _keep_resized(str(tmp_path / "out"), None, (32, 56), tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()

@@ -60,7 +60,7 @@ def test_training_on_another_arm_cannot_be_tried_in_the_simulator(tmp_path, caps
     arguments = ["train", "--data_dir", str(tmp_path / "set"), "--output_dir", str(tmp_path / "out"), *flags]
     assert main([*arguments, "--rollout_interval", "1"]) == 2
     error = capsys.readouterr().err
-    assert "--rollout_interval: the policy is not for the simulated arm: its action has 6 numbers" in error
+    assert "--rollout_interval: the policy is not for the task cube_stacking: its action has 6 numbers" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -83,6 +83,30 @@ def test_there_and_back(tmp_path, record_episode, videos):
     assert meta_back.statistics == meta.statistics
     assert (meta_back.fps, meta_back.state_names, meta_back.camera_names) == (meta.fps, meta.state_names, ["image"])
     assert (meta_back.state, meta_back.action) == (QUANTITIES, QUANTITIES)
+
+
+@pytest.mark.parametrize(
+    ("exported", "names"),
+    [
+        (None, ["episode1.part1", "episode1.part2", "episode2"]),
+        (["../out", "a", "b"], ["episode_000000", "episode_000001", "episode_000002"]),
+        (["a", "a", "b"], ["episode_000000", "episode_000001", "episode_000002"]),
+        ([1, 2, 3], ["episode_000000", "episode_000001", "episode_000002"]),
+    ],
+)
+def test_parts_of_one_recording_stay_its_parts(tmp_path, record_episode, exported, names):
+    for name in ("episode1", "episode2"):
+        record_episode(tmp_path / "in", name, num_frames=16, fps=10)
+    for number in range(6, 10):
+        (tmp_path / f"in/episode1/frame_dir/image_{number:05d}.png").unlink()
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    export_lerobot(*load_dataset_folder(tmp_path / "ours"), tmp_path / "lerobot")
+    if exported:
+        (file,) = (tmp_path / "lerobot/meta/episodes").rglob("*.parquet")
+        table = pq.read_table(file)
+        position = table.schema.names.index("dp_hf/name")
+        pq.write_table(table.set_column(position, "dp_hf/name", pa.array(exported)), file)
+    assert import_lerobot(tmp_path / "lerobot", tmp_path / "back").meta.episodes == names
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,9 @@ def no_gripper(messages):
         (no_gripper, {}, "joint states lack gripper_controller; they have link1"),
         (lambda m: m, {"image_topics": ["/nose"]}, "no camera images on /nose; there are /camera_head"),
         (lambda m: m, {"gripper_joint": "claw"}, "joint states lack claw"),
-        (lambda m: m, {"fps": 0}, "--fps 0"),
+        (lambda m: m, {"fps": 0.05}, "fps is at least 0.1 and at most 240, a number; got 0.05"),
+        (lambda m: m, {"fps": 300.0}, "fps is at least 0.1 and at most 240, a number; got 300.0"),
+        (lambda m: m, {"tolerance": 0.0}, "tolerance is above 0 and at most 10, a number; got 0.0"),
     ],
 )
 def test_says_what_a_bag_lacks(tmp_path, change, options, message):
@@ -120,6 +122,14 @@ def test_says_what_a_bag_lacks(tmp_path, change, options, message):
     with pytest.raises(UserError, match=message):
         import_bags(tmp_path / "bag", tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [["--fps", "300"], ["--fps", "0.05"], ["--tolerance", "0"], ["--tolerance", "11"]])
+def test_flags_have_the_ranges_of_the_import(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["from-rosbag", "--data_dir", "nowhere", "--output_dir", "x", *option])
+    assert "nowhere" not in (error := capsys.readouterr().err)
+    assert f"{option[0][2:]} is " in error
 
 
 def test_a_damaged_bag_is_one_error_and_the_others_are_converted(tmp_path):

@@ -96,12 +96,32 @@ def test_a_message_that_is_overtaken_cuts_nothing():
     assert len(find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).parts) == 1
 
 
-@pytest.mark.parametrize("jumps", [[], [(4.0, 2.0, 1)]])
-def test_a_camera_whose_own_clock_jumps_is_named(jumps):
-    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
-    other, _ = bag(clock(jumps, 5000.0), clock([], 1.6e9))
+@settings(max_examples=40, deadline=None)
+@given(st.floats(1.0, 7.0), st.one_of(st.floats(1.2, 3.0), st.just(3600.0)), st.sampled_from([-1, 1]))
+@example(4.0, 2.0, 1)
+def test_frames_in_which_a_cameras_clock_has_jumped_alone_are_left_out(moment, size, sign):
+    contents, true = bag(clock([], 5000.0), clock([], 1.6e9))
+    whole = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    assert whole.notes == []
+    other, _ = bag(clock([(moment, size, sign)], 5000.0), clock([], 1.6e9))
     contents.images["image"].made = other.images["image"].made
-    notes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).notes
-    assert ["frames join messages that the recorder received more than 1 s apart" in note for note in notes] == [
-        True
-    ] * len(jumps)
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    moments = true["image"][episodes.chosen["image"]]
+    for name in JOINTS:
+        assert np.abs(true[name][episodes.chosen[name]] - moments).max() <= 0.05 + 1e-6
+    assert 10 * moment - 3 <= len(moments) <= len(whole.times)
+
+
+def test_a_jump_that_leaves_frames_out_is_said():
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    contents.images["image"].made = bag(clock([(4.0, 2.0, 1)], 5000.0), clock([], 1.6e9))[0].images["image"].made
+    (note,) = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).notes
+    assert "frames are left out: the recorder received their messages more than 1 s apart" in note
+
+
+def test_images_that_were_always_late_are_named():
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    contents.images["image"].received = [time + 1.5 for time in contents.images["image"].received]
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    assert len(episodes.times) == 80
+    assert ["are the clocks of cameras and arm the same?" in note for note in episodes.notes] == [True]

@@ -18,6 +18,7 @@ IMAGES = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torc
         ({"name": "resnet18", "pooling": "spatial_softmax"}, 512),
         ({"name": "resnet18", "pooling": "spatial_softmax", "num_keypoints": 5}, 10),
         ({"name": "small_cnn"}, 64),
+        ({"name": "small_cnn", "cnn_width": 32}, 32),
         ({"name": "small_cnn", "pooling": "spatial_softmax", "num_keypoints": 8}, 16),
         ({"name": "vit_tiny_patch16_224"}, 192),
     ],

@@ -46,6 +46,23 @@ def test_an_unreadable_file_is_named(tmp_path):
         preprocess_image(tmp_path / "broken.png", (20, 20))
 
 
+def test_a_picture_that_is_closed_or_cut_is_told_in_a_sentence(frame, tmp_path):
+    closed = Image.fromarray(frame)
+    closed.close()
+    with pytest.raises(UserError, match="the image given does not decode"):
+        preprocess_image(closed, (20, 20))
+    Image.fromarray(frame).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:5000])
+    with Image.open(tmp_path / "cut.png") as cut, pytest.raises(UserError, match="the image given does not decode"):
+        preprocess_image(cut, (20, 20))
+
+
+def test_floats_of_one_byte_are_an_image_too():
+    levels = torch.zeros(3, 8, 8)
+    levels[:, 4:] = 1
+    assert torch.equal(preprocess_image(levels.to(torch.float8_e4m3fn), (8, 8)), preprocess_image(levels, (8, 8)))
+
+
 def test_caches_are_named_by_the_version_of_these_pixels():
     rng = np.random.default_rng(0)
     wide, small = (rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((240, 424), (20, 30)))

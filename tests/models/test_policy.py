@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -71,6 +73,26 @@ def test_saved_and_loaded_with_the_backbone(tmp_path):
     policy.save_pretrained(tmp_path)
     loaded = DiffusionPolicyModel.from_pretrained(tmp_path)
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in policy.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_encoder": "small_cnn", "cnn_width": 40}, "multiple of 16; got 40"),
+        ({"image_encoder": "resnet18", "cnn_width": 32}, "resnet18 has widths of its own"),
+    ],
+)
+def test_a_width_that_the_encoder_cannot_have_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        DiffusionPolicyModel(image_size=(32, 56), **options)
+
+
+def test_a_policy_of_before_the_width_has_the_old_one(tmp_path):
+    DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["cnn_width"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert DiffusionPolicyModel.from_pretrained(tmp_path).config.cnn_width == 64
 
 
 def test_unknown_options_are_refused():

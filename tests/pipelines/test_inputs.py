@@ -1,5 +1,6 @@
 """What a caller may give beside the image, and one sentence for what cannot be meant."""
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,6 +34,9 @@ def pipeline(make_pipeline):
         ({"state": [[0.0] * 7, [0.0] * 6]}, "state is an array of numbers; got"),
         ({"state": [None] * 7}, "state is an array of numbers; got"),
         ({"state": torch.zeros(7, dtype=torch.complex64)}, r"state is a tensor of numbers; got torch\.complex64"),
+        ({"state": torch.zeros(7).to_sparse()}, r"state is dense, with values; got a torch\.sparse_coo tensor"),
+        ({"state": torch.zeros(7, device="meta")}, "state is dense, with values; got a meta tensor"),
+        ({"state": [torch.zeros(7, device="meta")]}, "state is an array of numbers; got"),
         ({"state": 5.0}, r"state must be \(1, 1, 7\) or a part of it; got \(\)"),
         ({"state": []}, r"state must be \(1, 1, 7\) or a part of it; got \(0,\)"),
         ({"state": np.zeros((1, 1, 1, 7))}, r"state must be \(1, 1, 7\) or a part of it; got \(1, 1, 1, 7\)"),
@@ -48,6 +52,9 @@ def pipeline(make_pipeline):
         ({"generator": [seeded(), seeded()]}, "1 chunks are sampled, and generator is a list of 2"),
         ({"latents": torch.zeros(1, 7)}, r"latents must be \(1, 2, 7\); got \(1, 7\)"),
         ({"latents": torch.full((1, 2, 7), torch.nan)}, "latents hold a value that is not finite"),
+        ({"latents": torch.zeros(1, 2, 7).to_sparse()}, "latents is dense, with values; got a torch"),
+        ({"latents": torch.nested.nested_tensor([torch.zeros(2, 7)])}, "latents is dense, with values; got a nested"),
+        ({"output_type": np.zeros(1, "i4,f4")}, "output_type is 'np' or 'pt'"),
         ({"num_samples": 0}, "num_samples is 1 or more; got 0"),
         ({"num_samples": 2, "latents": torch.zeros(1, 2, 7)}, r"latents must be \(2, 2, 7\)"),
         ({"callback": print, "callback_on_step_end": print}, "either callback or callback_on_step_end"),
@@ -59,11 +66,42 @@ def pipeline(make_pipeline):
             {"callback_on_step_end": lambda *_: {"latents": torch.zeros(7)}},
             r"callback_on_step_end returned latents \(7,\), not a tensor \(1, 2, 7\)",
         ),
+        (
+            {"callback_on_step_end": lambda *_: {"latents": torch.zeros(1, 2, 7).to_mkldnn()}},
+            r"what callback_on_step_end returns as latents is dense, with values; got a torch\._mkldnn",
+        ),
+        (
+            {"callback_on_step_end": lambda *_: {"latents": [0.0] * 7}},
+            "callback_on_step_end returns latents as a tensor; got list",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_told_in_a_sentence(pipeline, frame, arguments, message):
     with pytest.raises(UserError, match=message):
         pipeline(frame, **({"state": STATE} | arguments))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_quantized_numbers_are_no_state(pipeline, frame):
+    with pytest.raises(UserError, match=r"state is a tensor of numbers; got torch\.quint8"):
+        pipeline(frame, torch.quantize_per_tensor(torch.zeros(7), 1.0, 0, torch.quint8))
+
+
+@pytest.mark.parametrize("as_given", [lambda image: image, lambda image: [image], lambda image: {"image": image}])
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (torch.zeros(3, 32, 56).to_sparse(), "torch.sparse_coo"),
+        (torch.zeros(2, 3, 32, 56).to_sparse(), "torch.sparse_coo"),
+        (torch.zeros(3, 32, 56, device="meta"), "meta"),
+        (torch.zeros(3, 32, 56, dtype=torch.uint8, device="meta"), "meta"),
+        (torch.zeros(2, 3, 32, 56).to_mkldnn(), "torch._mkldnn"),
+        (torch.nested.nested_tensor([torch.zeros(3, 32, 56)]), "nested"),
+    ],
+)
+def test_images_have_their_values(pipeline, image, kind, as_given):
+    with pytest.raises(UserError, match=re.escape(f"an image tensor is dense, with values; got a {kind} tensor")):
+        pipeline(as_given(image), STATE)
 
 
 def test_a_pipeline_of_more_steps_than_there_are_is_refused(pipeline):

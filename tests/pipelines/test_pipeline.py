@@ -83,6 +83,18 @@ def test_dtype_has_both_names_with_every_diffusers(make_pipeline, tmp_path, name
     assert DiffusionPolicyModel.from_pretrained(tmp_path / "policy", **half).dtype == torch.bfloat16
 
 
+def test_a_misspelt_option_is_refused_with_the_nearest_name(make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="has no option num_inferece_steps; num_inference_steps is one"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path, num_inferece_steps=3)
+    with pytest.raises(UserError, match="has no option variat; variant is one"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path, variat="fp16")
+    with pytest.raises(UserError, match="has no option hiden_dim; hidden_dim is one"):
+        DiffusionPolicyModel.from_pretrained(tmp_path / "policy", hiden_dim=64)
+    options = {"num_inference_steps": 3, "low_cpu_mem_usage": True, "trust_remote_code": True}
+    assert DiffusionPolicyPipeline.from_pretrained(tmp_path, **options).config.num_inference_steps == 3
+
+
 @pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler])
 def test_other_schedulers_share_the_parameterisation(make_pipeline, frame, scheduler):
     pipeline = make_pipeline(num_train_timesteps=100)

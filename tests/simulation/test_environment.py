@@ -17,7 +17,7 @@ from dp_hf.errors import UserError
 from dp_hf.simulation import ENVIRONMENT_ID
 from dp_hf.simulation.environment import HOME, STAGES, CubeStackingEnv
 from dp_hf.simulation.layouts import sample_layout
-from dp_hf.simulation.rollouts import make_environment
+from dp_hf.simulation.stacking import make_environment
 
 
 @pytest.mark.parametrize("options", [{}, {"cameras": ("front", "wrist"), "image_size": (60, 106)}, {"cameras": ()}])

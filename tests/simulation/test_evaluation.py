@@ -58,10 +58,15 @@ def test_summary_counts_stages():
     assert "2/3 = 66.7%" in str(evaluation)
 
 
+def test_a_video_of_a_quick_environment_leaves_frames_out(tmp_path):
+    write_grid([result(1, 80, 5, num_frames=80)], tmp_path / "grid.mp4", fps=80)
+    assert len(iio.imread(tmp_path / "grid.mp4")) == 54  # two seconds at 80 / 3
+
+
 @pytest.mark.parametrize("name", ["grid.mp4", "grid.gif"])
 def test_grid_shows_every_rollout_to_its_end(tmp_path, name):
     results = [result(1, 4, 5, num_frames=4), result(2, 8, 0, num_frames=8), result(3, 5, 0)]
-    write_grid(results, tmp_path / name)
+    write_grid(results, tmp_path / name, fps=10)
     video = iio.imread(tmp_path / name)
     assert video.shape[1:] == (28, 80, 3)
     # A GIF shows equal frames as one.
@@ -72,4 +77,4 @@ def test_grid_shows_every_rollout_to_its_end(tmp_path, name):
 
 def test_a_grid_needs_frames(tmp_path):
     with pytest.raises(ValueError, match="no rollout"):
-        write_grid([result(1, 4, 5)], tmp_path / "grid.mp4")
+        write_grid([result(1, 4, 5)], tmp_path / "grid.mp4", fps=10)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp_hf.simulation.expert import StackingExpert, cube_yaw
-from dp_hf.simulation.rollouts import make_environment, rollout
+from dp_hf.simulation.rollouts import rollout
+from dp_hf.simulation.stacking import make_environment
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def env():
 def test_stacks(env, noise):
     expert = StackingExpert(env, noise)
     results = [rollout(env, expert, seed, execute=expert.add_noise) for seed in range(10)]
-    assert all(result.stacked for result in results)
+    assert all(result.success for result in results)
     assert all(all(result.stages.values()) for result in results)
     assert np.mean([result.length for result in results]) < 50
 
@@ -47,7 +48,7 @@ def test_noise_while_placing_leaves_the_grasp_alone(env):
         noisy.setdefault(expert.phase, []).append((executed != action).any())
         return executed
 
-    assert rollout(env, expert, 1, execute=execute).stacked
+    assert rollout(env, expert, 1, execute=execute).success
     assert all(noisy.pop("place"))
     assert not any(any(steps) for steps in noisy.values())
 
@@ -66,7 +67,7 @@ def test_a_lost_cube_is_grasped_anew(env):
 
     result = rollout(env, expert, 2, execute=execute)
     assert len(knocks) == 5
-    assert result.stacked
+    assert result.success
 
 
 @given(st.floats(-44, 44), st.integers(-3, 3))

@@ -21,7 +21,7 @@ def test_a_missing_package_is_named_with_the_remedy(package):
 def test_no_opengl_is_one_sentence_and_physics_goes_on():
     code = """
 from dp_hf.errors import UserError
-from dp_hf.simulation.rollouts import make_environment
+from dp_hf.simulation.stacking import make_environment
 env = make_environment(cameras=())
 env.reset(seed=0)
 try:
@@ -43,7 +43,7 @@ def test_the_users_choice_of_opengl_is_kept():
 def test_torch_may_be_imported_after_rendering():
     code = """
 import mujoco
-from dp_hf.simulation.rollouts import make_environment
+from dp_hf.simulation.stacking import make_environment
 env = make_environment(image_size=(24, 42))
 env.reset(seed=0)
 import torch._dynamo

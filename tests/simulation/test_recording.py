@@ -34,7 +34,7 @@ def test_recorded_episodes_read_back_and_replay(tmp_path):
         assert episode.actions[:, 6].min() == 0
         assert np.abs(episode.states[1:, :6] - episode.actions[:-1, :6]).mean() < 3
         assert Image.open(path / "frame_dir" / "image_00000.png").size == (42, 24)
-    assert all(result.stacked for result in replay_episodes(tmp_path))
+    assert all(result.success for result in replay_episodes(tmp_path))
 
 
 def test_recording_goes_on_with_unused_seeds(tmp_path):

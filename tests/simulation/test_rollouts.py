@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,8 @@ from dp_hf.simulation.evaluation import summarize
 from dp_hf.simulation.expert import expert_policy
 from dp_hf.simulation.layouts import EVALUATION
 from dp_hf.simulation.policies import AtOwnRate, TimedChunker, pipeline_policy
-from dp_hf.simulation.rollouts import environment_cameras, make_environment, rollout, run_rollouts
+from dp_hf.simulation.rollouts import rollout, run_rollouts
+from dp_hf.simulation.stacking import STACKING, make_environment
 
 EVALUATION_SEED = EVALUATION.start
 SMALL = {"cameras": ("front",), "image_size": (60, 106)}
@@ -16,23 +18,23 @@ SMALL = {"cameras": ("front",), "image_size": (60, 106)}
 
 def test_rollouts_keep_the_order_of_seeds_and_the_frames_asked_for():
     seeds = [EVALUATION_SEED + 3, EVALUATION_SEED, EVALUATION_SEED + 1]
-    results = run_rollouts(expert_policy, seeds, SMALL, num_videos=2)
+    results = run_rollouts(STACKING, expert_policy, seeds, SMALL, num_videos=2)
     assert [result.seed for result in results] == seeds
-    assert all(result.stacked for result in results)
+    assert all(result.success for result in results)
     assert [len(result.frames) for result in results] == [results[0].length, results[1].length, 0]
-    assert results[0].frames[0].shape == (30, 53, 3)
+    assert results[0].frames[0].shape == (60, 106, 3)
 
 
 def test_several_processes_find_the_same_as_one():
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + 3)
     options = {"cameras": ()}
-    one = run_rollouts(expert_policy, seeds, options)
-    assert run_rollouts(expert_policy, seeds, options, num_workers=2) == one
+    one = run_rollouts(STACKING, expert_policy, seeds, options)
+    assert run_rollouts(STACKING, expert_policy, seeds, options, num_workers=2) == one
 
 
 def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
     make_pipeline(horizon=4, n_action_steps=3, use_proprioception=True).save_pretrained(tmp_path / "pipeline")
-    make_policy = partial(pipeline_policy, pipeline=str(tmp_path / "pipeline"), num_inference_steps=2)
+    make_policy = partial(pipeline_policy, task=STACKING, pipeline=str(tmp_path / "pipeline"), num_inference_steps=2)
     env = make_environment(**SMALL)
     result = rollout(env, make_policy(env, 1), EVALUATION_SEED)
     assert result.length == 150
@@ -44,7 +46,7 @@ def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
 
 def test_samples_of_a_pipeline_follow_from_the_seed(make_pipeline, tmp_path):
     make_pipeline(horizon=4, use_proprioception=True).save_pretrained(tmp_path)
-    policies = [pipeline_policy(make_environment(cameras=()), seed, str(tmp_path)) for seed in (1, 1, 2)]
+    policies = [pipeline_policy(make_environment(cameras=()), seed, STACKING, str(tmp_path)) for seed in (1, 1, 2)]
     image, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7, np.float32)
     one, same, other = (policy(image, state) for policy in policies)
     np.testing.assert_array_equal(one, same)
@@ -60,14 +62,18 @@ def test_several_cameras_reach_the_policy_by_name(make_pipeline):
 
 
 def test_the_only_camera_of_a_policy_is_the_one_in_front():
-    assert environment_cameras(("image",)) == ("front",)
-    assert environment_cameras(("wrist",)) == ("wrist",)
-    assert environment_cameras(["front", "wrist"]) == ("front", "wrist")
+    assert STACKING.cameras_of(("image",)) == ("front",)
+    assert STACKING.cameras_of(("wrist",)) == ("wrist",)
+    assert STACKING.cameras_of(["front", "wrist"]) == ("front", "wrist")
+    with pytest.raises(UserError, match="has front, wrist: say by --camera_names which"):
+        replace(STACKING, cameras=("front", "wrist")).cameras_of(("image",))
 
 
 @pytest.mark.parametrize(("fps", "steps"), [(10.0, 1), (9.7, 1), (5.0, 2), (2.5, 4), (1.0, 10)])
 def test_an_action_lasts_as_long_as_the_policy_learned(make_pipeline, fps, steps):
-    policy = AtOwnRate(TimedChunker(make_pipeline(horizon=3, n_action_steps=3, fps=fps), num_inference_steps=1))
+    policy = AtOwnRate(
+        TimedChunker(make_pipeline(horizon=3, n_action_steps=3, fps=fps), num_inference_steps=1), STACKING.fps
+    )
     frame, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7)
     for _ in range(2):
         policy.reset()
@@ -80,4 +86,4 @@ def test_an_action_lasts_as_long_as_the_policy_learned(make_pipeline, fps, steps
 @pytest.mark.parametrize("fps", [30.0, 20.0, 7.0, 4.0])
 def test_a_rate_that_the_simulator_cannot_keep_is_refused(make_pipeline, fps):
     with pytest.raises(UserError, match=f"acts {fps:g} times a second, and the simulator moves 10"):
-        AtOwnRate(TimedChunker(make_pipeline(fps=fps)))
+        AtOwnRate(TimedChunker(make_pipeline(fps=fps)), STACKING.fps)

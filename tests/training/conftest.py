@@ -49,7 +49,7 @@ def make_config(recording, tmp_path):
             "num_epochs": 4,
             "learning_rate": 1e-3,
             "lr_scheduler": "cosine",
-            "lr_warmup_steps": 3,
+            "lr_warmup_steps": 2,
             "ema_decay": 0.9,
             "log_interval": 2,
             "validation_interval": 2,

@@ -55,6 +55,20 @@ def test_learns(make_config):
     assert errors[-1] < 6, "degrees, of about 40 before training"
 
 
+def test_a_short_run_is_not_all_warm_up(make_config, capsys):
+    output_dir = train(make_config(lr_warmup_steps=500, learning_rate=1e-3))
+    rates = [row["learning_rate"] for row in read_metrics(output_dir) if "loss" in row]
+    assert max(rates) == pytest.approx(1e-3, rel=0.05)
+    assert "the learning rate rises for 2 updates in place of 500: a tenth of the 28" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_frozen_encoder_of_random_weights_is_said_aloud(make_config, capsys, freeze):
+    output_dir = train(make_config(freeze_image_encoder=freeze, num_epochs=1))
+    assert ("frozen with random weights" in capsys.readouterr().out) is freeze
+    assert ("frozen with random weights" in (output_dir / "final" / "README.md").read_text()) is freeze
+
+
 def test_average_is_what_is_saved(make_config):
     output_dir = train(make_config(ema_decay=0.9))
     live = json.loads((output_dir / "final" / "policy" / "config.json").read_text())

@@ -21,7 +21,7 @@ from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, inside, user_path
 from dp_hf.hub.card import CARD_FILE
 from dp_hf.interop.lerobot import layout
-from dp_hf.interop.lerobot.layout import ACTION, IMAGE_PREFIX, INDEX_COLUMNS, STATE, read_info
+from dp_hf.interop.lerobot.layout import ACTION, EPISODE_NAME, IMAGE_PREFIX, INDEX_COLUMNS, STATE, read_info
 from dp_hf.interop.lerobot.sharing import render_card
 from dp_hf.interop.lerobot.statistics import ImageHistogram, Statistics, of_rows
 from dp_hf.interop.lerobot.video import PIXEL_FORMAT, VideoWriter
@@ -69,7 +69,8 @@ def export_lerobot(
         ends = [*starts[1:], len(dataset)]
         pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
         for start, end in pairs:
-            writer.add_episode(columns["state"][start:end], columns["action"][start:end], encoded, int(start))
+            name = meta.episodes[columns["episode_index"][start]]
+            writer.add_episode(name, columns["state"][start:end], columns["action"][start:end], encoded, int(start))
         writer.finish()
         card = render_card(read_info(folder), task or meta.source or "Demonstrations", license)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
@@ -108,7 +109,7 @@ class _Writer:
         """Our image column to LeRobot's."""
         return {name: f"{IMAGE_PREFIX}{name}" for name in self.meta.camera_names}
 
-    def add_episode(self, state: np.ndarray, action: np.ndarray, images: Dataset, start: int) -> None:
+    def add_episode(self, name: str, state: np.ndarray, action: np.ndarray, images: Dataset, start: int) -> None:
         """Appends an episode; its images are the rows of `images` from `start`."""
         count, index = len(state), len(self.records)
         columns = {
@@ -120,7 +121,7 @@ class _Writer:
             "index": np.arange(self.num_frames, self.num_frames + count),
             "task_index": np.zeros(count, dtype=np.int64),
         }
-        record: dict[str, Any] = {"episode_index": index, "tasks": [self.task], "length": count}
+        record: dict[str, Any] = {"episode_index": index, "tasks": [self.task], "length": count, EPISODE_NAME: name}
         statistics = {name: of_rows(values) for name, values in columns.items()}
         histograms = {camera: ImageHistogram() for camera in self.cameras.values()}
         if self.as_videos:

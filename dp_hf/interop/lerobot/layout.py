@@ -24,6 +24,9 @@ FILES_IN_CHUNK = 1000
 
 STATE, ACTION = "observation.state", "action"
 IMAGE_PREFIX = "observation.images."
+# A column that our own exports add to the list of episodes and LeRobot passes over: their names here, by which parts of
+# one recording are known.
+EPISODE_NAME = "dp_hf/name"
 # Columns that every dataset has besides states, actions and images: name to type.
 INDEX_COLUMNS = {
     "timestamp": "float32",

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from dp_hf.episodes.problems import shorten
 from dp_hf.errors import UserError
-from dp_hf.files import not_of_a_mac, read_json_values, refuse_pointer
-from dp_hf.interop.lerobot.layout import ACTION, DATA_FILES, INFO_FILE, LeRobotInfo
+from dp_hf.files import leads_out, not_of_a_mac, read_json_values, refuse_pointer
+from dp_hf.interop.lerobot.layout import ACTION, DATA_FILES, EPISODE_NAME, INFO_FILE, LeRobotInfo
 
 # A rate that differs by more is another one, and no inexact clock.
 _RATE_TOLERANCE = 0.1
@@ -33,6 +33,7 @@ class LeRobotEpisode:
         timestamp: (rows,) float64 seconds from its start.
         videos: camera to (file, seconds in the file at which the episode begins).
         problem: why it cannot be used, or None.
+        exported_name: what our own export calls it, or None.
     """
 
     index: int
@@ -43,10 +44,11 @@ class LeRobotEpisode:
     timestamp: np.ndarray
     videos: dict[str, tuple[Path, float]] = field(default_factory=dict)
     problem: str | None = None
+    exported_name: str | None = None
 
     @property
     def name(self) -> str:
-        return f"episode_{self.index:06d}"
+        return self.exported_name or f"episode_{self.index:06d}"
 
 
 @dataclass
@@ -77,6 +79,7 @@ def read_episodes(info: LeRobotInfo) -> Findings:
                 raise
             found.problems.append(f"{file.relative_to(info.root)} cannot be read: {str(error).splitlines()[0]}")
     described = _described_episodes(info, found)
+    _name_episodes(described, found)
     _compare_counts(info, described, found)
     _compare_rate(info, found)
     for episode in found.episodes:
@@ -184,6 +187,14 @@ def _described_episodes(info: LeRobotInfo, found: Findings) -> dict[int, dict[st
     lists = [record["tasks"] for record in described.values() if isinstance(record.get("tasks"), list)]
     found.tasks = list(dict.fromkeys(task for tasks in lists for task in tasks if isinstance(task, str)))
     return described
+
+
+def _name_episodes(described: dict[int, dict[str, Any]], found: Findings) -> None:
+    """Gives episodes the names of our own export, where every one has another."""
+    names = [described.get(episode.index, {}).get(EPISODE_NAME) for episode in found.episodes]
+    if all(isinstance(name, str) and name and not leads_out(name) for name in names) and len({*names}) == len(names):
+        for episode, name in zip(found.episodes, names, strict=True):
+            episode.exported_name = name
 
 
 def _compare_counts(info: LeRobotInfo, described: dict[int, dict[str, Any]], found: Findings) -> None:

@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Annotated
 
 import numpy as np
+
+from dp_hf.ranges import Range
+
+TickRate = Annotated[float, Range(0.1, 240)]
+"""Frames a second."""
+Tolerance = Annotated[float, Range(above=0, high=10)]
+"""Seconds."""
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: 
             continue
         parts = split(streams, clock, fps, tolerance)
         aligned = [(part, _align(streams, clock, part, fps, tolerance)) for part in parts]
+        if clock == "made":
+            aligned = _without_contradicted(streams, aligned, notes)
         fewest = MIN_FRAMES if len(parts) > 1 else 1
         kept = [(part, alignment) for part, alignment in aligned if len(alignment.times) >= fewest]
         if kept:
@@ -79,10 +81,7 @@ def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: 
                 notes.append(f"{len(places)} messages without a time are left out")
             if dropped := len(parts) - len(kept):
                 notes.append(f"left out between jumps of the clock: {dropped} parts of fewer than {MIN_FRAMES} frames")
-            episodes = _joined(words, kept, notes)
-            if clock == "made" and (doubt := _doubt_of_headers(streams, episodes)):
-                notes.append(doubt)
-            return episodes
+            return _joined(words, kept, notes)
         if len(parts) > 1:
             why = (
                 f"none of {len(parts)} parts between jumps of the clock has {MIN_FRAMES} frames within {tolerance:g} s"
@@ -102,16 +101,34 @@ def _align(streams: Mapping[str, Stamps], clock: Clock, part: Part, fps: float, 
     return replace(alignment, chosen=chosen)
 
 
-def _doubt_of_headers(streams: Mapping[str, Stamps], episodes: BagEpisodes) -> str | None:
-    """Whether the recorder saw what the headers call one moment at different ones."""
-    received = np.stack([np.array(streams[name].received)[rows] for name, rows in episodes.chosen.items()])
-    apart = int((received.max(axis=0) - received.min(axis=0) > _LONGEST_WAY).sum())
-    if not apart:
-        return None
-    return (
-        f"{apart} of {received.shape[1]} frames join messages that the recorder received more than {_LONGEST_WAY:g} s"
-        " apart: are the clocks of cameras and arm the same?"
-    )
+def _without_contradicted(
+    streams: Mapping[str, Stamps], aligned: list[tuple[Part, Alignment]], notes: list[str]
+) -> list[tuple[Part, Alignment]]:
+    """Leaves out frames of which the headers say one moment and the recorder different ones, unless all are so.
+
+    Then one clock jumped alone. Where all frames are so, the way may as well be long, which is only noted.
+    """
+    apart = [_received_apart(streams, alignment) for _, alignment in aligned]
+    wrong, total = sum(map(np.count_nonzero, apart)), sum(map(len, apart))
+    if not wrong:
+        return aligned
+    received = f"the recorder received their messages more than {_LONGEST_WAY:g} s apart"
+    if wrong == total:
+        notes.append(f"in all {total} frames {received}: are the clocks of cameras and arm the same?")
+        return aligned
+    notes.append(f"{wrong} of {total} frames are left out: {received}, so a clock of cameras or arm jumped alone")
+    return [(part, _rows(alignment, ~wrong)) for (part, alignment), wrong in zip(aligned, apart, strict=True)]
+
+
+def _received_apart(streams: Mapping[str, Stamps], alignment: Alignment) -> np.ndarray:
+    """(frames,) whether the recorder saw the messages of a frame at different moments."""
+    received = [np.array(streams[name].received)[rows] for name, rows in alignment.chosen.items()]
+    return np.ptp(received, axis=0) > _LONGEST_WAY if received else np.zeros(0, bool)
+
+
+def _rows(alignment: Alignment, kept: np.ndarray) -> Alignment:
+    chosen = {name: rows[kept] for name, rows in alignment.chosen.items()}
+    return replace(alignment, times=alignment.times[kept], chosen=chosen)
 
 
 def _joined(clock: str, kept: list[tuple[Part, Alignment]], notes: list[str]) -> BagEpisodes:

@@ -18,10 +18,11 @@ from dp_hf.episodes.units import Gripper, doubt_of_degrees, to_public_units
 from dp_hf.episodes.writer import FrameWriter
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, user_path
-from dp_hf.interop.rosbag.alignment import Gap
+from dp_hf.interop.rosbag.alignment import Gap, TickRate, Tolerance
 from dp_hf.interop.rosbag.episodes import BagEpisodes, find_episodes
 from dp_hf.interop.rosbag.reader import BAG_SUFFIXES, IMAGE_TYPES, JOINTS_TYPE, BagReader, find_bags
 from dp_hf.interop.rosbag.report import BagReport
+from dp_hf.ranges import require_in_range
 
 OPEN_TO_CLOSED = Gripper("high", (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open))
 _MAX_EPISODES = 500
@@ -33,8 +34,8 @@ class _Options:
     """As of `import_bags`; `joints` are the names of the arm's joints and the gripper's."""
 
     output_dir: Path
-    fps: float
-    tolerance: float
+    fps: TickRate
+    tolerance: Tolerance
     joints: Sequence[str]
     angle_unit: Literal["auto", "radians", "degrees"]
     gripper: Gripper
@@ -78,10 +79,9 @@ def import_bags(
     Raises:
         UserError: no bag gave an episode, two would have one name, or a wrong argument; with `strict` any loss.
     """
-    if not (0.1 <= fps <= 240 and 0 < tolerance <= 10):
-        raise UserError(f"--fps {fps:g} and --tolerance {tolerance:g}: 0.1 to 240 frames a second, at most 10 s")
     joints = ROS_JOINTS.with_gripper_joint(gripper_joint).names
     options = _Options(user_path(output_dir), fps, tolerance, joints, angle_unit, gripper, strict)
+    require_in_range(options)
     names = _episode_names(user_path(path))
     reports = []
     for bag, name in tqdm(names.items(), "Reading bags", unit="bag", delay=1, disable=not progress):

@@ -1,0 +1,63 @@
+"""Meta-World's tasks for `dp-hf --task_file`: https://pypi.org/project/metaworld, which pins mujoco 3.3.0.
+
+It runs in a Python of its own, where dp_hf is not installed.
+"""
+
+import mujoco
+import numpy as np
+from gymnasium import Env
+from gymnasium.spaces import Box
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+from metaworld.policies import ENV_POLICY_MAP
+
+CAMERA, PLACE = "corner2", (0.6, 0.295, 0.8)  # where DP3 (arXiv:2403.03954) looks from
+# A frame costs 26 ms on a core in place of 410 without them.
+OFF = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX)
+
+
+class MetaWorld(Env):
+    """A task whose layout follows the seed, seen by one camera.
+
+    Args:
+        task: such as "drawer-open".
+        size: of the picture, pixels; it is drawn twice as large and halved.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012
+    render_mode = "rgb_array"
+
+    def __init__(self, task, size=96):
+        self.name = f"{task}-v3"
+        env = self.env = ALL_V3_ENVIRONMENTS[self.name]()
+        # The layout is frozen unless told otherwise, and the observation hides the goal, which the expert reads.
+        env._set_task_called, env._freeze_rand_vec, env.seeded_rand_vec = True, False, True
+        env._partially_observable = False
+        del env.sawyer_observation_space
+        self.observation_space = Box(-np.inf, np.inf, (39,))
+        self.action_space = Box(-1, 1, (4,), np.float32)
+        env.model.cam_pos[env.model.camera(CAMERA).id] = PLACE
+        env.model.vis.quality.offsamples = 0
+        self.renderer = mujoco.Renderer(env.model, 2 * size, 2 * size)
+        for flag in OFF:
+            self.renderer.scene.flags[flag] = False
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.env.seed(seed)
+        return self.env.reset()
+
+    def step(self, action):
+        # Meta-World ends an episode at 500 steps with an error after it, and the task file's limit is less.
+        return self.env.step(np.clip(action, -1, 1))
+
+    def render(self):
+        self.renderer.update_scene(self.env.data, CAMERA)
+        pixels = self.renderer.render()[::-1, ::-1].astype(np.uint16)  # the camera hangs upside down
+        height, width, _ = pixels.shape
+        return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
+
+
+def expert(env):
+    """Meta-World's own scripted expert."""
+    policy = ENV_POLICY_MAP[env.name]()
+    return lambda observation: np.clip(policy.get_action(observation), -1, 1)

@@ -1,0 +1,1 @@
+"""Tasks that others have made: gymnasium environments, described in a file."""

@@ -1,0 +1,45 @@
+"""Replays the recorded actions of a task's demonstrations open loop, from the layouts that they were recorded on."""
+
+from functools import partial
+from pathlib import Path
+
+from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.errors import UserError
+from dp_hf.files import user_path
+from dp_hf.simulation.parallel import map_in_processes
+from dp_hf.simulation.replay import RecordedActions
+from dp_hf.simulation.rollouts import RolloutResult, rollout
+from dp_hf.simulation.task import Task
+from dp_hf.tasks.recording import recorded_actions
+
+
+def replay_dataset(
+    task: Task, data_dir: str | Path, max_episodes: int | None = None, num_workers: int = 1
+) -> list[RolloutResult]:
+    """Executes the actions of a task's demonstrations again, without looking at images or states.
+
+    Args:
+        task: by which they were recorded.
+        data_dir: the dataset that `record_dataset` wrote.
+        max_episodes: the first of them only.
+        num_workers: processes.
+
+    Raises:
+        UserError: it is no such dataset, or of another task.
+    """
+    meta = DatasetMeta.load(folder := user_path(data_dir))
+    if meta.action != task.action or meta.fps != task.fps:
+        raise UserError(f"{folder} was recorded in {meta.source}: its actions or its rate are not those of {task.name}")
+    episodes = [*recorded_actions(folder)][:max_episodes]
+    return list(map_in_processes(partial(_Replay, task), episodes, num_workers, "replay"))
+
+
+class _Replay:
+    """One process' share."""
+
+    def __init__(self, task: Task):
+        self.env = task.make_environment(cameras=task.cameras)
+
+    def __call__(self, episode: tuple) -> RolloutResult:
+        seed, actions = episode
+        return rollout(self.env, RecordedActions(actions), seed)
