@@ -222,6 +222,7 @@ def test_large_images_arrive(kilted, domain_id):
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
     with WireRobot(domain_id, 640, 480, kilted, ["--reliable"]) as peer:
         done = subprocess.run([kilted, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""  # ROS warns of what it does not take
     seen = json.loads(done.stdout)
     sent = [moment for moment in peer.got["images"] if seen[0] < moment < seen[-1]]
     assert len(seen) > 0.6 * len(sent)

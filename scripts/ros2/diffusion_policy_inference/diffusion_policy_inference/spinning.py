@@ -11,6 +11,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+BEFORE_FAST_DDS_3 = ("humble", "iron", "jazzy")
 PROFILES = Path(__file__).with_name("fast_dds.xml")
 
 
@@ -21,9 +22,9 @@ def receive_large_images() -> None:
     the socket's buffer.
     """
     os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second before Fast DDS 3
-    if not any(os.environ.get(name) for name in names):
-        os.environ.update(dict.fromkeys(names, str(PROFILES)))
+    variable = "FASTRTPS" if os.environ.get("ROS_DISTRO") in BEFORE_FAST_DDS_3 else "FASTDDS"
+    if not any(os.environ.get(f"{name}_DEFAULT_PROFILES_FILE") for name in ("FASTDDS", "FASTRTPS")):
+        os.environ[f"{variable}_DEFAULT_PROFILES_FILE"] = str(PROFILES)
 
 
 @contextlib.contextmanager
