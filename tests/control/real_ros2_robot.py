@@ -40,6 +40,7 @@ parser.add_argument("height", type=int)
 parser.add_argument("--reject", type=int, default=0, help="so many of the gripper's goals are rejected")
 parser.add_argument("--reliable", action="store_true", help="images are sent reliably")
 parser.add_argument("--no_arm", action="store_true", help="nobody listens to the arm's commands")
+parser.add_argument("--no_gripper", action="store_true", help="nobody listens to the gripper's topic")
 args, _ = parser.parse_known_args()
 
 
@@ -57,7 +58,8 @@ class FakeRobot(Node):
         self.stop = self.create_publisher(Bool, "/emergency_stop", 10)
         if not args.no_arm:
             self.create_subscription(JointTrajectory, "/arm_controller/joint_trajectory", self.on_arm, 10)
-        self.create_subscription(JointTrajectory, "/gripper_controller/joint_trajectory", self.on_gripper, 10)
+        if not args.no_gripper:
+            self.create_subscription(JointTrajectory, "/gripper_controller/joint_trajectory", self.on_gripper, 10)
         self.create_timer(1 / 30, self.publish_image)
         self.create_timer(1 / 50, self.publish_joints)
 

@@ -110,6 +110,30 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     robot.close()
 
 
+def test_a_gripper_whose_server_would_misread_a_goal_is_sent_none(wire):
+    """One of Cyclone DDS, here only its ear."""
+    from cyclonedds.qos import Policy, Qos
+    from cyclonedds.sub import DataReader
+    from cyclonedds.util import duration
+
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.gripper_action import GripperAction, SendGoal
+
+    domain_id, _ = wire
+    ours, peer = Dds(domain_id), Dds(domain_id)
+    action = GripperAction(ours, "/gripper_cmd")
+    topic = peer._topic("/gripper_cmd/_action/send_goalRequest", SendGoal, "rq")
+    reader = DataReader(peer._participant, topic, qos=Qos(Policy.Reliability.Reliable(duration(milliseconds=100))))
+    give_up = time.monotonic() + 10
+    while not action._send.is_heard and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert len(action._send.listeners()) == 1
+    assert not action.is_heard
+    del reader
+    ours.close()
+    peer.close()
+
+
 def test_another_arm_on_the_wire(wire):
     """The described arm's joints and units; its gripper, which is not the last number, on the gripper's topic."""
     from dp_hf.control.robots.dds import Dds

@@ -54,9 +54,9 @@ class Dds:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def publisher(self, topic: str, message_type: type) -> "Publisher":
-        """What publishes messages, reliably, on `topic` (its ROS name, `/joint_states`)."""
-        return Publisher(DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)))
+    def publisher(self, topic: str, message_type: type, kind: str = "rt") -> "Publisher":
+        """What publishes messages, reliably, on `topic` (its ROS name, `/joint_states`); of requests `kind` is rq."""
+        return Publisher(DataWriter(self._participant, self._topic(topic, message_type, kind), qos=Qos(*_RELIABLE)))
 
     def subscribe(
         self, topic: str, message_type: type, callback: Callable[[Any], None], reliable: bool = False
@@ -79,9 +79,9 @@ class Dds:
             thread.join()
         del self._participant
 
-    def _topic(self, name: str, message_type: type) -> Topic:
-        # ROS 2 puts rt/ in front of a topic's name.
-        return Topic(self._participant, f"rt/{name.removeprefix('/')}", message_type)
+    def _topic(self, name: str, message_type: type, kind: str = "rt") -> Topic:
+        # ROS 2 puts rt/ in front of a topic's name, rq/ in front of that of a service's requests.
+        return Topic(self._participant, f"{kind}/{name.removeprefix('/')}", message_type)
 
     def _listen(self, topic: str, reader: DataReader, callback: Callable[[Any], None]) -> None:
         waitset = WaitSet(self._participant)
@@ -113,3 +113,9 @@ class Publisher:
     def is_heard(self) -> bool:
         """Whether somebody listens."""
         return bool(self._writer.get_matched_subscriptions())
+
+    def listeners(self) -> list[bytes]:
+        """The identities (16 bytes each, as in RTPS) of those who listen."""
+        handles = self._writer.get_matched_subscriptions()
+        found = [self._writer.get_matched_subscription_data(handle) for handle in handles]
+        return [listener.key.bytes for listener in found if listener is not None]
