@@ -110,6 +110,24 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     robot.close()
 
 
+def test_a_silent_topic_is_explained(wire, ros_python, caplog):
+    from ros2_wire import WireRobot
+
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+
+    domain_id, _ = wire
+    with WireRobot(domain_id, ros_python=ros_python("kilted")):
+        robot = Ros2Robot(Ros2Config(image_topic="/joint_states", joint_states_topic="/state"))
+        give_up = time.monotonic() + 15
+        while caplog.text.count(": see --ros2.") < 2 and time.monotonic() < give_up:
+            time.sleep(0.1)
+        robot.close()
+    image = "/joint_states holds sensor_msgs/msg/JointState; sensor_msgs/msg/Image is on /camera_head/color/image_raw"
+    assert f"{image}: see --ros2.image_topic" in caplog.text
+    state = "/state has no publisher; sensor_msgs/msg/JointState is on /joint_states: see --ros2.joint_states_topic"
+    assert state in caplog.text
+
+
 def test_a_gripper_whose_server_would_misread_a_goal_is_sent_none(wire):
     """One of Cyclone DDS, here only its ear."""
     from cyclonedds.qos import Policy, Qos

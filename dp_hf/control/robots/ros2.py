@@ -80,8 +80,13 @@ class Ros2Robot:
         self._send_to_gripper = self._dds.publisher(config.gripper_topic, ros2_messages.JointTrajectory)
         self._gripper_action = GripperAction(self._dds, config.gripper_action)
         self._gripper_goal = SentOnce(GRIPPER_STEP)
-        self._dds.subscribe(config.image_topic, ros2_messages.Image, self._on_image)
-        self._dds.subscribe(config.joint_states_topic, ros2_messages.JointState, self._on_joint_state)
+        self._dds.subscribe(config.image_topic, ros2_messages.Image, self._on_image, option="--ros2.image_topic")
+        self._dds.subscribe(
+            config.joint_states_topic,
+            ros2_messages.JointState,
+            self._on_joint_state,
+            option="--ros2.joint_states_topic",
+        )
         self._dds.subscribe(config.emergency_stop_topic, ros2_messages.Bool, self._on_emergency_stop, reliable=True)
 
     def _on_image(self, message: Any) -> None:
