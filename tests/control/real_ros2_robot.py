@@ -4,7 +4,8 @@ Like `fake_ros2_robot.py` it publishes a camera (30 Hz) and joint states (50 Hz)
 obeys lines on standard input: `unplug`, `freeze`, `mute`, `heal`, `emergency_stop`, `release`, `quit`. Where there is
 control_msgs, it goes where goals send it too. `count arm` prints how many
 commands came. It asks other nodes, and prints the answer, at `trigger SERVICE`, `record SERVICE true|false`, `set NODE
-PARAMETER VALUE` and `describe NODE PARAMETER`. At the end it prints what arrived.
+PARAMETER VALUE` and `describe NODE PARAMETER`. At the end it prints what arrived, and when images
+went out.
 """
 
 import argparse
@@ -39,6 +40,7 @@ parser.add_argument("height", type=int)
 parser.add_argument("--reject", type=int, default=0, help="so many of the gripper's goals are rejected")
 parser.add_argument("--reliable", action="store_true", help="images are sent reliably")
 parser.add_argument("--no_arm", action="store_true", help="nobody listens to the arm's commands")
+parser.add_argument("--no_gripper", action="store_true", help="nobody listens to the gripper's topic")
 args, _ = parser.parse_known_args()
 
 
@@ -47,7 +49,7 @@ class FakeRobot(Node):
         super().__init__("fake_robot")
         self.state = np.array([0, 0, 0, 0, 0, 0, 50], dtype=np.float64)
         self.camera_is = self.joints_are = "live"
-        self.got = {"arm": [], "gripper": [], "arm_goals": [], "gripper_goals": []}
+        self.got = {"arm": [], "gripper": [], "arm_goals": [], "gripper_goals": [], "images": []}
         self.random = np.random.default_rng(0)
         reliability = ReliabilityPolicy.RELIABLE if args.reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=5, reliability=reliability)
@@ -56,7 +58,8 @@ class FakeRobot(Node):
         self.stop = self.create_publisher(Bool, "/emergency_stop", 10)
         if not args.no_arm:
             self.create_subscription(JointTrajectory, "/arm_controller/joint_trajectory", self.on_arm, 10)
-        self.create_subscription(JointTrajectory, "/gripper_controller/joint_trajectory", self.on_gripper, 10)
+        if not args.no_gripper:
+            self.create_subscription(JointTrajectory, "/gripper_controller/joint_trajectory", self.on_gripper, 10)
         self.create_timer(1 / 30, self.publish_image)
         self.create_timer(1 / 50, self.publish_joints)
 
@@ -105,6 +108,7 @@ class FakeRobot(Node):
             self.picture = self.random.integers(0, 255, args.height * args.width * 3, dtype=np.uint8)
         message = Image(height=args.height, width=args.width, encoding="bgr8", step=3 * args.width)
         message.data.frombytes(self.picture.tobytes())
+        self.got["images"].append(time.monotonic())
         self.camera.publish(message)
 
     def publish_joints(self):

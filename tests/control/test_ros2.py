@@ -110,6 +110,48 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     robot.close()
 
 
+def test_a_silent_topic_is_explained(wire, ros_python, caplog):
+    from ros2_wire import WireRobot
+
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+
+    domain_id, _ = wire
+    with WireRobot(domain_id, ros_python=ros_python("kilted")):
+        robot = Ros2Robot(Ros2Config(image_topic="/joint_states", joint_states_topic="/state"))
+        give_up = time.monotonic() + 15
+        while caplog.text.count(": see --ros2.") < 2 and time.monotonic() < give_up:
+            time.sleep(0.1)
+        robot.close()
+    image = "/joint_states holds sensor_msgs/msg/JointState; sensor_msgs/msg/Image is on /camera_head/color/image_raw"
+    assert f"{image}: see --ros2.image_topic" in caplog.text
+    state = "/state has no publisher; sensor_msgs/msg/JointState is on /joint_states: see --ros2.joint_states_topic"
+    assert state in caplog.text
+
+
+def test_a_gripper_whose_server_would_misread_a_goal_is_sent_none(wire):
+    """One of Cyclone DDS, here only its ear."""
+    from cyclonedds.qos import Policy, Qos
+    from cyclonedds.sub import DataReader
+    from cyclonedds.util import duration
+
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.gripper_action import GripperAction, SendGoal
+
+    domain_id, _ = wire
+    ours, peer = Dds(domain_id), Dds(domain_id)
+    action = GripperAction(ours, "/gripper_cmd")
+    topic = peer._topic("/gripper_cmd/_action/send_goalRequest", SendGoal, "rq")
+    reader = DataReader(peer._participant, topic, qos=Qos(Policy.Reliability.Reliable(duration(milliseconds=100))))
+    give_up = time.monotonic() + 10
+    while not action._send.is_heard and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert len(action._send.listeners()) == 1
+    assert not action.is_heard
+    del reader
+    ours.close()
+    peer.close()
+
+
 def test_another_arm_on_the_wire(wire):
     """The described arm's joints and units; its gripper, which is not the last number, on the gripper's topic."""
     from dp_hf.control.robots.dds import Dds
