@@ -178,7 +178,7 @@ def _as_float32(values: Any, name: str) -> torch.Tensor:
             array = np.asarray(values)
         except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that numpy cannot hold
             array = np.empty((), dtype=object)
-        if array.dtype.kind not in "fiu":
+        if array.dtype.kind not in "fiu" or np.ma.is_masked(values):
             raise UserError(f"{name} is an array of numbers; got {str(values)[:80]}")
         with np.errstate(over="ignore"):
             values = torch.from_numpy(array.astype(np.float32, order="C"))

@@ -33,6 +33,7 @@ def pipeline(make_pipeline):
         ({"state": {"j1": 1}}, "state is an array of numbers; got"),
         ({"state": [[0.0] * 7, [0.0] * 6]}, "state is an array of numbers; got"),
         ({"state": [None] * 7}, "state is an array of numbers; got"),
+        ({"state": np.ma.masked_less(STATE, 0)}, "state is an array of numbers; got"),
         ({"state": torch.zeros(7, dtype=torch.complex64)}, r"state is a tensor of numbers; got torch\.complex64"),
         ({"state": torch.zeros(7).to_sparse()}, r"state is dense, with values; got a torch\.sparse_coo tensor"),
         ({"state": torch.zeros(7, device="meta")}, "state is dense, with values; got a meta tensor"),
