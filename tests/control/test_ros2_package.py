@@ -81,6 +81,7 @@ def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
     commands = np.column_stack([positions, np.full(len(arm), 50)])
     assert_legal(commands, MYCOBOT_280.limits, 0.02, times=times)
     assert "rejects goals" in node.output
+    assert "unexpected goal response" not in node.output
     goals = peer.got["gripper_goals"]
     assert goals
     assert all(-0.5 <= position <= 0 and effort == 5.0 for _, position, effort in goals)

@@ -150,9 +150,14 @@ class RclpyRobot:
         asked_at = self._asked.setdefault(name, time.monotonic())
         if time.monotonic() - asked_at > ANSWER:
             self._complain(
-                f"{name} does not answer goals: has its controller the same RMW_IMPLEMENTATION as this node?"
+                f"{name} does not answer goals: does its controller run, with the same RMW_IMPLEMENTATION as this node?"
             )
-        client.send_goal_async(goal).add_done_callback(on_answer)
+
+        def ask() -> None:
+            client.send_goal_async(goal).add_done_callback(on_answer)
+
+        # In the thread that takes the answers: rclpy drops one that comes before it has noted the question.
+        self.node.executor.create_task(ask)
 
     def hold(self) -> None:
         """Cancels the goals under way; the controllers then hold where they are."""
