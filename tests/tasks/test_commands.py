@@ -1,6 +1,7 @@
 """A task file from end to end: demonstrations, training with trials, evaluation, report."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -192,7 +193,7 @@ def test_a_task_without_an_expert(folder, capsys):
 
 def test_a_name_of_no_task_file(capsys):
     assert evaluate(["--task_file", "no_such_task", "--pipeline", "expert"]) == 2
-    assert "only fetch_pick_and_place, metaworld, pusht, reach" in capsys.readouterr().err
+    assert "only aloha_transfer_cube, fetch_pick_and_place, metaworld, pusht, reach" in capsys.readouterr().err
 
 
 def test_noise_of_several_units_is_said_number_by_number(folder, capsys):
@@ -208,3 +209,20 @@ def test_a_policy_of_another_rate_or_other_names_is_refused(folder, make_pipelin
         make_pipeline(fps=fps, **names_of).save_pretrained(f"policy_{fps}")
         assert evaluate(["--task_file", "reach.yaml", "--pipeline", f"policy_{fps}"]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("metaworld", "METAWORLD_PYTHON"),
+        ("aloha_transfer_cube", "ALOHA_PYTHON"),
+        ("fetch_pick_and_place", "FETCH_PYTHON"),
+    ],
+)
+def test_a_public_task_and_its_expert(name, variable, tmp_path):
+    if variable not in os.environ:
+        pytest.skip(f"{variable} names no Python that has it")
+    arguments = ["--task_file", name, "--pipeline", "expert", "--num_episodes", "1", "--output_dir", str(tmp_path)]
+    assert evaluate(arguments) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["rates"]["success"]["successes"] == 1

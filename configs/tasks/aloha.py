@@ -1,0 +1,144 @@
+"""gym-aloha's two arms for `dp-hf --task_file`, with one small picture a step, and a scripted expert for the transfer.
+
+It runs in a Python of its own, where dp_hf is not installed.
+"""
+
+import gymnasium
+import mujoco
+import numpy as np
+from gym_aloha.env import AlohaEnv
+from gym_aloha.tasks import sim
+
+FPS = 50
+OFF = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
+
+
+class Aloha(gymnasium.Env):
+    """A task of gym-aloha with its reward, reset and step, seen by the camera above.
+
+    Args:
+        task: "transfer_cube" or "insertion".
+        size: height and width of the picture, pixels; it is drawn twice as large and halved.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012
+    render_mode = "rgb_array"
+
+    def __init__(self, task="transfer_cube", size=(96, 128)):
+        # By itself it draws three views of 640 x 480 in every step.
+        sim.BimanualViperXTask.get_observation = lambda self, physics: {
+            "qpos": self.get_qpos(physics),
+            "images": {"top": np.zeros(1)},
+        }
+        self.env = AlohaEnv(task, obs_type="pixels_agent_pos")
+        self.action_space = gymnasium.spaces.Box(-np.inf, np.inf, (14,), np.float32)  # it says -1 to 1, and takes more
+        physics = self.env._env.physics
+        self.model, self.data = physics.model.ptr, physics.data.ptr
+        self.model.vis.quality.offsamples = 0
+        self.renderer = mujoco.Renderer(self.model, 2 * size[0], 2 * size[1])
+        for flag in OFF:
+            self.renderer.scene.flags[flag] = False
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        observation, info = self.env.reset(seed=seed)
+        return observation["agent_pos"], info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation["agent_pos"], reward, terminated, truncated, info
+
+    def render(self):
+        self.renderer.update_scene(self.data, "top")
+        pixels = self.renderer.render().astype(np.uint16)
+        height, width, _ = pixels.shape
+        return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
+
+
+def transfer_cube(env):
+    """The right arm lifts the cube to where the left one takes it: way points of both tools, blended linearly."""
+    arms = {name: _Arm(env, name) for name in ("left", "right")}
+    box = env.data.qpos[16:19].copy()
+    down, rolled, level = _turn([0, 1, 0], -60), _turn([1, 0, 0], 90), np.eye(3)
+    meet, aside = np.array([0.0, 0.5, 0.25]), np.array([-0.02, 0.0, 0.0])
+    over, at = [box[0], box[1], 0.18], [box[0], box[1], 0.02]
+    # Seconds, place in metres, turn from the start, gripper from closed (0) to open (1).
+    plans = {
+        "right": [(1.2, over, down, 1), (2.2, at, down, 1), (2.8, at, down, 0), (4.4, meet, down, 0),
+                  (9, meet, down, 0)],
+        "left": [(1.5, arms["left"].place, level, 0), (4.0, meet - [0.13, 0, 0], rolled, 1),
+                 (5.4, meet + aside, rolled, 1), (6.2, meet + aside, rolled, 0), (9, meet + aside, rolled, 0)],
+    }  # fmt: skip
+    plans = {name: [(0.0, arms[name].place, level, 0), *plan] for name, plan in plans.items()}
+    step = 0
+
+    def act(observation):
+        nonlocal step
+        step += 1
+        return np.concatenate([arms[name].follow(plans[name], step / FPS) for name in ("left", "right")])
+
+    return act
+
+
+class _Arm:
+    """One arm's joints for a pose of its tool, by damped least squares from the last ones."""
+
+    def __init__(self, env, name):
+        self.model, self.data = env.model, mujoco.MjData(env.model)
+        self.site = self.model.site(f"cali_{name}_site1").id
+        self.body = self.model.body(f"vx300s_{name}/gripper_link").id
+        self.joints = np.arange(6) if name == "left" else np.arange(8, 14)
+        self.qpos = env.data.qpos.copy()
+        self._look()
+        self.place = self.data.site_xpos[self.site].copy()
+        self.start = self.data.xmat[self.body].reshape(3, 3).copy()
+
+    def follow(self, plan, time):
+        """The arm's six joint angles and its gripper at a time of the plan, (7,)."""
+        after = next((index for index, point in enumerate(plan) if point[0] > time), len(plan) - 1)
+        (t0, p0, r0, g0), (t1, p1, r1, g1) = plan[after - 1], plan[after]
+        share = min((time - t0) / (t1 - t0), 1.0)
+        turn = r0 @ _part(r0.T @ r1, share)
+        self._solve(np.asarray(p0) + share * (np.asarray(p1) - p0), turn @ self.start)
+        return np.r_[self.qpos[self.joints], g0 + share * (g1 - g0)]
+
+    def _look(self):
+        self.data.qpos[:] = self.qpos
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+
+    def _solve(self, place, orientation):
+        jacobian, turning = np.zeros((2, 3, self.model.nv))
+        for _ in range(30):
+            self._look()
+            error = np.r_[
+                place - self.data.site_xpos[self.site],
+                _vector(orientation @ self.data.xmat[self.body].reshape(3, 3).T),
+            ]
+            if np.abs(error).max() < 1e-4:
+                break
+            mujoco.mj_jacSite(self.model, self.data, jacobian, turning, self.site)
+            full = np.vstack([jacobian, turning])[:, self.joints]
+            change = full.T @ np.linalg.solve(full @ full.T + 1e-5 * np.eye(6), error)
+            self.qpos[self.joints] += np.clip(change, -0.2, 0.2)
+
+
+def _vector(matrix):
+    """A rotation as a vector: its axis, as long as the angle in radians."""
+    quaternion, vector = np.zeros(4), np.zeros(3)
+    mujoco.mju_mat2Quat(quaternion, matrix.ravel())
+    mujoco.mju_quat2Vel(vector, quaternion, 1)
+    return vector
+
+
+def _part(matrix, share):
+    vector = _vector(matrix)
+    return _turn(vector, share * np.degrees(np.linalg.norm(vector)))
+
+
+def _turn(axis, degrees):
+    axis, quaternion, matrix = np.array(axis, float), np.zeros(4), np.zeros(9)
+    length = np.linalg.norm(axis)
+    mujoco.mju_axisAngle2Quat(quaternion, axis / length if length > 1e-9 else np.eye(3)[0], np.radians(degrees))
+    mujoco.mju_quat2Mat(matrix, quaternion)
+    return matrix.reshape(3, 3)
