@@ -29,11 +29,6 @@ def kilted(ros_python) -> str:
 
 
 @pytest.fixture
-def domain_id() -> int:
-    return 140 + os.getpid() % 90
-
-
-@pytest.fixture
 def pipeline(make_pipeline, tmp_path) -> Path:
     from dp_hf import Normalizer
 
