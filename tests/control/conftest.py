@@ -11,6 +11,12 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ros2" / "environment.sh"
 
 
+@pytest.fixture
+def domain_id() -> int:
+    """The ROS_DOMAIN_ID of this process's tests: processes that run tests at the same time have others."""
+    return 100 + os.getpid() % 100
+
+
 @pytest.fixture(scope="session")
 def ros_python():
     """A function from the name of a ROS 2 distribution, and maybe `control_msgs`, to a Python that has them.

@@ -1,4 +1,3 @@
-import os
 import threading
 import time
 from dataclasses import replace
@@ -20,13 +19,12 @@ LIMITS = replace(MYCOBOT_280.limits, max_image_age=0.4, max_state_age=0.4, max_f
 
 
 @pytest.fixture
-def wire(monkeypatch):
+def wire(monkeypatch, domain_id):
     """(domain id, function that connects our side)."""
     pytest.importorskip("cyclonedds")
     from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
 
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    domain_id = 100 + os.getpid() % 100
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
     return domain_id, lambda: Ros2Robot(Ros2Config())
 

@@ -29,11 +29,6 @@ def kilted(ros_python) -> str:
 
 
 @pytest.fixture
-def domain_id() -> int:
-    return 140 + os.getpid() % 90
-
-
-@pytest.fixture
 def pipeline(make_pipeline, tmp_path) -> Path:
     from dp_hf import Normalizer
 
@@ -81,6 +76,7 @@ def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
     commands = np.column_stack([positions, np.full(len(arm), 50)])
     assert_legal(commands, MYCOBOT_280.limits, 0.02, times=times)
     assert "rejects goals" in node.output
+    assert "unexpected goal response" not in node.output
     goals = peer.got["gripper_goals"]
     assert goals
     assert all(-0.5 <= position <= 0 and effort == 5.0 for _, position, effort in goals)

@@ -35,13 +35,12 @@ def pipeline(make_pipeline, tmp_path) -> str:
 
 
 @pytest.fixture
-def wire(monkeypatch):
+def wire(monkeypatch, domain_id):
     """(domain id, context manager of a robot on it)."""
     pytest.importorskip("cyclonedds")
     from ros2_wire import WireRobot
 
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    domain_id = 120 + os.getpid() % 100
     return domain_id, WireRobot(domain_id)
 
 

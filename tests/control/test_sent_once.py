@@ -16,6 +16,16 @@ def test_it_is_sent_when_it_changes_and_again_when_it_does_not_arrive():
     assert not gripper.is_due(0, 3, 60.0)
 
 
+def test_a_small_step_that_was_refused_is_sent_again():
+    gripper = SentOnce(step=1)
+    assert gripper.is_due(50, 50, 0.0)
+    assert gripper.is_due(52, 50, 0.1)
+    assert not gripper.is_due(52, 50, 1.0, is_refused=True)
+    assert not gripper.is_due(52, 50, 1.2)
+    assert gripper.is_due(52, 50, 1.2, is_refused=True)
+    assert not gripper.is_due(52, 50, 1.3, is_refused=True)
+
+
 @given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1, max_size=30))
 def test_whatever_is_lost_a_command_that_lasts_arrives(sent):
     gripper, measured, now = SentOnce(step=1), 50, 0.0

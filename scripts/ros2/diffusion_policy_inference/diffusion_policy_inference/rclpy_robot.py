@@ -69,6 +69,7 @@ class RclpyRobot:
         self._gripper = SentOnce(GRIPPER_STEP)
         self._goals: dict[str, object] = {}
         self._asked: dict[str, float] = {}
+        self._not_accepted: dict[str, object] = {}
         Listener(node, Image, image_topic, "image_topic", self._on_image, self._complain)
         Listener(node, JointState, joints_topic, "joint_states_topic", self._on_joint_state, self._complain)
         node.create_subscription(Bool, "/emergency_stop", self._on_emergency_stop, 10)
@@ -131,7 +132,7 @@ class RclpyRobot:
 
     def _send_gripper(self, value: float, position: float) -> None:
         measured = None if self._state is None else self._state.value[-1]
-        if not self._gripper.is_due(value, measured, time.monotonic()):
+        if not self._gripper.is_due(value, measured, time.monotonic(), GRIPPER_ACTION in self._not_accepted):
             return
         goal = GripperCommand.Goal()
         goal.command.position = position
@@ -146,13 +147,21 @@ class RclpyRobot:
             self._goals[name] = future.result()
             if not future.result().accepted:
                 self._complain(f"{name} rejects goals")
+            elif self._not_accepted.get(name) is goal:
+                del self._not_accepted[name]
 
+        self._not_accepted[name] = goal
         asked_at = self._asked.setdefault(name, time.monotonic())
         if time.monotonic() - asked_at > ANSWER:
             self._complain(
-                f"{name} does not answer goals: has its controller the same RMW_IMPLEMENTATION as this node?"
+                f"{name} does not answer goals: does its controller run, with the same RMW_IMPLEMENTATION as this node?"
             )
-        client.send_goal_async(goal).add_done_callback(on_answer)
+
+        def ask() -> None:
+            client.send_goal_async(goal).add_done_callback(on_answer)
+
+        # In the thread that takes the answers: rclpy drops one that comes before it has noted the question.
+        self.node.executor.create_task(ask)
 
     def hold(self) -> None:
         """Cancels the goals under way; the controllers then hold where they are."""
