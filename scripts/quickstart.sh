@@ -3,7 +3,7 @@
 #
 # Makes .venv, records demonstrations, converts them, trains, evaluates in closed loop, and leaves the pipeline, the
 # curves, a video and report.html in DIR (default: quickstart). Started again, it continues where it was.
-#   --full   four times the training, by the recipe that the other figures stand on (stack_cpu)
+#   --full   three times the training, by the recipe that the other figures stand on (stack_cpu)
 #   --smoke  hardly anything, for continuous integration: shows that all works, not a good policy
 set -euo pipefail
 here="$PWD"

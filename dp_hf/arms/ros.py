@@ -1,4 +1,4 @@
-"""Between ROS messages and ours: joints in radians and an arm's own numbers, image encodings."""
+"""Between ROS's joints, in radians, and an arm's own numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,31 +10,6 @@ from dp_hf.errors import UserError
 
 # Seconds within which every joint must have come.
 GATHERING = 1.0
-
-# Channels in memory, and how to index red, green and blue.
-_ENCODINGS: dict[str, tuple[int, slice | list[int]]] = {
-    "rgb8": (3, slice(None)),
-    "bgr8": (3, slice(None, None, -1)),
-    "rgba8": (4, slice(3)),
-    "bgra8": (4, slice(2, None, -1)),
-    "mono8": (1, [0, 0, 0]),
-}
-
-
-def image_from_message(height: int, width: int, encoding: str, step: int, data) -> np.ndarray:
-    """The RGB image, uint8 (height, width, 3), of a `sensor_msgs/Image`'s fields; `data` is any buffer of bytes.
-
-    Raises:
-        UserError: another encoding, or fewer bytes than the size asks for.
-    """
-    if encoding not in _ENCODINGS:
-        raise UserError(f"camera images are encoded as {encoding!r}; supported are {', '.join(_ENCODINGS)}")
-    channels, rgb = _ENCODINGS[encoding]
-    pixels = np.frombuffer(data, np.uint8)
-    if step < width * channels or len(pixels) < height * step or not height * width:
-        raise UserError(f"a camera image of {width}x{height} {encoding} with step {step} has {len(pixels)} bytes")
-    rows = pixels[: height * step].reshape(height, step)[:, : width * channels]
-    return np.ascontiguousarray(rows.reshape(height, width, channels)[..., rgb])
 
 
 @dataclass(frozen=True)

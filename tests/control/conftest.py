@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "ros2" / "environment.sh"
 
 @pytest.fixture(scope="session")
 def ros_python():
-    """A function from the name of a ROS 2 distribution to a Python that has it.
+    """A function from the name of a ROS 2 distribution, and maybe `control_msgs`, to a Python that has them.
 
     Where its wheels cannot be had the test is skipped, and fails in CI.
     """
@@ -21,8 +21,8 @@ def ros_python():
     environment = dict(os.environ)  # with the user's cache: that of a test is its own
 
     @functools.cache
-    def make(distribution: str) -> str:
-        command = ["bash", str(SCRIPT), distribution, sys.executable]
+    def make(distribution: str, *extra: str) -> str:
+        command = ["bash", str(SCRIPT), distribution, sys.executable, *extra]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode != 0:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(done.stderr.strip())

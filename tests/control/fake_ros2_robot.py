@@ -82,7 +82,7 @@ for line in sys.stdin:
             emergency(Bool(True))
         case "release":
             emergency(Bool(False))
-        case "count":
+        case "count arm":
             print(len(commands["arm"]), flush=True)
         case "quit":
             break

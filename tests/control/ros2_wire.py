@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,25 @@ def ros_environment() -> dict[str, str]:
 
 
 class WireRobot:
-    """Context manager: the process of a robot. `commands` (n, 7) and `times` (n,) are there at its end.
+    """Context manager: the process of a robot. `got`, with `commands` (n, 7) and `times` (n,), is there at its end.
 
     Args:
         domain_id: its ROS_DOMAIN_ID.
         width, height: of its camera's images.
         ros_python: a Python with rclpy, for `real_ros2_robot.py`; without, it is `fake_ros2_robot.py`.
+        arguments: more of the script's.
     """
 
-    def __init__(self, domain_id: int, width: int = 64, height: int = 48, ros_python: str | None = None):
-        script = "fake_ros2_robot.py" if ros_python is None else "real_ros2_robot.py"
-        self.command = [ros_python or sys.executable, str(Path(__file__).with_name(script)), str(width), str(height)]
+    def __init__(
+        self,
+        domain_id: int,
+        width: int = 64,
+        height: int = 48,
+        ros_python: str | None = None,
+        arguments: Sequence[str] = (),
+    ):
+        script = Path(__file__).with_name("fake_ros2_robot.py" if ros_python is None else "real_ros2_robot.py")
+        self.command = [ros_python or sys.executable, str(script), str(width), str(height), *arguments]
         self.environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
 
     def __enter__(self) -> "WireRobot":
@@ -46,21 +55,29 @@ class WireRobot:
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
 
-    def wait_for_commands(self, count: int) -> int:
-        """Until it has had `count` commands; how many they are then."""
-        give_up = time.monotonic() + 60
-        while True:
-            self.tell("count")
-            if (had := int(self.process.stdout.readline())) >= count:
-                return had
-            assert time.monotonic() < give_up, f"{had} commands in a minute, not {count}"
+    def ask(self, question: str) -> str | int:
+        """The robot's answer, or that of another node, in the words of its message."""
+        self.tell(question)
+        return json.loads(self.process.stdout.readline())
+
+    def wait_for(self, number: int, what: str = "arm", timeout: float = 60) -> None:
+        """Until so many more commands have come."""
+        enough, give_up = self.ask(f"count {what}") + number, time.monotonic() + timeout
+        while self.ask(f"count {what}") < enough:
+            assert time.monotonic() < give_up, f"no more commands: {what}"
             time.sleep(0.05)
 
     def __exit__(self, *exception) -> None:
         output, _ = self.process.communicate("quit\n", timeout=20)
-        commands = json.loads(output)
-        arm = np.array(commands["arm"]).reshape(-1, 7)
-        gripper = np.array(commands["gripper"]).reshape(-1, 2)
+        self.got = json.loads(output)
+
+    @property
+    def times(self) -> np.ndarray:
+        return np.array(self.got["arm"]).reshape(-1, 7)[:, 0]
+
+    @property
+    def commands(self) -> np.ndarray:
+        arm = np.array(self.got["arm"]).reshape(-1, 7)
+        gripper = np.array(self.got["gripper"]).reshape(-1, 2)
         assert len(arm) == len(gripper)
-        self.times = arm[:, 0]
-        self.commands = np.column_stack([arm[:, 1:], gripper[:, 1]])
+        return np.column_stack([arm[:, 1:], gripper[:, 1]])

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
-from dp_hf.arms.ros import GatheredJoints, image_from_message
+from dp_hf.arms.ros import GatheredJoints
+from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
 
@@ -96,17 +97,59 @@ def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     good = Image(header, 2, 2, "mono8", 0, 2, np.array([1, 2, 3, 4], np.uint8))
     give_up = time.monotonic() + 10
     while (robot.read_image() is None or "lack" not in caplog.text) and time.monotonic() < give_up:
-        camera(Image(header, 2, 2, "yuv422", 0, 4, np.zeros(8, np.uint8)))
+        camera(Image(header, 2, 2, "bayer_rggb8", 0, 4, np.zeros(8, np.uint8)))
         joints(JointState(header, ["elbow"], np.array([0.5]), np.zeros(0), np.zeros(0)))
         time.sleep(0.05)
         camera(good)
         time.sleep(0.05)
     np.testing.assert_array_equal(robot.read_image().value[..., 0], [[1, 2], [3, 4]])
     assert robot.read_state() is None
-    assert "yuv422" in caplog.text
+    assert "bayer_rggb8" in caplog.text
     assert "lack link1_to_link2" in caplog.text
     peer.close()
     robot.close()
+
+
+def test_a_silent_topic_is_explained(wire, ros_python, caplog):
+    from ros2_wire import WireRobot
+
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+
+    domain_id, _ = wire
+    with WireRobot(domain_id, ros_python=ros_python("kilted")):
+        robot = Ros2Robot(Ros2Config(image_topic="/joint_states", joint_states_topic="/state"))
+        give_up = time.monotonic() + 15
+        while caplog.text.count(": see --ros2.") < 2 and time.monotonic() < give_up:
+            time.sleep(0.1)
+        robot.close()
+    image = "/joint_states holds sensor_msgs/msg/JointState; sensor_msgs/msg/Image is on /camera_head/color/image_raw"
+    assert f"{image}: see --ros2.image_topic" in caplog.text
+    state = "/state has no publisher; sensor_msgs/msg/JointState is on /joint_states: see --ros2.joint_states_topic"
+    assert state in caplog.text
+
+
+def test_a_gripper_whose_server_would_misread_a_goal_is_sent_none(wire):
+    """One of Cyclone DDS, here only its ear."""
+    from cyclonedds.qos import Policy, Qos
+    from cyclonedds.sub import DataReader
+    from cyclonedds.util import duration
+
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.gripper_action import GripperAction, SendGoal
+
+    domain_id, _ = wire
+    ours, peer = Dds(domain_id), Dds(domain_id)
+    action = GripperAction(ours, "/gripper_cmd")
+    topic = peer._topic("/gripper_cmd/_action/send_goalRequest", SendGoal, "rq")
+    reader = DataReader(peer._participant, topic, qos=Qos(Policy.Reliability.Reliable(duration(milliseconds=100))))
+    give_up = time.monotonic() + 10
+    while not action._send.is_heard and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert len(action._send.listeners()) == 1
+    assert not action.is_heard
+    del reader
+    ours.close()
+    peer.close()
 
 
 def test_another_arm_on_the_wire(wire):
@@ -147,6 +190,46 @@ def test_image_encodings_with_padded_rows(encoding):
     padded = np.pad(wire, ((0, 0), (0, 7)))
     image = image_from_message(5, 3, encoding, padded.shape[1], padded.tobytes())
     np.testing.assert_array_equal(image, np.repeat(rgb[..., :1], 3, axis=2) if encoding == "mono8" else rgb)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "same"),
+    [("8UC3", "bgr8"), ("8UC4", "bgra8"), ("8UC1", "mono8"), ("yuyv", "yuv422_yuy2"), ("uyvy", "yuv422")],
+)
+def test_encodings_of_two_names(encoding, same):
+    data = np.random.default_rng(0).integers(0, 255, (4, 32), dtype=np.uint8)
+    images = [image_from_message(4, 6, name, 32, data) for name in (encoding, same)]
+    np.testing.assert_array_equal(*images)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shape", "conversion"),
+    [
+        ("yuv422_yuy2", (6, 8, 2), "COLOR_YUV2RGB_YUY2"),
+        ("yuv422", (6, 8, 2), "COLOR_YUV2RGB_UYVY"),
+        ("nv12", (9, 8), "COLOR_YUV2RGB_NV12"),
+        ("nv21", (9, 8), "COLOR_YUV2RGB_NV21"),
+    ],
+)
+def test_the_colours_of_a_camera_are_those_of_opencv(encoding, shape, conversion):
+    cv2 = pytest.importorskip("cv2")
+    data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    padded = np.pad(data.reshape(shape[0], -1), ((0, 0), (0, 5)))
+    image = image_from_message(6, 8, encoding, padded.shape[1], padded.tobytes())
+    expected = cv2.cvtColor(data, getattr(cv2, conversion))
+    assert np.abs(image.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width", "encoding"), [(4, 5, "yuyv"), (4, 5, "nv12"), (5, 4, "nv12")])
+def test_half_a_pair_of_pixels_is_an_error(height, width, encoding):
+    with pytest.raises(UserError, match="camera image"):
+        image_from_message(height, width, encoding, 16, bytes(200))
+
+
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "mono16", "16UC1", ""])
+def test_another_encoding_is_named(encoding):
+    with pytest.raises(UserError, match=f"encoded as '{encoding}'; supported are rgb8, .* nv21: choose one"):
+        image_from_message(4, 4, encoding, 16, bytes(200))
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 40), st.binary(max_size=60))

@@ -1,282 +1,255 @@
-"""The ament_python package against a stub of rclpy, and built by colcon; see its README for what that leaves open."""
+"""The ament_python package with real rclpy (Kilted) against a robot of real rclpy, and built by colcon."""
 
+import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
-import threading
 import time
-from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-import ros_stub
 from control_fakes import HOME, assert_legal
+from ros2_nodes import PACKAGE, RunningNode
+from ros2_wire import LOOPBACK, WireRobot, ros_environment
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, QUANTITIES, ROS_JOINTS
+from dp_hf.arms.mycobot_280 import MYCOBOT_280, QUANTITIES
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
 
-PACKAGE = Path(__file__).parents[2] / "scripts" / "ros2" / "diffusion_policy_inference"
-ARM_TOPIC = "/arm_controller/joint_trajectory"
-ARM_ACTION = "/arm_controller/follow_joint_trajectory"
-GRIPPER = "/gripper_action_controller/gripper_cmd"
+STOP, RESET = "/model_inference_node/emergency_stop", "/model_inference_node/reset"
+
+
+@pytest.fixture(scope="module")
+def kilted(ros_python) -> str:
+    return ros_python("kilted", "control_msgs")
 
 
 @pytest.fixture
-def world(monkeypatch):
-    monkeypatch.syspath_prepend(str(PACKAGE))
-    world = ros_stub.install(monkeypatch)
-    for name in [name for name in sys.modules if name.startswith("diffusion_policy_inference")]:
-        monkeypatch.delitem(sys.modules, name)
-    yield world
-    for name in [name for name in sys.modules if name.startswith("diffusion_policy_inference")]:
-        del sys.modules[name]
-
-
-class Arm(threading.Thread):
-    """Publishes camera and joints into the stub's world, and goes where trajectories send it, until `stop`."""
-
-    def __init__(self, world):
-        super().__init__(daemon=True)
-        self.world = world
-        self.state = HOME.copy()
-        self.running = True
-
-    def run(self):
-        random = np.random.default_rng(0)
-        names = [*JOINT_NAMES, "gripper_controller"]
-        while self.running:
-            time.sleep(0.01)
-            if len(self.world.subscriptions) < 3:
-                continue
-            if self.world.published.get(ARM_TOPIC):
-                self.state[:6] = np.degrees(self.world.published[ARM_TOPIC][-1].points[0].positions)
-            if goals := self.world.goals.get(ARM_ACTION):
-                self.state[:6] = np.degrees(goals[-1].goal.trajectory.points[0].positions)
-            if goals := self.world.goals.get(GRIPPER):
-                self.state[6] = ROS_JOINTS.gripper_from_radians(goals[-1].goal.command.position)
-            positions = [*np.radians(self.state[:6]), ROS_JOINTS.gripper_to_radians(self.state[6])]
-            image = random.integers(0, 255, (24, 42, 3), dtype=np.uint8)
-            self.world.publish("/joint_states", name=names, position=positions)
-            self.world.publish(
-                "/camera_head/color/image_raw", height=24, width=42, encoding="rgb8", step=126, data=image.tobytes()
-            )
-
-    def stop(self):
-        self.running = False
-        self.join()
+def domain_id() -> int:
+    return 140 + os.getpid() % 90
 
 
 @pytest.fixture
-def arm(world):
-    arm = Arm(world)
-    arm.start()
-    yield arm
-    arm.stop()
-
-
-@pytest.fixture
-def pipeline(make_pipeline, tmp_path) -> str:
+def pipeline(make_pipeline, tmp_path) -> Path:
     from dp_hf import Normalizer
 
     pipeline = make_pipeline(horizon=8, n_action_steps=2, use_proprioception=True)
     rows = HOME + np.random.default_rng(0).uniform(-10, 10, (100, 7))
     pipeline.register_modules(normalizer=Normalizer.from_data(rows, rows))
     pipeline.save_pretrained(tmp_path / "models" / "stack")
-    return str(tmp_path / "models" / "stack")
+    return tmp_path / "models" / "stack"
 
 
-def run_node(world, until, while_running=lambda: None) -> int:
-    """Runs the inference node in this thread, as ROS would, and ends it with SIGTERM once `until()` is true of it."""
-    from diffusion_policy_inference.model_inference_node import main
-
-    def wait_for(event):
-        give_up = time.monotonic() + 60
-        while not event() and time.monotonic() < give_up:
-            time.sleep(0.01)
-
-    def end():
-        wait_for(lambda: any("inference takes" in line for line in world.log))
-        wait_for(until)
-        while_running()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=end)
-    thread.start()
-    code = main([])
-    thread.join()
-    return code
-
-
-def test_the_node_drives_by_topic_and_gripper_action(world, arm, pipeline):
-    world.action_servers = {GRIPPER}
-    folder = Path(pipeline)
-    world.parameters = {"checkpoint_path": folder.name, "model_dir": str(folder.parent), "execute": True}
-    assert run_node(world, until=lambda: len(world.published[ARM_TOPIC]) >= 100) == 0
-    assert not world.is_initialized
-    sent = world.published[ARM_TOPIC]
-    assert sent[-1].sent_at - sent[0].sent_at > 0.9 * 0.02 * (len(sent) - 1)
-    assert all(message.joint_names == list(JOINT_NAMES) for message in sent)
-    commands = np.column_stack([np.degrees([message.points[0].positions for message in sent]), np.full(len(sent), 50)])
-    assert_legal(commands, MYCOBOT_280.limits, 0.02, times=[message.sent_at for message in sent])
-    assert np.abs(commands[-1] - HOME).max() > 0.1
-    goals = [handle.goal.command for handle in world.goals[GRIPPER]]
-    assert all(-0.5 <= goal.position <= 0 and goal.max_effort == 5.0 for goal in goals)
-    assert len(goals) < len(sent)
-    assert world.goals[GRIPPER][-1].cancelled  # on stop
-    assert ARM_ACTION not in world.goals
-    assert "misses" in world.log[-1]
-
-
-def test_the_arm_can_be_commanded_by_action(world, arm, pipeline):
-    world.action_servers = {GRIPPER, ARM_ACTION}
-    world.parameters = {
-        "checkpoint_path": pipeline,
-        "execute": True,
-        "arm_interface": "action",
-        "command_rate": 10.0,
-    }
-    assert run_node(world, until=lambda: len(world.goals.get(ARM_ACTION, ())) >= 10) == 0
-    assert world.published[ARM_TOPIC] == []
-    assert world.goals[ARM_ACTION][-1].cancelled
+def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
+    """By topic and gripper action; a rejected goal is sent again; services, and the parameter that may be set."""
+    robot = WireRobot(domain_id, ros_python=kilted, arguments=["--reject", "1", "--reliable"])
+    parameters = [f"checkpoint_path:={pipeline.name}", f"model_dir:={pipeline.parent}", "execute:=true"]
+    moments = []
+    with (
+        robot as peer,
+        RunningNode(kilted, domain_id, "model_inference_node", *parameters, "inference_rate:=8") as node,
+    ):
+        node.wait_for("8 actions a second, as asked for; the policy learned 10")
+        peer.wait_for(100)
+        described = peer.ask("describe model_inference_node inference_rate")
+        assert "read_only=True" in described
+        assert "actions a second (Hz); 0 is the policy's own rate" in described
+        assert "successful=False" in peer.ask("set model_inference_node inference_rate 5.0")
+        for stop, release in [
+            (f"trigger {STOP}", f"trigger {RESET}"),
+            ("set model_inference_node execute false", "set model_inference_node execute true"),
+        ]:
+            assert "=True" in peer.ask(stop)
+            time.sleep(0.8)
+            moments.append(time.monotonic())
+            time.sleep(0.4)
+            moments.append(time.monotonic())
+            assert "=True" in peer.ask(release)
+            peer.wait_for(60)
+        assert node.end(signal.SIGINT) == 0
+    arm = np.array(peer.got["arm"])
+    times, positions = arm[:, 0], arm[:, 1:]
+    for begin, end in zip(moments[::2], moments[1::2], strict=True):
+        held, after = positions[(times > begin) & (times < end)], positions[times > end]
+        assert np.ptp(held, axis=0).max() == 0
+        assert np.abs(after - held[0]).max() > 0.05
+    assert "holding: emergency stop: the parameter execute was set to false" in node.output
+    commands = np.column_stack([positions, np.full(len(arm), 50)])
+    assert_legal(commands, MYCOBOT_280.limits, 0.02, times=times)
+    assert "rejects goals" in node.output
+    goals = peer.got["gripper_goals"]
+    assert goals
+    assert all(-0.5 <= position <= 0 and effort == 5.0 for _, position, effort in goals)
+    assert peer.got["arm_goals"] == []
+    assert "misses" in node.output
 
 
-def test_without_execute_nothing_is_sent(world, arm, pipeline):
-    world.parameters = {"checkpoint_path": pipeline}
-    ticks = count()
-    assert run_node(world, until=lambda: next(ticks) > 100) == 0
-    assert world.published[ARM_TOPIC] == []
-    assert world.goals == {}
+def test_the_arm_can_be_commanded_by_action(kilted, domain_id, pipeline):
+    parameters = [f"checkpoint_path:={pipeline}", "execute:=true", "arm_interface:=action", "command_rate:=10"]
+    robot = WireRobot(domain_id, ros_python=kilted)
+    with robot as peer, RunningNode(kilted, domain_id, "model_inference_node", *parameters) as node:
+        peer.wait_for(10, "arm_goals")
+        assert node.end(signal.SIGTERM) == 0
+    assert peer.got["arm"] == []
 
 
-def test_the_services_stop_and_release(world, arm, pipeline):
-    world.action_servers = {GRIPPER}
-    world.parameters = {"checkpoint_path": pipeline, "execute": True}
-    positions = {}
-
-    def press():
-        def latest():
-            return np.array(world.published[ARM_TOPIC][-1].points[0].positions)
-
-        assert world.call("model_inference_node/emergency_stop").success
-        time.sleep(0.8)
-        positions["stopped"] = latest()
-        time.sleep(0.4)
-        positions["still"] = latest()
-        assert world.call("model_inference_node/reset").success
-        time.sleep(1.0)
-        positions["released"] = latest()
-
-    assert run_node(world, until=lambda: len(world.published[ARM_TOPIC]) >= 50, while_running=press) == 0
-    np.testing.assert_array_equal(positions["stopped"], positions["still"])
-    assert np.abs(positions["released"] - positions["still"]).max() > 1e-3
+def test_nothing_is_sent_without_execute_or_where_nobody_listens(kilted, domain_id, pipeline):
+    parameters = [f"checkpoint_path:={pipeline}"]
+    moving = [*parameters, "execute:=true"]
+    with (
+        WireRobot(domain_id, ros_python=kilted, arguments=["--no_arm"]) as peer,
+        RunningNode(kilted, domain_id, "model_inference_node", *parameters) as dry,
+        RunningNode(kilted, domain_id, "model_inference_node", *moving, more=["-r", "__node:=wet"]) as wet,
+    ):
+        dry.wait_for("dry run: .* ")
+        refused = peer.ask("set model_inference_node execute true")
+        assert "successful=False" in refused
+        assert "start the node with execute:=true" in refused
+        assert wet.wait() == 2
+        assert "cannot start, nobody listens to /arm_controller/joint_trajectory: is the arm's" in wet.output
+        assert dry.end() == 0
+        assert "chunks" in dry.output
+    assert peer.got["gripper_goals"] == []
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({}, "give checkpoint_path"),
-        ({"checkpoint_path": "x", "robot_name": "ur5"}, "no limits are known for ur5"),
-        ({"checkpoint_path": "x", "limits_file": "nowhere.yaml"}, "nowhere.yaml"),
-        ({"checkpoint_path": "~/model.pth"}, f"{Path.home() / 'model.pth'}: no such file"),
-        ({"checkpoint_path": "x", "inference_rate": "fast"}, "inference_rate is a number; got 'fast'"),
-        ({"checkpoint_path": "x", "command_rate": True}, "command_rate is a number; got True"),
-    ],
-)
-def test_wrong_parameters_are_named(world, parameters, message):
-    from diffusion_policy_inference.model_inference_node import main
-
-    world.parameters = parameters
-    assert main([]) == 2
-    assert message in world.log[-1]
+def test_silence_is_explained_and_ctrl_c_ends_a_node_that_waits(kilted, domain_id, pipeline):
+    topics = [f"checkpoint_path:={pipeline}", "image_topic:=/joint_states", "joint_states_topic:=state"]
+    more = ["-r", "__ns:=/left"]
+    robot = WireRobot(domain_id, ros_python=kilted)
+    with robot, RunningNode(kilted, domain_id, "model_inference_node", *topics, more=more) as node:
+        node.wait_for("/joint_states holds sensor_msgs/msg/JointState; sensor_msgs/msg/Image is on /camera_head/color")
+        node.wait_for("/left/state has no publisher; sensor_msgs/msg/JointState is on /joint_states: see the parameter")
+        # It loads the policy, or waits for the camera.
+        assert node.end(signal.SIGINT) in (0, 2)
+        assert "stopped before the start: SIGINT" in node.output or "cannot start, " in node.output
 
 
-def test_a_file_of_the_reference_is_answered_with_its_import(world, tmp_path):
-    from diffusion_policy_inference.model_inference_node import main
-
-    (tmp_path / "model.pth").write_bytes(b"weights")
-    world.parameters = {"checkpoint_path": "model.pth", "model_dir": str(tmp_path)}
-    assert main([]) == 2
-    words = f"`dp-hf import-checkpoint --checkpoint {tmp_path / 'model.pth'} --pipeline {tmp_path / 'model'}`"
-    assert words in world.log[-1]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "rate", "said"),
-    [
-        ({}, 5.0, "5 actions a second, the policy's own rate"),
-        ({"inference_rate": 0}, 5.0, "5 actions a second, the policy's own rate"),
-        ({"inference_rate": 8}, 8.0, "8 actions a second, as asked for; the policy learned 5"),
-        ({"inference_rate": 2.5}, 2.5, "2.5 actions a second, as asked for; the policy learned 5"),
-    ],
-)
-def test_the_node_keeps_the_rate_that_the_policy_learned(world, arm, make_pipeline, tmp_path, parameters, rate, said):
-    from diffusion_policy_inference.model_inference_node import make_controller
-    from diffusion_policy_inference.rclpy_robot import RclpyRobot
-
-    make_pipeline(fps=5.0).save_pretrained(tmp_path / "policy")
-    world.parameters = {"checkpoint_path": str(tmp_path / "policy"), "command_rate": 20} | parameters
-    node = ros_stub.Node("arm")
-    controller = make_controller(node, RclpyRobot(node))
-    assert controller.planner.step == pytest.approx(1 / rate)
-    assert controller.period == pytest.approx(1 / 20)
-    assert said in world.log
+MANY = """
+import json, sys
+from diffusion_policy_inference import model_inference_node, recorder_node
+nodes = {"model": model_inference_node, "recorder": recorder_node}
+for node, parameters in json.loads(sys.argv[1]):
+    code = nodes[node].main(["--ros-args", *(word for p in parameters for word in ("-p", p))])
+    print("code", code, file=sys.stderr, flush=True)
+"""
 
 
-def test_a_policy_of_another_arm_is_refused(world, make_pipeline, tmp_path):
-    from diffusion_policy_inference.model_inference_node import main
-
+def test_wrong_parameters_are_one_sentence(kilted, domain_id, make_pipeline, tmp_path):
     names = {"action_names": QUANTITIES.names, "action_units": ("radians",) * 7}
     make_pipeline(**names).save_pretrained(tmp_path / "radians")
-    world.parameters = {"checkpoint_path": str(tmp_path / "radians"), "execute": True}
-    assert main([]) == 2
-    assert "radians is not for this node's arm: its action has link1_to_link2 (radians) where" in world.log[-1]
-    assert world.published[ARM_TOPIC] == []
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    cases = [
+        ([], "give checkpoint_path"),
+        (["checkpoint_path:=x", "robot_name:=ur5"], "no limits are known for ur5"),
+        (["checkpoint_path:=x", "limits_file:=nowhere.yaml"], "nowhere.yaml"),
+        (["checkpoint_path:=x", "inference_rate:=fast"], "inference_rate is a number; got 'fast'"),
+        (["command_rate:=true"], "command_rate is a number; got True"),
+        (["checkpoint_path:=123"], "checkpoint_path is a text; got 123"),
+        (["execute:=1"], "execute is true or false; got 1"),
+        (["num_inference_steps:=10.0"], "num_inference_steps is a whole number; got 10.0"),
+        (["arm_joint_names:=[1,2]"], "arm_joint_names is a list of texts; got"),
+        (["arm_joint_names:=[a,b]"], "arm_joint_names has 2 joints; mycobot_280 has 6"),
+        (["arm_interface:=serial"], "arm_interface is topic or action, not 'serial'"),
+        (["checkpoint_path:=~/model.pth"], f"{tmp_path / 'model.pth'}"),
+        (["checkpoint_path:=model.pth", f"model_dir:={tmp_path}"], f"`dp-hf import-checkpoint --checkpoint {tmp_path}"),
+        (
+            [f"checkpoint_path:={tmp_path / 'radians'}", "execute:=true"],
+            "radians is not for this node's arm: its action",
+        ),
+    ]
+    questions = json.dumps([("model", parameters) for parameters, _ in cases] + [("recorder", ["fps:=slow"])])
+    environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id), "HOME": str(tmp_path)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    done = subprocess.run(
+        [kilted, "-c", MANY, questions], env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    answers = done.stderr.split("code 2\n")
+    assert len(answers) == len(cases) + 2, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    for (parameters, words), answer in zip([*cases, ("fps", "fps is a number; got 'slow'")], answers, strict=False):
+        assert words in answer, f"{parameters}: {answer}"
 
 
-def test_controllers_that_are_not_there_are_named(world, monkeypatch):
-    from diffusion_policy_inference.rclpy_robot import RclpyRobot
-    from rclpy.node import Node
-
-    from dp_hf.errors import UserError
-
-    robot = RclpyRobot(Node("test"))
-    with pytest.raises(UserError, match=GRIPPER):
-        robot.wait_for_controllers(timeout=0.1)
-    image_qos = world.subscriptions["/camera_head/color/image_raw"][2]
-    assert image_qos == "best effort"
-
-
-def test_the_recorder_node_records_by_service(world, arm, tmp_path):
-    from diffusion_policy_inference.recorder_node import main
-
-    world.parameters = {"output_dir": str(tmp_path / "demonstrations"), "fps": 10.0}
-
-    def operate():
-        while "recorder_node/record" not in world.services:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        assert world.call("recorder_node/record", data=True).success
-        time.sleep(1.1)
-        assert world.call("recorder_node/record", data=False).success
-        time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=operate)
-    thread.start()
-    assert main([]) == 0
-    thread.join()
+def test_the_recorder_node_records_by_service(kilted, domain_id, tmp_path):
+    parameters = [f"output_dir:={tmp_path / 'demonstrations'}", "fps:=10"]
+    record = "record /recorder_node/record"
+    with WireRobot(domain_id, ros_python=kilted) as peer:
+        peer.tell("unplug")
+        with RunningNode(kilted, domain_id, "recorder_node", *parameters) as node:
+            node.wait_for("into ")
+            time.sleep(0.5)
+            refused = peer.ask(f"{record} true")
+            assert "success=False" in refused
+            assert "no camera frame has arrived" in refused or "no joint state has arrived" in refused
+            peer.tell("heal")
+            give_up = time.monotonic() + 20
+            while "success=True" not in peer.ask(f"{record} true"):
+                assert time.monotonic() < give_up
+                time.sleep(0.2)
+            time.sleep(1.1)
+            assert "success=True" in peer.ask(f"{record} false")
+            time.sleep(0.3)
+            assert node.end(signal.SIGTERM) == 0
     (episode,) = find_episodes(tmp_path / "demonstrations")
     assert find_failure(episode) is None
     recorded = read_episode(episode)
     assert recorded.problems == []
-    assert 7 <= len(recorded.frames) <= 13
+    assert 3 <= len(recorded.frames) <= 14
 
 
-def test_the_launch_file_has_the_arguments_and_hands_them_on(world):
+WATCH = """
+import time
+from diffusion_policy_inference.rclpy_robot import RclpyRobot
+from diffusion_policy_inference.spinning import spinning_node
+seen = set()
+with spinning_node("watch", []) as node:
+    robot = RclpyRobot(node)
+    while len(seen) < 60:
+        time.sleep(0.005)
+        if robot.read_image() is not None:
+            seen.add(robot.read_image().timestamp)
+print(sorted(seen))
+"""
+
+
+def test_large_images_arrive(kilted, domain_id):
+    """As reliably as they are published: by best effort three in four are lost on the loopback."""
+    environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    with WireRobot(domain_id, 640, 480, kilted, ["--reliable"]) as peer:
+        done = subprocess.run([kilted, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""  # ROS warns of what it does not take
+    seen = json.loads(done.stdout)
+    sent = [moment for moment in peer.got["images"] if seen[0] < moment < seen[-1]]
+    assert len(seen) > 0.6 * len(sent)
+
+
+def launch_action(name: str) -> type:
+    """Keeps its arguments: `args` and the keywords as attributes."""
+
+    def construct(self, *args, **keywords):
+        vars(self).update(args=args, **keywords)
+
+    return type(name, (), {"__init__": construct})
+
+
+def test_the_launch_file_has_the_arguments_and_hands_them_on(monkeypatch):
+    """`launch` and `launch_ros` are in no wheel: this shows what is asked of them, not what they do."""
+    names = {
+        "launch": ["LaunchDescription"],
+        "launch.actions": ["DeclareLaunchArgument"],
+        "launch.substitutions": ["LaunchConfiguration"],
+        "launch_ros": [],
+        "launch_ros.actions": ["Node"],
+        "launch_ros.parameter_descriptions": ["ParameterValue"],
+    }
+    for module, classes in names.items():
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+        vars(sys.modules[module]).update({name: launch_action(name) for name in classes})
     contents = runpy.run_path(str(PACKAGE / "launch" / "simulation_inference.launch.py"))
     (entities,) = contents["generate_launch_description"]().args
     *arguments, node = entities
@@ -306,27 +279,5 @@ def test_colcon_builds_the_package_without_ros(tmp_path):
     for script in ("model_inference_node", "recorder_node"):
         assert os.access(installed / "lib" / "diffusion_policy_inference" / script, os.X_OK)
     assert (installed / "share/diffusion_policy_inference/launch/simulation_inference.launch.py").is_file()
+    assert list(installed.rglob("fast_dds.xml"))
     assert (installed / "share/ament_index/resource_index/packages/diffusion_policy_inference").is_file()
-
-
-def test_a_tilde_in_a_parameter_is_the_home_folder(world, pipeline, monkeypatch):
-    from diffusion_policy_inference.model_inference_node import find_pipeline
-
-    monkeypatch.setenv("HOME", str(Path(pipeline).parents[1]))
-    assert find_pipeline("stack", "~/models") == find_pipeline("~/models/stack", "") == pipeline
-    assert find_pipeline("me/policy", "") == "me/policy"
-
-
-def test_a_gripper_goal_that_had_no_effect_is_sent_again(world):
-    from diffusion_policy_inference.rclpy_robot import RclpyRobot
-
-    robot = RclpyRobot(ros_stub.Node("arm"))
-    world.publish("/joint_states", name=[*JOINT_NAMES, "gripper_controller"], position=[0.0] * 7)  # it is open
-    closed = np.zeros(7)
-    give_up = time.monotonic() + 5
-    while len(world.goals.get(GRIPPER, [])) < 2:
-        robot.send_command(closed)
-        time.sleep(0.02)
-        assert time.monotonic() < give_up
-    assert [handle.goal.command.position for handle in world.goals[GRIPPER]] == [-0.5, -0.5]
-    assert len(world.published[ARM_TOPIC]) > 20

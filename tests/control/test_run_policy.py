@@ -79,7 +79,7 @@ def test_on_ros2_it_drives_and_records(pipeline, wire, tmp_path, capsys):
     ("topic", "said"),
     [
         ("arm_topic", "nobody listens to /mistyped (--ros2.arm_topic): is the controller running"),
-        ("gripper_topic", "A gripper that takes actions is driven by the ROS 2 package"),
+        ("gripper_topic", "no server with Fast DDS to /mistyped"),
     ],
 )
 def test_a_topic_that_nobody_listens_to_is_named_and_nothing_is_sent(
@@ -90,12 +90,27 @@ def test_a_topic_that_nobody_listens_to_is_named_and_nothing_is_sent(
     monkeypatch.setattr("dp_hf.control.controller.START_TIMEOUT", 2.0)
     domain_id, _ = wire
     arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id)]
-    arguments += [f"--ros2.{topic}", "/mistyped"]
+    arguments += [f"--ros2.{topic}", "/mistyped", "--ros2.gripper_action", "/mistyped"]
     with WireRobot(domain_id, ros_python=ros_python("kilted")) as peer:
         assert run_policy([*arguments, "--execute", "--duration", "5"]) == 2
         assert said in capsys.readouterr().err
         assert run_policy([*arguments, "--duration", "0.2"]) == 0  # a dry run needs nobody
     assert len(peer.commands) == 0
+
+
+def test_a_gripper_that_takes_an_action_is_driven_too(pipeline, wire, ros_python):
+    from ros2_wire import WireRobot
+
+    domain_id, _ = wire
+    arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id), "--execute"]
+    python = ros_python("kilted", "control_msgs")
+    with WireRobot(domain_id, ros_python=python, arguments=["--no_gripper", "--reject", "1"]) as peer:
+        assert run_policy([*arguments, "--duration", "4"]) == 0
+    assert len(peer.got["arm"]) > 50
+    assert peer.got["gripper"] == []
+    goals = peer.got["gripper_goals"]
+    assert 1 <= len(goals) < len(peer.got["arm"])
+    assert all(-0.5 <= position <= 0 and effort == 5.0 for _, position, effort in goals)
 
 
 def test_without_execute_a_real_robot_is_not_moved(pipeline, wire, capsys):
@@ -115,7 +130,7 @@ def test_kill_brakes_and_kill_9_leaves_the_arm_where_it_is(pipeline, wire):
     with peer:
         for number, code in [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)]:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            peer.wait_for_commands(peer.wait_for_commands(0) + 60)  # it drives, and knows its signals
+            peer.wait_for(60)  # it drives, and knows its signals
             process.send_signal(number)
             assert process.wait(timeout=60) == code
     commands, gaps = peer.commands, np.diff(peer.times)

@@ -3,9 +3,11 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
+from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
 from cyclonedds.core import DDSException, InstanceState, ReadCondition, SampleState, ViewState, WaitSet
 from cyclonedds.domain import DomainParticipant
 from cyclonedds.internal import InvalidSample
@@ -16,9 +18,12 @@ from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
 from dp_hf.control.robots.ros2_network import choose_domain_id, cyclone_configuration
-from dp_hf.errors import UserError
+from dp_hf.errors import UserError, printable
 
 logger = logging.getLogger(__name__)
+
+SILENCE = 3.0  # seconds, after which the reason is looked for
+MANY = 10_000  # topics
 
 _BEST_EFFORT = (Policy.Reliability.BestEffort, Policy.History.KeepLast(1))
 _RELIABLE = (Policy.Reliability.Reliable(duration(milliseconds=100)), Policy.History.KeepLast(20))
@@ -54,21 +59,30 @@ class Dds:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def publisher(self, topic: str, message_type: type) -> "Publisher":
-        """What publishes messages, reliably, on `topic` (its ROS name, `/joint_states`)."""
-        return Publisher(DataWriter(self._participant, self._topic(topic, message_type), qos=Qos(*_RELIABLE)))
+    def publisher(self, topic: str, message_type: type, kind: str = "rt") -> "Publisher":
+        """What publishes messages, reliably, on `topic` (its ROS name, `/joint_states`); of requests `kind` is rq."""
+        return Publisher(DataWriter(self._participant, self._topic(topic, message_type, kind), qos=Qos(*_RELIABLE)))
 
     def subscribe(
-        self, topic: str, message_type: type, callback: Callable[[Any], None], reliable: bool = False
+        self,
+        topic: str,
+        message_type: type,
+        callback: Callable[[Any], None],
+        reliable: bool = False,
+        option: str | None = None,
     ) -> None:
         """Calls `callback` in a thread with the messages on `topic`.
 
         Best effort, the default, matches publishers of both kinds, and only the latest message counts. Messages that
         cannot be read, and those that `callback` answers with a `ValueError`, are dropped with a warning.
+
+        Args:
+            option: that names the topic; where it is given and nobody publishes for 3 s, a warning says what there is.
         """
         qos = Qos(*(_RELIABLE if reliable else _BEST_EFFORT))
         reader = DataReader(self._participant, self._topic(topic, message_type), qos=qos)
-        thread = threading.Thread(target=self._listen, args=(topic, reader, callback), name=topic, daemon=True)
+        arguments = (topic, reader, callback, option)
+        thread = threading.Thread(target=self._listen, args=arguments, name=topic, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -79,16 +93,23 @@ class Dds:
             thread.join()
         del self._participant
 
-    def _topic(self, name: str, message_type: type) -> Topic:
-        # ROS 2 puts rt/ in front of a topic's name.
-        return Topic(self._participant, f"rt/{name.removeprefix('/')}", message_type)
+    def _topic(self, name: str, message_type: type, kind: str = "rt") -> Topic:
+        # ROS 2 puts rt/ in front of a topic's name, rq/ in front of that of a service's requests.
+        return Topic(self._participant, f"{kind}/{name.removeprefix('/')}", message_type)
 
-    def _listen(self, topic: str, reader: DataReader, callback: Callable[[Any], None]) -> None:
+    def _listen(
+        self, topic: str, reader: DataReader, callback: Callable[[Any], None], option: str | None = None
+    ) -> None:
         waitset = WaitSet(self._participant)
         waitset.attach(ReadCondition(reader, SampleState.NotRead | ViewState.Any | InstanceState.Alive))
         complaints: set[str] = set()
+        explain_at = time.monotonic() + SILENCE if option else float("inf")
         while not self._closing.is_set():
             if not waitset.wait(duration(milliseconds=100)):
+                if time.monotonic() > explain_at:
+                    explain_at = float("inf")
+                    if not reader.get_matched_publications():
+                        logger.warning("%s: see %s", self._why_silent(topic, reader), option)
                 continue
             try:
                 for message in reader.take():
@@ -98,6 +119,24 @@ class Dds:
                 if str(error) not in complaints:
                     complaints.add(str(error))
                     logger.warning("%s: message dropped: %s", topic, error)
+
+    def _why_silent(self, topic: str, reader: DataReader) -> str:
+        """What is on the topic in place of what the reader takes, and where that is."""
+        wanted = ros_name(reader.topic.typename)
+        found = {
+            (f"/{publication.topic_name.removeprefix('rt/')}", ros_name(publication.type_name))
+            for publication in BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication).read(MANY)
+            if publication.topic_name.startswith("rt/")
+        }
+        kinds = sorted(kind for name, kind in found if name.strip("/") == topic.strip("/"))
+        what = f"holds {', '.join(kinds)}" if kinds else "has no publisher"
+        where = ", ".join(sorted(name for name, kind in found if kind == wanted)) or "no topic"
+        return printable(f"{topic} {what}; {wanted} is on {where}")
+
+
+def ros_name(dds_name: str) -> str:
+    """A type's name in ROS, such as sensor_msgs/msg/Image, of that on the wire, sensor_msgs::msg::dds_::Image_."""
+    return dds_name.replace("dds_::", "").replace("::", "/").removesuffix("_")
 
 
 class Publisher:
@@ -113,3 +152,9 @@ class Publisher:
     def is_heard(self) -> bool:
         """Whether somebody listens."""
         return bool(self._writer.get_matched_subscriptions())
+
+    def listeners(self) -> list[bytes]:
+        """The identities (16 bytes each, as in RTPS) of those who listen."""
+        handles = self._writer.get_matched_subscriptions()
+        found = [self._writer.get_matched_subscription_data(handle) for handle in handles]
+        return [listener.key.bytes for listener in found if listener is not None]

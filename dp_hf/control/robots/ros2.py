@@ -9,9 +9,11 @@ import numpy as np
 
 from dp_hf.arms.arm import Arm
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
-from dp_hf.arms.ros import GatheredJoints, image_from_message
+from dp_hf.arms.ros import GatheredJoints
+from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.robots.ros2_network import MAX_DOMAIN_ID
+from dp_hf.control.robots.sent_once import GRIPPER_STEP, SentOnce
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
@@ -30,6 +32,8 @@ class Ros2Config:
     """commands to the arm (trajectory_msgs/JointTrajectory, radians)"""
     gripper_topic: str = "/gripper_controller/joint_trajectory"
     """commands to the gripper (trajectory_msgs/JointTrajectory, -0.5 closed .. 0.0 open)"""
+    gripper_action: str = "/gripper_action_controller/gripper_cmd"
+    """goals of the gripper where nobody listens to its topic (control_msgs/GripperCommand; a server with Fast DDS)"""
     emergency_stop_topic: str = "/emergency_stop"
     """true stops the arm (std_msgs/Bool)"""
     record_topic: str = "/record_episode"
@@ -55,6 +59,7 @@ class Ros2Robot:
         try:
             from dp_hf.control.robots import ros2_messages
             from dp_hf.control.robots.dds import Dds
+            from dp_hf.control.robots.gripper_action import GripperAction
         except ImportError as error:
             raise UserError(f"ROS 2 needs Cyclone DDS: pip install 'dp_hf[ros2]' ({error})") from error
         if arm.ros is None:
@@ -73,8 +78,15 @@ class Ros2Robot:
         self._dds = Dds(config.domain_id)
         self._send_to_arm = self._dds.publisher(config.arm_topic, ros2_messages.JointTrajectory)
         self._send_to_gripper = self._dds.publisher(config.gripper_topic, ros2_messages.JointTrajectory)
-        self._dds.subscribe(config.image_topic, ros2_messages.Image, self._on_image)
-        self._dds.subscribe(config.joint_states_topic, ros2_messages.JointState, self._on_joint_state)
+        self._gripper_action = GripperAction(self._dds, config.gripper_action)
+        self._gripper_goal = SentOnce(GRIPPER_STEP)
+        self._dds.subscribe(config.image_topic, ros2_messages.Image, self._on_image, option="--ros2.image_topic")
+        self._dds.subscribe(
+            config.joint_states_topic,
+            ros2_messages.JointState,
+            self._on_joint_state,
+            option="--ros2.joint_states_topic",
+        )
         self._dds.subscribe(config.emergency_stop_topic, ros2_messages.Bool, self._on_emergency_stop, reliable=True)
 
     def _on_image(self, message: Any) -> None:
@@ -96,12 +108,13 @@ class Ros2Robot:
             return (
                 f"nobody listens to {config.arm_topic} (--ros2.arm_topic): is the controller running, the name right?"
             )
-        if self._arm.gripper is not None and not self._send_to_gripper.is_heard:
-            return (
-                f"nobody listens to {config.gripper_topic} (--ros2.gripper_topic): is the controller running, the name"
-                " right? A gripper that takes actions is driven by the ROS 2 package"
-            )
-        return None
+        if self._arm.gripper is None or self._send_to_gripper.is_heard or self._gripper_action.is_heard:
+            return None
+        return (
+            f"nobody listens to {config.gripper_topic} (--ros2.gripper_topic), and no server with Fast DDS to"
+            f" {config.gripper_action} (--ros2.gripper_action): is the gripper's controller running, the name right? A"
+            " server with another RMW is driven by the ROS 2 package"
+        )
 
     def read_state(self) -> Stamped[np.ndarray] | None:
         return self._state
@@ -112,8 +125,13 @@ class Ros2Robot:
     def send_command(self, command: np.ndarray) -> None:
         positions = self._joints.positions(command)
         self._send_to_arm(self._trajectory(self._arm.joints, positions))
-        if self._arm.gripper is not None:
-            self._send_to_gripper(self._trajectory([self._arm.gripper], positions))
+        gripper = self._arm.gripper
+        if gripper is not None and self._send_to_gripper.is_heard:
+            self._send_to_gripper(self._trajectory([gripper], positions))
+        elif gripper is not None and self._gripper_action.is_heard:
+            measured = None if self._state is None else self._state.value[gripper]
+            if self._gripper_goal.is_due(command[gripper], measured, time.monotonic()):
+                self._gripper_action.send(float(positions[gripper]))
 
     def _trajectory(self, numbers: list[int], positions: np.ndarray) -> Any:
         """One point of these joints, due in one command period; a zero time stamp starts it on arrival."""

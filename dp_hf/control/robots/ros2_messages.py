@@ -11,6 +11,8 @@ from cyclonedds.idl.types import float64, int32, sequence, uint8, uint32
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
+from dp_hf.control.robots.dds import ros_name
+
 _TYPES = get_typestore(Stores.LATEST)
 
 
@@ -19,8 +21,7 @@ def coded_by_rosbags(message_type: Any) -> Any:
 
     Sequences of numbers are numpy arrays of their type. What is read has the same fields, but is of rosbags' own class.
     """
-    # sensor_msgs/msg/Image for sensor_msgs::msg::dds_::Image_
-    name = message_type.__idl_typename__.replace("dds_::", "").replace("::", "/").removesuffix("_")
+    name = ros_name(message_type.__idl_typename__)
 
     def serialize(self: Any, buffer: Any = None, endianness: Any = None, use_version_2: Any = None) -> bytes:
         return bytes(_TYPES.serialize_cdr(self, name))

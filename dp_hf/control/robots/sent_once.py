@@ -5,6 +5,8 @@ import numpy as np
 # How long the arm has to get there, and how far away it may stop.
 PATIENCE = 1.0
 TOLERANCE = 5.0
+# Of 0..100: a gripper's smaller changes start no new goal.
+GRIPPER_STEP = 1.0
 
 
 class SentOnce:

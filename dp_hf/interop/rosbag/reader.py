@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.arms.ros import image_from_message
+from dp_hf.arms.ros_images import image_from_message
 from dp_hf.errors import UserError
 from dp_hf.interop.rosbag.passes import Stamps
 from dp_hf.pictures import decode, upright_rgb

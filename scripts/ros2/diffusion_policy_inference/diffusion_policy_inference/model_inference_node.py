@@ -2,15 +2,14 @@
 
 import logging
 import sys
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import torch
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits, declare_number
+from diffusion_policy_inference.parameters import Execute, declare, declare_limits
+from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.matching import require_same
 from dp_hf.control.aspect import SameAspect
@@ -23,7 +22,6 @@ from dp_hf.control.warm_up import warm_up
 from dp_hf.errors import RunFailed, UserError, printable
 from dp_hf.files import user_place
 from dp_hf.pipelines.execution import choose_rate
-from dp_hf.pipelines.loading import load_pipeline
 
 
 def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
@@ -41,29 +39,33 @@ def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
 
 def make_controller(node: Node, robot: RclpyRobot) -> Controller:
     """The controller that the node's parameters describe."""
-    checkpoint_path = node.declare_parameter("checkpoint_path", "").value
-    model_dir = node.declare_parameter("model_dir", "").value
-    asked_rate = declare_number(node, "inference_rate", 0.0)
-    num_inference_steps = node.declare_parameter("num_inference_steps", 0).value
-    execute = node.declare_parameter("execute", False).value
+    checkpoint_path = declare(node, "checkpoint_path", "", "pipeline folder, or repository on the Hub")
+    model_dir = declare(node, "model_dir", "", "folder that checkpoint_path is in")
+    asked_rate = declare(node, "inference_rate", 0.0, "actions a second (Hz); 0 is the policy's own rate")
+    num_inference_steps = declare(node, "num_inference_steps", 0, "denoising steps; 0 takes the pipeline's")
+    execute = Execute(node)
     limits = declare_limits(node)
-
     source = find_pipeline(checkpoint_path, model_dir)
+
+    import torch  # takes seconds, in which Ctrl-C shall be obeyed
+
+    from dp_hf.pipelines.loading import load_pipeline
+
     pipeline = load_pipeline(source)
     settings = PolicySettings.from_config(pipeline.policy.config)
     require_same(settings, robot.quantities, source, "this node's arm")
     noise = torch.Generator().manual_seed(0)
     policy = partial(pipeline, num_inference_steps=num_inference_steps or None, generator=noise)
     node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
-    if execute:
-        robot.wait_for_controllers()
-    else:
-        node.get_logger().warning("dry run: commands are logged; set the parameter execute to send them")
     rate, said = choose_rate(settings, asked_rate or None)
     node.get_logger().info(said)
     seen = SameAspect(robot, settings)
-    driven = seen if execute else DryRun(seen)
-    return Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
+    driven = seen if execute.at_start else DryRun(seen)
+    controller = Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
+    execute.of(controller)
+    if not execute.at_start:
+        node.get_logger().warning("dry run: commands are logged; start the node with execute:=true to send them")
+    return controller
 
 
 def serve_emergency_stop(node: Node, controller: Controller) -> None:
@@ -86,16 +88,25 @@ def serve_emergency_stop(node: Node, controller: Controller) -> None:
 def main(args: list[str] | None = None) -> int:
     logging.basicConfig(format="[%(name)s] %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
-    with spinning_node("model_inference_node", args) as node:
-        try:
-            with closing(RclpyRobot(node)) as robot:
-                controller = make_controller(node, robot)
+    controller: Controller | None = None
+
+    def stop(name: str) -> None:
+        if controller is None:  # there is nothing to brake yet
+            raise KeyboardInterrupt(name)
+        controller.stop(name)
+
+    try:
+        with on_signals(stop), spinning_node("model_inference_node", args) as node:
+            try:
+                controller = make_controller(node, RclpyRobot(node))
                 serve_emergency_stop(node, controller)
-                with on_signals(controller.stop), punctual_interpreter():
+                with punctual_interpreter():
                     node.get_logger().info(str(controller.run()))
-        except (UserError, RunFailed) as error:
-            node.get_logger().error(printable(str(error)))
-            return 2 if isinstance(error, UserError) else 1
+            except (UserError, RunFailed) as error:
+                node.get_logger().error(printable(str(error)))
+                return 2 if isinstance(error, UserError) else 1
+    except KeyboardInterrupt as signal:
+        logging.getLogger("dp_hf").info("stopped before the start: %s", signal)
     return 0
 
 

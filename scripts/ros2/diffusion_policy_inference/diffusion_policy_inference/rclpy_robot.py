@@ -6,46 +6,26 @@ from dataclasses import replace
 import numpy as np
 from builtin_interfaces.msg import Duration
 from control_msgs.action import FollowJointTrajectory, GripperCommand
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.action import ActionClient
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from dp_hf.arms.limits import SafetyLimits
+from diffusion_policy_inference.parameters import declare
+from diffusion_policy_inference.topics import Listener
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
-from dp_hf.arms.ros import GatheredJoints, image_from_message
+from dp_hf.arms.ros import GatheredJoints
+from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.robot import Stamped
-from dp_hf.control.robots.sent_once import SentOnce
+from dp_hf.control.robots.sent_once import GRIPPER_STEP, SentOnce
 from dp_hf.errors import UserError
 
 ARM_TOPIC = "/arm_controller/joint_trajectory"
 ARM_ACTION = "/arm_controller/follow_joint_trajectory"
 GRIPPER_ACTION = "/gripper_action_controller/gripper_cmd"
 MAX_EFFORT = 5.0
-GRIPPER_STEP = 1.0  # of 0..100: smaller changes start no new goal
-
-
-def declare_number(node: Node, name: str, default: float) -> float:
-    """The value of a parameter that takes whole numbers too, which rclpy would refuse for a default of 10.0."""
-    value = node.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UserError(f"{name} is a number; got {value!r}")
-    return float(value)
-
-
-def declare_limits(node: Node) -> SafetyLimits:
-    """The safety limits that the node's parameters `robot_name`, `limits_file` and `camera_has_noise` describe."""
-    robot_name = node.declare_parameter("robot_name", MYCOBOT_280.name).value
-    limits_file = node.declare_parameter("limits_file", "").value
-    camera_has_noise = node.declare_parameter("camera_has_noise", True).value
-    if limits_file:
-        return MYCOBOT_280.limits.updated_from(limits_file)
-    if robot_name != MYCOBOT_280.name:
-        raise UserError(f"no limits are known for {robot_name}: give limits_file, see configs/control")
-    return MYCOBOT_280.limits if camera_has_noise else replace(MYCOBOT_280.limits, max_frozen_age=None)
+ANSWER = 1.0  # seconds within which an action server accepts or rejects a goal
 
 
 class RclpyRobot:
@@ -57,6 +37,9 @@ class RclpyRobot:
 
     Args:
         node: spun by the caller, in another thread.
+
+    Raises:
+        UserError: a parameter is of another kind.
     """
 
     quantities = MYCOBOT_280.quantities
@@ -65,47 +48,50 @@ class RclpyRobot:
         self.node = node
         self.fault: str | None = None
         self.finished: str | None = None
-        self.command_rate = declare_number(node, "command_rate", 50.0)
+        self.command_rate = declare(node, "command_rate", 50.0, "commands a second (Hz)")
         *arm_joints, gripper_joint = ROS_JOINTS.names
-        self._arm_joints = list(node.declare_parameter("arm_joint_names", arm_joints).value)
-        gripper_joint = node.declare_parameter("gripper_joint_name", gripper_joint).value
+        self._arm_joints = declare(node, "arm_joint_names", arm_joints, "the arm's joints, from the base on")
+        gripper_joint = declare(node, "gripper_joint_name", gripper_joint, "the gripper's joint")
+        if len(self._arm_joints) != len(arm_joints):
+            raise UserError(
+                f"arm_joint_names has {len(self._arm_joints)} joints; {MYCOBOT_280.name} has {len(arm_joints)}"
+            )
         self._joints = replace(ROS_JOINTS, names=(*self._arm_joints, gripper_joint))
         self._gathered = GatheredJoints(self._joints)
-        self._arm_interface = node.declare_parameter("arm_interface", "topic").value
-        image_topic = node.declare_parameter("image_topic", "/camera_head/color/image_raw").value
-        joint_states_topic = node.declare_parameter("joint_states_topic", "/joint_states").value
-        if self._arm_interface not in ("topic", "action"):
-            raise UserError(f"arm_interface is topic or action, not {self._arm_interface!r}")
+        interface = declare(node, "arm_interface", "topic", "how the arm is commanded: topic or action")
+        image_topic = declare(node, "image_topic", "/camera_head/color/image_raw", "camera (sensor_msgs/Image)")
+        joints_topic = declare(node, "joint_states_topic", "/joint_states", "measured joints (sensor_msgs/JointState)")
+        if interface not in ("topic", "action"):
+            raise UserError(f"arm_interface is topic or action, not {interface!r}")
         self._image: Stamped | None = None
         self._state: Stamped | None = None
         self._complaints: set[str] = set()
         self._gripper = SentOnce(GRIPPER_STEP)
         self._goals: dict[str, object] = {}
-        node.create_subscription(Image, image_topic, self._on_image, qos_profile_sensor_data)
-        node.create_subscription(JointState, joint_states_topic, self._on_joint_state, qos_profile_sensor_data)
+        self._asked: dict[str, float] = {}
+        Listener(node, Image, image_topic, "image_topic", self._on_image, self._complain)
+        Listener(node, JointState, joints_topic, "joint_states_topic", self._on_joint_state, self._complain)
         node.create_subscription(Bool, "/emergency_stop", self._on_emergency_stop, 10)
-        self._arm_topic = node.create_publisher(JointTrajectory, ARM_TOPIC, 10)
-        self._arm_action = ActionClient(node, FollowJointTrajectory, ARM_ACTION)
+        self._arm_topic = node.create_publisher(JointTrajectory, ARM_TOPIC, 10) if interface == "topic" else None
+        self._arm_action = ActionClient(node, FollowJointTrajectory, ARM_ACTION) if interface == "action" else None
         self._gripper_action = ActionClient(node, GripperCommand, GRIPPER_ACTION)
 
-    def wait_for_controllers(self, timeout: float = 10.0) -> None:
-        """Waits for the action servers that commands go to.
-
-        Raises:
-            UserError: one has not come within `timeout` seconds.
-        """
-        wanted = {GRIPPER_ACTION: self._gripper_action}
-        if self._arm_interface == "action":
-            wanted[ARM_ACTION] = self._arm_action
-        for name, client in wanted.items():
-            if not client.wait_for_server(timeout_sec=timeout):
-                raise UserError(f"no action server {name} within {timeout:g} s: are the controllers running?")
+    @property
+    def unheard(self) -> str | None:
+        """Why a command would reach nobody now: a controller that is not there, or has another name."""
+        if self._arm_topic is not None and not self._arm_topic.get_subscription_count():
+            return f"nobody listens to {self._arm_topic.topic_name}: is the arm's controller running?"
+        if self._arm_action is not None and not self._arm_action.server_is_ready():
+            return f"there is no action server {ARM_ACTION}: is the arm's controller running?"
+        if not self._gripper_action.server_is_ready():
+            return f"there is no action server {GRIPPER_ACTION}: is the gripper's controller running?"
+        return None
 
     def _on_image(self, message: Image) -> None:
         try:
             image = image_from_message(message.height, message.width, message.encoding, message.step, message.data)
         except UserError as error:
-            self._complain(error)
+            self._complain(str(error))
             return
         self._image = Stamped(image, time.monotonic())
 
@@ -113,15 +99,15 @@ class RclpyRobot:
         try:
             gathered = self._gathered.add(message.name, message.position, time.monotonic())
         except UserError as error:
-            self._complain(error)
+            self._complain(str(error))
             return
         if gathered is not None:
             self._state = Stamped(*gathered)
 
-    def _complain(self, error: UserError) -> None:
-        if str(error) not in self._complaints:
-            self._complaints.add(str(error))
-            self.node.get_logger().warning(str(error))
+    def _complain(self, text: str) -> None:
+        if text not in self._complaints:
+            self._complaints.add(text)
+            self.node.get_logger().warning(text)
 
     def _on_emergency_stop(self, message: Bool) -> None:
         self.fault = "/emergency_stop says so" if message.data else None
@@ -137,7 +123,7 @@ class RclpyRobot:
         *positions, gripper_position = self._joints.positions(command).tolist()
         point = JointTrajectoryPoint(positions=positions, time_from_start=due)
         trajectory = JointTrajectory(joint_names=self._arm_joints, points=[point])
-        if self._arm_interface == "topic":
+        if self._arm_topic is not None:
             self._arm_topic.publish(trajectory)
         else:
             self._send_goal(self._arm_action, ARM_ACTION, FollowJointTrajectory.Goal(trajectory=trajectory))
@@ -155,10 +141,18 @@ class RclpyRobot:
     def _send_goal(self, client: ActionClient, name: str, goal: object) -> None:
         """Sends a goal without waiting, and keeps its handle once it is accepted, to cancel it."""
 
-        def on_accepted(future) -> None:
+        def on_answer(future) -> None:
+            self._asked.pop(name, None)
             self._goals[name] = future.result()
+            if not future.result().accepted:
+                self._complain(f"{name} rejects goals")
 
-        client.send_goal_async(goal).add_done_callback(on_accepted)
+        asked_at = self._asked.setdefault(name, time.monotonic())
+        if time.monotonic() - asked_at > ANSWER:
+            self._complain(
+                f"{name} does not answer goals: has its controller the same RMW_IMPLEMENTATION as this node?"
+            )
+        client.send_goal_async(goal).add_done_callback(on_answer)
 
     def hold(self) -> None:
         """Cancels the goals under way; the controllers then hold where they are."""
@@ -167,5 +161,4 @@ class RclpyRobot:
                 goal.cancel_goal_async()
 
     def close(self) -> None:
-        self._arm_action.destroy()
-        self._gripper_action.destroy()
+        """Nothing: what belongs to the node goes with it, once it is not spun any more."""

@@ -1,22 +1,30 @@
 """`recorder_node`: records demonstrations, started and finished by the service `~/record`."""
 
 import sys
-from contextlib import closing
+import time
 
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from diffusion_policy_inference.rclpy_robot import RclpyRobot, declare_limits, declare_number
+from diffusion_policy_inference.parameters import declare, declare_limits
+from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.operator import Keyboard, on_signals
 from dp_hf.control.recorder import Orders, record_episodes
+from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, printable
 
 
-def serve_orders(node: Node, orders: Orders) -> None:
-    """`~/record` with true starts an episode, with false finishes it."""
+def serve_orders(node: Node, orders: Orders, robot: RclpyRobot, limits: SafetyLimits) -> None:
+    """`~/record` with true starts an episode, with false finishes it. What would fail at once is not started."""
 
     def record(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        now, image, state = time.monotonic(), robot.read_image(), robot.read_state()
+        reason = robot.fault or Watchdog(limits).check(now, image, state)
+        if request.data and reason:
+            response.success, response.message = False, reason
+            return response
         orders.give("start" if request.data else "finish")
         response.success = True
         return response
@@ -25,19 +33,20 @@ def serve_orders(node: Node, orders: Orders) -> None:
 
 
 def main(args: list[str] | None = None) -> int:
-    with spinning_node("recorder_node", args) as node, Keyboard() as keyboard:
-        logger = node.get_logger()
-        output_dir = node.declare_parameter("output_dir", "demonstrations").value
+    with Keyboard() as keyboard:
         orders = Orders(keyboard.pressed)
-        serve_orders(node, orders)
-        try:
-            with closing(RclpyRobot(node)) as robot, on_signals(lambda name: orders.give("quit")):
-                fps, limits = declare_number(node, "fps", 10.0), declare_limits(node)
+        with on_signals(lambda name: orders.give("quit")), spinning_node("recorder_node", args) as node:
+            logger = node.get_logger()
+            try:
+                output_dir = declare(node, "output_dir", "demonstrations", "folder of episodes")
+                fps, limits = declare(node, "fps", 10.0, "frames a second (Hz)"), declare_limits(node)
+                robot = RclpyRobot(node)
+                serve_orders(node, orders, robot, limits)
                 logger.info(f"into {output_dir}: space or ~/record starts and finishes an episode, d discards, q quits")
                 record_episodes(robot, output_dir, fps, orders.next, limits, lambda episode: logger.info(str(episode)))
-        except (UserError, RunFailed) as error:
-            logger.error(printable(str(error)))
-            return 2 if isinstance(error, UserError) else 1
+            except (UserError, RunFailed) as error:
+                logger.error(printable(str(error)))
+                return 2 if isinstance(error, UserError) else 1
     return 0
 
 

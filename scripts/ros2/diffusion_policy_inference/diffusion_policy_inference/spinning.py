@@ -1,28 +1,54 @@
 """A node that is spun in a thread, while the main thread runs the control loop."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+BEFORE_FAST_DDS_3 = ("humble", "iron", "jazzy")
+PROFILES = Path(__file__).with_name("fast_dds.xml")
+
+
+def receive_large_images() -> None:
+    """Before `rclpy.init`: what Fast DDS needs for it, where the user has not chosen otherwise.
+
+    Through shared memory it loses images that are larger than half a megabyte, and over the network those larger than
+    the socket's buffer.
+    """
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    variable = "FASTRTPS" if os.environ.get("ROS_DISTRO") in BEFORE_FAST_DDS_3 else "FASTDDS"
+    if not any(os.environ.get(f"{name}_DEFAULT_PROFILES_FILE") for name in ("FASTDDS", "FASTRTPS")):
+        os.environ[f"{variable}_DEFAULT_PROFILES_FILE"] = str(PROFILES)
+
 
 @contextlib.contextmanager
 def spinning_node(name: str, args: list[str] | None) -> Iterator[Node]:
     """The node `name`; signals are left to the caller, who brakes the arm first."""
+    receive_large_images()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = Node(name)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, name="rclpy", daemon=True)
+    ending = threading.Event()
+
+    def spin() -> None:
+        # `executor.shutdown` takes away what `executor.spin` waits with, in its thread.
+        while not ending.is_set():
+            executor.spin_once(timeout_sec=0.1)
+
+    thread = threading.Thread(target=spin, name="rclpy", daemon=True)
     thread.start()
     try:
         yield node
     finally:
-        executor.shutdown()
+        ending.set()
         thread.join()
+        executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
