@@ -1,17 +1,13 @@
 """A gymnasium environment seen as a task file describes it: named pictures, a state, an action, stages.
 
-Stands alone, on numpy and gymnasium, because another Python may run it: as a program it serves an environment over its
-standard input and output, see `serve`.
+Stands alone, on numpy and gymnasium, because another Python may run it, see `pipe`.
 """
 
 import hashlib
 import importlib
 import importlib.util
-import json
 import os
 import re
-import signal
-import struct
 import sys
 
 import gymnasium
@@ -22,8 +18,6 @@ SUCCESS = "success"
 _SOURCE = re.compile(r"(?P<path>[^\[\]]*)(\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?")
 _CONDITION = re.compile(r"\s*(?P<key>[^\s<>=]+)\s*((?P<sign>>=|<=|>|<)\s*(?P<number>[-+.\deE]+))?\s*")
 _SIGNS = {">=": np.greater_equal, "<=": np.less_equal, ">": np.greater, "<": np.less}
-_DTYPES = ("uint8", "float32", "float64")
-_MAX_BYTES = 2**30
 # Resets that begin alike in everything after which an environment is taken for one that ignores its seed.
 _EQUAL_RESETS = 3
 
@@ -278,72 +272,6 @@ def load_function(reference, folder):
     return getattr(sys.modules[module_name], name)
 
 
-def write_message(stream, message):
-    """Writes a JSON value, in which arrays may be, with the arrays' bytes behind it."""
-    arrays = []
-
-    def plain(value):
-        if isinstance(value, np.ndarray):
-            arrays.append(np.ascontiguousarray(value))
-            return {"array": [str(value.dtype), list(value.shape)]}
-        raise TypeError(f"a {type(value).__name__} cannot be sent")
-
-    header = json.dumps(message, default=plain).encode()
-    stream.write(struct.pack(">Q", len(header)) + header)
-    for array in arrays:
-        stream.write(array.tobytes())
-    stream.flush()
-
-
-def read_message(stream):
-    """Reads what `write_message` wrote; None at the stream's end.
-
-    Raises:
-        ValueError: something else.
-    """
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-
-    def array(value):
-        if set(value) != {"array"}:
-            return value
-        dtype, shape = value["array"]
-        if dtype not in _DTYPES or not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise ValueError(f"no array is {dtype} {shape}")
-        data = _read(stream, int(np.prod(shape)) * np.dtype(dtype).itemsize)
-        return np.frombuffer(bytearray(data), dtype).reshape(shape)
-
-    return json.loads(_read(stream, struct.unpack(">Q", head)[0]), object_hook=array)
-
-
-def _read(stream, count):
-    if count > _MAX_BYTES:
-        raise ValueError(f"{count} bytes are more than a message has")
-    data = stream.read(count)
-    if len(data) < count:
-        raise ValueError("a message ended early")
-    return data
-
-
-def serve(requests, answers):
-    """Answers requests until they end: {"make": task}, then {"call": method, "with": arguments}."""
-    observed = None
-    while (request := read_message(requests)) is not None:
-        try:
-            if "make" in request:
-                observed, result = ObservedEnvironment(request["make"]), None
-            else:
-                result = getattr(observed, request["call"])(*request["with"])
-            answer = {"result": result}
-        except TaskError as error:
-            answer = {"task_error": str(error)}
-        except Exception as error:  # of the environment; its traceback goes to standard error
-            sys.excepthook(type(error), error, error.__traceback__)
-            answer = {"failure": f"{type(error).__name__}: {error}"}
-        write_message(answers, answer)
-
-
 def _is_number(text):
     try:
         return np.isfinite(float(text))
@@ -368,11 +296,3 @@ def _describe(value, path=""):
 
 def _kind(array):
     return f"{array.dtype} {array.shape}"
-
-
-if __name__ == "__main__":
-    # What the environment prints must not come between the answers.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ends with whoever started it
-    serve(sys.stdin.buffer, answers)

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from dp_hf.errors import RunFailed, UserError
-from dp_hf.tasks import observed
-from dp_hf.tasks.observed import TaskError, read_message, write_message
+from dp_hf.tasks import pipe
+from dp_hf.tasks.observed import TaskError
+from dp_hf.tasks.pipe import read_message, write_message
 
 _END_TIMEOUT = 10.0  # seconds
 
@@ -32,7 +33,7 @@ class WorkerEnvironment:
         self.file, self.python = task["file"], python
         try:
             self._process = subprocess.Popen(
-                [python, "-I", "-u", os.path.abspath(observed.__file__)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [python, "-I", "-u", os.path.abspath(pipe.__file__)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         except OSError as error:
             raise UserError(f"{self.file}: python: {python} cannot be run ({error.strerror})") from error

@@ -21,7 +21,8 @@ from dp_hf.errors import RunFailed, UserError
 from dp_hf.simulation.rollouts import rollout
 from dp_hf.tasks.description import load_task
 from dp_hf.tasks.environment import TaskEnvironment, TaskExpert
-from dp_hf.tasks.observed import ObservedEnvironment, TaskError, read_message, write_message
+from dp_hf.tasks.observed import ObservedEnvironment, TaskError
+from dp_hf.tasks.pipe import read_message, write_message
 
 REACH = str(recipe_folder("tasks") / "reach.yaml")
 
