@@ -67,6 +67,10 @@ def _allows(hint: Any, value: Any) -> bool:
             and len(value) == len(arguments)
             and all(_allows(argument, element) for argument, element in zip(arguments, value, strict=True))
         )
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _allows(arguments[0], key) and _allows(arguments[1], element) for key, element in value.items()
+        )
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
@@ -87,5 +91,8 @@ def _in_words(hint: Any) -> str:
         return ", ".join(map(_in_words, arguments))
     if origin in (tuple, list):
         return f"a list, each {_in_words(arguments[0])}"
+    if origin is dict:
+        key, element = map(_in_words, arguments)
+        return f"a mapping, each key {key} and each value {element}"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}
     return words.get(hint, getattr(hint, "__name__", str(hint)))

@@ -192,7 +192,9 @@ class ObservedEnvironment:
             raise self._error(key, f"{source} is not one array; the observation is {_describe(self._raw)}")
         if match["start"] is None:
             return value
-        return np.atleast_1d(_array(value))[slice(*(int(end) if end else None for end in (match["start"], match["stop"])))]
+        return np.atleast_1d(_array(value))[
+            slice(*(int(end) if end else None for end in (match["start"], match["stop"])))
+        ]
 
     def _condition(self, name, text):
         match = _CONDITION.fullmatch(str(text))
