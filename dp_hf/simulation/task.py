@@ -13,7 +13,6 @@ from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.errors import UserError
 from dp_hf.pipelines.execution import is_rate
 
-
 NOISE_CORRELATION = 0.8
 
 

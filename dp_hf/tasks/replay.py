@@ -30,7 +30,8 @@ def replay_dataset(
     meta = DatasetMeta.load(folder := user_path(data_dir))
     if not is_recorded_from(meta, task) or meta.action != task.action or meta.fps != task.fps:
         raise UserError(
-            f"{folder} was recorded in {meta.source or 'another way'}: its name, actions or rate are not those of {task.name}"
+            f"{folder} was recorded in {meta.source or 'another way'}: its name, actions or rate are not those of "
+            f"{task.name}"
         )
     episodes = [*recorded_actions(folder)][:max_episodes]
     return list(map_in_processes(partial(_Replay, task), episodes, num_workers, "replay"))
