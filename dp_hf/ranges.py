@@ -38,7 +38,8 @@ class Range:
 def require_in_range(options: Any) -> None:
     """Raises `UserError` for a field of a dataclass that its annotation does not allow: its type, choices or `Range`.
 
-    Fields that are neither numbers, booleans, texts nor choices of them are not looked at; dataclasses within are.
+    Fields that are neither numbers, booleans, texts, choices, lists nor dicts of them are not looked at; dataclasses
+    within are.
     """
     hints = typing.get_type_hints(type(options), include_extras=True)
     for field in fields(options):
@@ -94,5 +95,8 @@ def _in_words(hint: Any) -> str:
     if origin is dict:
         key, element = map(_in_words, arguments)
         return f"a mapping, each key {key} and each value {element}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}
+    words = {
+        **{int: "a whole number", float: "a number", bool: "true or false", str: "a text"},
+        **{types.NoneType: "none", Any: "anything"},
+    }
     return words.get(hint, getattr(hint, "__name__", str(hint)))
