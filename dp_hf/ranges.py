@@ -38,7 +38,8 @@ class Range:
 def require_in_range(options: Any) -> None:
     """Raises `UserError` for a field of a dataclass that its annotation does not allow: its type, choices or `Range`.
 
-    Fields that are neither numbers, booleans, texts nor choices of them are not looked at; dataclasses within are.
+    Fields that are neither numbers, booleans, texts, choices, lists nor dicts of them are not looked at; dataclasses
+    within are.
     """
     hints = typing.get_type_hints(type(options), include_extras=True)
     for field in fields(options):
@@ -67,6 +68,10 @@ def _allows(hint: Any, value: Any) -> bool:
             and len(value) == len(arguments)
             and all(_allows(argument, element) for argument, element in zip(arguments, value, strict=True))
         )
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _allows(arguments[0], key) and _allows(arguments[1], element) for key, element in value.items()
+        )
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
@@ -87,5 +92,11 @@ def _in_words(hint: Any) -> str:
         return ", ".join(map(_in_words, arguments))
     if origin in (tuple, list):
         return f"a list, each {_in_words(arguments[0])}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}
+    if origin is dict:
+        key, element = map(_in_words, arguments)
+        return f"a mapping, each key {key} and each value {element}"
+    words = {
+        **{int: "a whole number", float: "a number", bool: "true or false", str: "a text"},
+        **{types.NoneType: "none", Any: "anything"},
+    }
     return words.get(hint, getattr(hint, "__name__", str(hint)))

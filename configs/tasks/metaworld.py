@@ -1,4 +1,4 @@
-"""Meta-World's tasks for `dp-hf --task_file`: https://pypi.org/project/metaworld, which pins mujoco 3.3.0.
+"""Meta-World's tasks (arXiv:1910.10897) for `dp-hf --task_file`, by the package metaworld, which pins mujoco 3.3.0.
 
 It runs in a Python of its own, where dp_hf is not installed.
 """

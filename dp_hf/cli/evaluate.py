@@ -79,7 +79,7 @@ def evaluate(arguments: Evaluate) -> int:
     # Before the rollouts, so that these are not lost to a folder that cannot be written to, or to another evaluation.
     with locked(arguments.output_dir):
         if arguments.pipeline is not None:
-            if disturbed and arguments.disturbances is not None:
+            if arguments.disturbances is not None:
                 return _evaluate_disturbed(arguments, arguments.pipeline, arguments.disturbances)
             return _evaluate(arguments, arguments.pipeline)
         assert arguments.replay is not None
@@ -124,17 +124,17 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
     from dp_hf.simulation.sheet import write_sheet
-    from dp_hf.simulation.stacking import STACKING
 
+    task = arguments.task()
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, cameras = _policy(arguments, STACKING, pipeline)
+    make_policy, cameras = _policy(arguments, task, pipeline)
     execution = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
     identity = {"policy": _digest(arguments, pipeline), **{name: getattr(arguments, name) for name in execution}}
     file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, STACKING, results[NOMINAL], identity["policy"])
+        _write_results(arguments, task, results[NOMINAL], identity["policy"])
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",

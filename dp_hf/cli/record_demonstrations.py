@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def record(arguments: RecordDemonstrations) -> int:
     if arguments.robot != "sim":
-        if arguments.task_file is not None:
+        if arguments.task_file is not None or arguments.task_arguments:
             raise UserError("--task_file is for the simulator: leave it out, or take --robot sim")
         return record_real_robot(arguments)
     if arguments.camera_names == ():

@@ -29,7 +29,7 @@ def parse_and_train(argv: Sequence[str]) -> None:
     from dp_hf.training.trainer import train
 
     validation = config.validation
-    if validation.task_file is not None and not validation.rollout_interval:
+    if (validation.task_file is not None or validation.task_arguments) and not validation.rollout_interval:
         raise UserError("--task_file is for the trials of --rollout_interval: give that too, or leave it out")
     rollout = check = None
     if validation.rollout_interval:

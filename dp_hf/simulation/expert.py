@@ -7,6 +7,7 @@ import numpy as np
 
 from dp_hf.simulation.environment import CUBE_SIZE, CubeStackingEnv
 from dp_hf.simulation.kinematics import Kinematics
+from dp_hf.simulation.task import next_noise
 
 HOVER = 0.045  # metres above a goal at which the tool travels
 FUNNEL = (0.003, 0.030)  # distances to the goal, in the plane, at which the way down ends and begins
@@ -15,7 +16,6 @@ GRASP_ERROR, PLACE_ERROR = 0.006, 0.004  # metres
 HELD_GRIPPER = 65.0  # the gripper's value below which its fingers are at the cube's sides
 EMPTY_GRIPPER = 40.0
 OPEN_GRIPPER = 80.0
-NOISE_CORRELATION = 0.8
 
 NoisePhases = Literal["all", "place"]
 
@@ -32,7 +32,7 @@ class StackingExpert:
 
     Args:
         env: the environment; the expert reads it.
-        noise: standard deviation of the joint noise, degrees; each step keeps 0.8 of the last.
+        noise: standard deviation of the joint noise, degrees; see `next_noise`.
         noise_phases: "all", or "place" for noise only while the cube is carried.
     """
 
@@ -70,8 +70,7 @@ class StackingExpert:
 
     def add_noise(self, action: np.ndarray) -> np.ndarray:
         """The action (7,) to execute in place of the clean one."""
-        fresh = self.env.np_random.normal(0.0, 1.0, 6)
-        self._noise = NOISE_CORRELATION * self._noise + np.sqrt(1 - NOISE_CORRELATION**2) * fresh
+        self._noise = next_noise(self._noise, self.env.np_random.normal(0.0, 1.0, 6))
         if self.noise_phases == "place" and self.phase != "place":
             return action
         return action + np.r_[self.noise * self._noise, 0.0].astype(np.float32)

@@ -150,7 +150,8 @@ def record_layouts(
             num_failed += not success
         if num_failed > num_recorded + MAX_FAILURES:
             raise UserError(
-                f"the expert failed {num_failed} times and succeeded {num_recorded} times: give less --noise"
+                f"the expert failed {num_failed} times and succeeded {num_recorded} times: give less --noise, or see "
+                "by `dp-hf evaluate --pipeline expert` whether it succeeds without"
             )
     return num_recorded, num_failed
 

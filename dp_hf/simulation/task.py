@@ -13,6 +13,8 @@ from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.errors import UserError
 from dp_hf.pipelines.execution import is_rate
 
+NOISE_CORRELATION = 0.8
+
 
 class Policy(Protocol):
     """What acts: an `ActionChunker`, an expert, `RecordedActions`."""
@@ -83,6 +85,16 @@ class Task:
         """
         require_same(config, self.state, policy_name, f"the task {self.name}", self.action)
         control_steps(config, self.fps)
+
+
+def next_noise(last: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """The noise of a demonstration's next step, an autoregressive process of deviation 1.
+
+    Args:
+        last: (n,) of the step before.
+        fresh: (n,) drawn from the standard normal distribution.
+    """
+    return NOISE_CORRELATION * last + np.sqrt(1 - NOISE_CORRELATION**2) * fresh
 
 
 def control_steps(config: Any, fps: float) -> int:

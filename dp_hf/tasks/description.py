@@ -94,6 +94,8 @@ class TaskDescription:
                 _ = getattr(self, key).quantities
             except UserError as error:
                 raise UserError(f"{key}: {error}") from error
+        if not self.state.source:
+            raise UserError(f"state: source is empty: name a place in the observation, such as agent_pos, or {WHOLE}")
         if not self.cameras:
             raise UserError("cameras: there is none; name one, such as {image: render}")
         if wrong := [name for name in self.cameras if not is_camera_name(name) or name == "state"]:

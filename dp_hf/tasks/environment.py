@@ -9,11 +9,9 @@ import numpy as np
 
 from dp_hf.cameras import camera_columns
 from dp_hf.errors import RunFailed, UserError, failure
+from dp_hf.simulation.task import next_noise
 from dp_hf.tasks.observed import ObservedEnvironment, TaskError
 from dp_hf.tasks.worker import WorkerEnvironment
-
-# An autoregressive process, as of the stacking expert: each step keeps so much of the last one's noise.
-NOISE_CORRELATION = 0.8
 
 
 class TaskEnvironment(gymnasium.Env):
@@ -112,6 +110,5 @@ class TaskExpert:
         """The action to execute in place of the clean one, which is recorded (Laskey et al. 2017, arXiv:1703.09327)."""
         if not self.noise.any():
             return action
-        fresh = self._rng.standard_normal(len(self.noise))
-        self._drawn = NOISE_CORRELATION * self._drawn + np.sqrt(1 - NOISE_CORRELATION**2) * fresh
+        self._drawn = next_noise(self._drawn, self._rng.standard_normal(len(self.noise)))
         return (action + self.noise * self._drawn).astype(np.float32)

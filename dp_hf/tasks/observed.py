@@ -15,7 +15,7 @@ import numpy as np
 
 RENDER, REWARD, WHOLE = "render", "reward", "."
 SUCCESS = "success"
-_SOURCE = re.compile(r"(?P<path>[^\[\]]*)(\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?")
+_SOURCE = re.compile(r"(?P<path>[^\[\]]*)(\[(?P<start>(-?\d+)?):(?P<stop>(-?\d+)?)\])?")
 _CONDITION = re.compile(r"\s*(?P<key>[^\s<>=]+)\s*((?P<sign>>=|<=|>|<)\s*(?P<number>[-+.\deE]+))?\s*")
 _SIGNS = {">=": np.greater_equal, "<=": np.less_equal, ">": np.greater, "<": np.less}
 # Resets that begin alike in everything after which an environment is taken for one that ignores its seed.
@@ -145,7 +145,7 @@ class ObservedEnvironment:
     def _state(self):
         parts = []
         for source in self.task["state_source"]:
-            value = np.asarray(self._pick("state", source))
+            value = _array(self._pick("state", source))
             if value.ndim > 1 or value.dtype.kind not in "fiub":
                 raise self._error("state", f"takes {source}, which is {_kind(value)}: name a list of numbers")
             parts.append(np.atleast_1d(value).astype(np.float32))
@@ -164,7 +164,7 @@ class ObservedEnvironment:
         picture = self.env.render() if source == RENDER else self._pick(key, source)
         if picture is None:
             raise self._error(key, "render() gives nothing: give arguments: {render_mode: rgb_array}")
-        picture = np.asarray(picture)
+        picture = _array(picture)
         if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
             return np.array(picture)  # the environment may go on drawing into its own
         why = ""
@@ -192,7 +192,9 @@ class ObservedEnvironment:
             raise self._error(key, f"{source} is not one array; the observation is {_describe(self._raw)}")
         if match["start"] is None:
             return value
-        return np.asarray(value)[slice(*(int(end) if end else None for end in (match["start"], match["stop"])))]
+        return np.atleast_1d(_array(value))[
+            slice(*(int(end) if end else None for end in (match["start"], match["stop"])))
+        ]
 
     def _condition(self, name, text):
         match = _CONDITION.fullmatch(str(text))
@@ -211,7 +213,7 @@ class ObservedEnvironment:
                 return False
             value = value[part]
         self._present.add(key)
-        value = np.asarray(value)
+        value = _array(value)
         if value.size != 1 or value.dtype.kind not in "fiub":
             raise self._error(name, f"info's {key} is {_kind(value)}, not one number or true and false")
         if sign is not None:
@@ -272,6 +274,13 @@ def load_function(reference, folder):
     return getattr(sys.modules[module_name], name)
 
 
+def _array(value):
+    try:
+        return np.asarray(value)
+    except ValueError:  # parts of different lengths
+        return np.asarray(None)
+
+
 def _is_number(text):
     try:
         return np.isfinite(float(text))
@@ -282,7 +291,7 @@ def _is_number(text):
 def _digest(value):
     if isinstance(value, dict):
         return hashlib.sha256("".join(key + _digest(value[key]) for key in sorted(value)).encode()).hexdigest()
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return "".join(map(_digest, value))
     array = np.asarray(value)
     return hashlib.sha256(array.tobytes() if array.dtype.kind != "O" else repr(value).encode()).hexdigest()
@@ -291,7 +300,7 @@ def _digest(value):
 def _describe(value, path=""):
     if isinstance(value, dict):
         return ", ".join(_describe(part, f"{path}/{name}" if path else str(name)) for name, part in value.items())
-    return f"{path or 'one array'} {_kind(np.asarray(value))}"
+    return f"{path or 'one array'} {_kind(_array(value))}"
 
 
 def _kind(array):

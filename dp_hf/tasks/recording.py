@@ -97,8 +97,17 @@ def _description(task: Task, noise: tuple[float, ...], cameras: Sequence[str]) -
         "state": task.state,
         "action": task.action,
         "fps": task.fps,
-        "source": f"{task.name} (task file {task.origin}{with_noise})",
+        "source": f"{_source_prefix(task)} {task.origin}{with_noise})",
     }
+
+
+def is_recorded_from(meta: DatasetMeta, task: Task) -> bool:
+    """Whether a dataset is of demonstrations of a task of this name, whatever else its file says by now."""
+    return meta.source.startswith(_source_prefix(task))
+
+
+def _source_prefix(task: Task) -> str:
+    return f"{task.name} (task file"
 
 
 def _finished(target: Path, parts: Path, description: dict[str, Any]) -> list[Path]:

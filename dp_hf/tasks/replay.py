@@ -10,7 +10,7 @@ from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.replay import RecordedActions
 from dp_hf.simulation.rollouts import RolloutResult, rollout
 from dp_hf.simulation.task import Task
-from dp_hf.tasks.recording import recorded_actions
+from dp_hf.tasks.recording import is_recorded_from, recorded_actions
 
 
 def replay_dataset(
@@ -28,8 +28,11 @@ def replay_dataset(
         UserError: it is no such dataset, or of another task.
     """
     meta = DatasetMeta.load(folder := user_path(data_dir))
-    if meta.action != task.action or meta.fps != task.fps:
-        raise UserError(f"{folder} was recorded in {meta.source}: its actions or its rate are not those of {task.name}")
+    if not is_recorded_from(meta, task) or meta.action != task.action or meta.fps != task.fps:
+        raise UserError(
+            f"{folder} was recorded in {meta.source or 'another way'}: its name, actions or rate are not those of "
+            f"{task.name}"
+        )
     episodes = [*recorded_actions(folder)][:max_episodes]
     return list(map_in_processes(partial(_Replay, task), episodes, num_workers, "replay"))
 

@@ -96,6 +96,8 @@ def test_recording_goes_on_and_replays(folder, capsys):
     assert json.loads(Path("replay/results.json").read_text())["rates"]["success"]["successes"] == 3
 
     capsys.readouterr()
+    assert evaluate(["--task_file", changed(folder, max_steps=40), "--replay", "data"]) == 2
+    assert "data was recorded in reach (task file " in capsys.readouterr().err
     assert record([*arguments, "--num_episodes", "4", "--noise", "0.2"]) == 2
     assert "give the same arguments and task file" in capsys.readouterr().err
 
@@ -179,6 +181,13 @@ def test_arguments_of_a_file_that_is_for_many_tasks(folder, capsys):
         assert message in capsys.readouterr().err
     assert evaluate(["--pipeline", "expert", "--task_arguments", "a=1"]) == 2
     assert "--task_arguments are those of a task file" in capsys.readouterr().err
+    for command, words, message in (
+        (evaluate, ["--pipeline", "expert", "--disturbances"], "--task_arguments are those of a task file"),
+        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_file is for the simulator"),
+        (train, ["--data_dir", "x"], "--task_file is for the trials of --rollout_interval"),
+    ):
+        assert command([*words, "--task_arguments", "a=1"]) == 2
+        assert message in capsys.readouterr().err
     file = changed(folder, name="{nothing}")
     assert evaluate(["--task_file", file, "--pipeline", "expert"]) == 2
     assert "name: '{nothing}' names an argument that is none" in capsys.readouterr().err

@@ -47,7 +47,7 @@ class Odd(gymnasium.Env):
 
     def seen(self):
         values = self.start if self.state is None else self.state
-        return {"pos": values, "pixels": {"top": self.picture}, "one": np.float64(3)}
+        return {"pos": values, "pixels": {"top": self.picture}, "one": np.float64(3), "pair": (np.zeros(2), np.ones(3))}
 
     def render(self):
         return None
@@ -93,7 +93,7 @@ def finish(env):
 
 
 def test_parts_of_the_observation():
-    env = observed({"state_source": ["pos[1:3]", "one", "pos[-1:]"], "success_steps": 2}, info={"done": True})
+    env = observed({"state_source": ["pos[1:3]", "one[:]", "pos[-1:]"], "success_steps": 2}, info={"done": True})
     seen = env.reset(4)
     np.testing.assert_array_equal(seen["state"], np.float32([*env.env.start[1:3], 3, env.env.start[3]]))
     assert seen["top"].shape == (8, 8, 3)
@@ -129,6 +129,8 @@ def test_conditions(text, info, holds):
         ({"state_source": ["agent_pos"]}, "state: agent_pos is not in the observation, which is pos float64 (4,), "),
         ({"state_source": ["pos[:3]"]}, "state: has 4 names, and pos[:3] has 3 numbers"),
         ({"state_source": ["pos["]}, "state: pos[ is no place in an observation"),
+        ({"state_source": ["pos[-:2]"]}, "state: pos[-:2] is no place in an observation"),
+        ({"state_source": ["pair"]}, "state: takes pair, which is object ()"),
         ({"state_source": ["pixels"]}, "state: pixels is not one array"),
         ({"state_source": ["pixels/top"]}, "state: takes pixels/top, which is uint8 (8, 8, 3)"),
         ({"cameras": {"top": "pixels/front"}}, "cameras: top: pixels/front is not in the observation"),

@@ -10,8 +10,8 @@ from cyclonedds.idl.annotations import final
 from cyclonedds.idl.types import array, float64, uint8
 
 from dp_hf.control.robots.dds import Dds
+from dp_hf.control.robots.sent_once import MAX_EFFORT
 
-MAX_EFFORT = 5.0
 # How the identity of what belongs to Fast DDS begins (its vendor in RTPS). Servers of Cyclone DDS have another header
 # in a request, and take the same goal for a gripper that is fully open.
 _FAST_DDS = b"\x01\x0f"

@@ -7,6 +7,8 @@ PATIENCE = 1.0
 TOLERANCE = 5.0
 # Of 0..100: a gripper's smaller changes start no new goal.
 GRIPPER_STEP = 1.0
+# Of a goal of control_msgs/GripperCommand, whose definition says newtons.
+MAX_EFFORT = 5.0
 
 
 class SentOnce:

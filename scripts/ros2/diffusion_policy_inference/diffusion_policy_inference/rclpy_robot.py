@@ -18,13 +18,12 @@ from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
 from dp_hf.arms.ros import GatheredJoints
 from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.robot import Stamped
-from dp_hf.control.robots.sent_once import GRIPPER_STEP, SentOnce
+from dp_hf.control.robots.sent_once import GRIPPER_STEP, MAX_EFFORT, SentOnce
 from dp_hf.errors import UserError
 
 ARM_TOPIC = "/arm_controller/joint_trajectory"
 ARM_ACTION = "/arm_controller/follow_joint_trajectory"
 GRIPPER_ACTION = "/gripper_action_controller/gripper_cmd"
-MAX_EFFORT = 5.0
 ANSWER = 1.0  # seconds within which an action server accepts or rejects a goal
 
 
