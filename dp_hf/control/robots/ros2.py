@@ -136,7 +136,7 @@ class Ros2Robot:
     def _trajectory(self, numbers: list[int], positions: np.ndarray) -> Any:
         """One point of these joints, due in one command period; a zero time stamp starts it on arrival."""
         msg = self._messages
-        due = msg.Duration(0, round(1e9 / self.command_rate))
+        due = msg.Duration(*divmod(round(1e9 / self.command_rate), 10**9))
         none = np.zeros(0)
         point = msg.JointTrajectoryPoint(positions[numbers], none, none, none, due)
         names = [self._joints.names[number] for number in numbers]

@@ -119,7 +119,8 @@ class RclpyRobot:
         return self._image
 
     def send_command(self, command: np.ndarray) -> None:
-        due = Duration(sec=0, nanosec=round(1e9 / self.command_rate))
+        seconds, nanoseconds = divmod(round(1e9 / self.command_rate), 10**9)
+        due = Duration(sec=seconds, nanosec=nanoseconds)
         *positions, gripper_position = self._joints.positions(command).tolist()
         point = JointTrajectoryPoint(positions=positions, time_from_start=due)
         trajectory = JointTrajectory(joint_names=self._arm_joints, points=[point])
