@@ -1,7 +1,7 @@
 """Closed-loop success of recipes: from the reference to stack_cpu.yaml one change at a time, and around it.
 
     python scripts/benchmarks/stacking.py --rows all --output_dir outputs/stacking
-    python scripts/benchmarks/stacking.py --rows stack_cpu stack_robust --seeds 1 2 3 --disturbances
+    python scripts/benchmarks/stacking.py --rows stack_cpu: --seeds 1 2 3 --disturbances
 
 Demonstrations are recorded, policies trained and evaluated with the commands a user has. Every run adds a line to
 results.jsonl in the output folder, and one whose line is there is not repeated. The table at the end gives, for each
@@ -31,6 +31,7 @@ CLEAN_50 = "--num_episodes 50 --noise 0"
 CLEAN_200 = "--num_episodes 200 --noise 0"
 NOISY_200 = "--num_episodes 200 --noise 0.5"
 NOISY_500 = "--num_episodes 500 --noise 0.5"
+SURFACES_400 = "--num_episodes 400 --disturbed_share 0.7 --surfaces 10 --distractors 3"
 DISTURBED_400 = (
     "--num_episodes 400 --disturbed_share 0.5 --shadows --camera_shift 10 --camera_turn 3 --light_jitter 0.3 "
     "--light_color 0.3 --surfaces 10 --distractors 3 --sensor 1 --hue_jitter 0.1 --push 20"
@@ -48,6 +49,7 @@ SAMPLE = (
     "--noise_scheduler ddim --num_inference_steps 10"
 )
 STACK_CPU = f"--config {ROOT / 'configs/train/stack_cpu.yaml'}"
+STACK_FAST = f"--config {ROOT / 'configs/train/stack_fast.yaml'}"
 # Without augmentation, with a CNN twice as wide, that learns for longer at half the rate.
 HEADLINE = (
     f"{STACK_CPU} --cnn_width 64 --hidden_dim 256 --random_shift 0 "
@@ -89,8 +91,9 @@ ROWS: dict[str, tuple[str, str, str]] = {
         )
         for count, epochs in ((10, 760), (25, 300), (50, 150), (100, 76))
     },
-    "stack_robust": (DISTURBED_400, f"--config {ROOT / 'configs/train/stack_robust.yaml'}", ""),
-    "the quickstart's stack_fast": (NOISY_200, f"--config {ROOT / 'configs/train/stack_fast.yaml'}", ""),
+    "demonstrations of every disturbance": (DISTURBED_400, f"{STACK_CPU} --num_epochs 32", ""),
+    "demonstrations of surfaces and distractors": (SURFACES_400, f"{STACK_FAST} --num_epochs 26 --state_noise 3", ""),
+    "the quickstart's stack_fast": (NOISY_200, STACK_FAST, ""),
 }
 
 

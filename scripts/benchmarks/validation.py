@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from dp_hf import DiffusionPolicyPipeline, TrainConfig, open_data
-from dp_hf.cli.arguments import find_recipe, parse
+from dp_hf.cli.arguments import parse
+from dp_hf.cli.recipes import find_recipe
 from dp_hf.disturbances import NOMINAL
 from dp_hf.training.augmentation import augment_images
 from dp_hf.training.config import AugmentationOptions, read_config_file

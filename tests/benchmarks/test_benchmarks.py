@@ -2,11 +2,14 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from dp_hf.cli.train import parse_config
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "benchmarks"
 
@@ -40,3 +43,16 @@ def test_benchmark_explains_itself(name):
     done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "--json" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["stacking", "validation"])
+def test_benchmark_of_policies_explains_itself(name):
+    done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_row_of_stacking_is_of_recipes_that_there_are():
+    rows = runpy.run_path(str(FOLDER / "stacking.py"))["ROWS"]
+    for _, training, _ in rows.values():
+        assert parse_config([*training.split(), "--data_dir", "data"]).config is not None
