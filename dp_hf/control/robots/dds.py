@@ -18,11 +18,11 @@ from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
 from dp_hf.control.robots.ros2_network import choose_domain_id, cyclone_configuration
+from dp_hf.control.robots.silence import SILENCE, why_silent
 from dp_hf.errors import UserError, printable
 
 logger = logging.getLogger(__name__)
 
-SILENCE = 3.0  # seconds, after which the reason is looked for
 MANY = 10_000  # topics
 
 _BEST_EFFORT = (Policy.Reliability.BestEffort, Policy.History.KeepLast(1))
@@ -121,17 +121,13 @@ class Dds:
                     logger.warning("%s: message dropped: %s", topic, error)
 
     def _why_silent(self, topic: str, reader: DataReader) -> str:
-        """What is on the topic in place of what the reader takes, and where that is."""
-        wanted = ros_name(reader.topic.typename)
-        found = {
+        found = BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication).read(MANY)
+        published = [
             (f"/{publication.topic_name.removeprefix('rt/')}", ros_name(publication.type_name))
-            for publication in BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication).read(MANY)
+            for publication in found
             if publication.topic_name.startswith("rt/")
-        }
-        kinds = sorted(kind for name, kind in found if name.strip("/") == topic.strip("/"))
-        what = f"holds {', '.join(kinds)}" if kinds else "has no publisher"
-        where = ", ".join(sorted(name for name, kind in found if kind == wanted)) or "no topic"
-        return printable(f"{topic} {what}; {wanted} is on {where}")
+        ]
+        return printable(why_silent(topic, ros_name(reader.topic.typename), published))
 
 
 def ros_name(dds_name: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-SILENCE = 3.0  # seconds, after which the reason is looked for
+from dp_hf.control.robots.silence import SILENCE, why_silent
+
 PERIOD = 0.2
 
 
@@ -49,11 +50,12 @@ class Listener:
         if fitting:
             self._listen(all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in fitting))
         elif self._subscription is None and time.monotonic() - self._since > SILENCE:
-            kinds = sorted({publisher.topic_type for publisher in publishers})
-            what = f"holds {', '.join(kinds)}" if kinds else "has no publisher"
-            others = [name for name, kinds in self._node.get_topic_names_and_types() if self._kind in kinds]
-            where = ", ".join(name for name in others if name != self._topic) or "no topic"
-            self._complain(f"{self._topic} {what}; {self._kind} is on {where}: see the parameter {self._parameter}")
+            published = [(self._topic, publisher.topic_type) for publisher in publishers]
+            for name, kinds in self._node.get_topic_names_and_types():
+                if name != self._topic:
+                    published += [(name, kind) for kind in kinds]
+            why = why_silent(self._topic, self._kind, published)
+            self._complain(f"{why}: see the parameter {self._parameter}")
 
     def _listen(self, is_reliable: bool) -> None:
         if self._subscription is not None:
