@@ -203,6 +203,9 @@ from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
 seen = set()
 with spinning_node("watch", []) as node:
+    # A busy machine may take longer to find them than a silence that is explained.
+    while not all(map(node.get_publishers_info_by_topic, ("/camera_head/color/image_raw", "/joint_states"))):
+        time.sleep(0.005)
     robot = RclpyRobot(node)
     while len(seen) < 60:
         time.sleep(0.005)

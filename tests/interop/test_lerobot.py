@@ -26,7 +26,7 @@ from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.interop.lerobot.importing import import_lerobot
-from dp_hf.interop.lerobot.layout import LeRobotInfo
+from dp_hf.interop.lerobot.layout import EPISODE_NAME, LeRobotInfo
 
 
 def edit_rows(root, change):
@@ -197,8 +197,11 @@ def test_writes_the_columns_that_others_write(tmp_path, record_episode, real_dat
             if "images.top" not in name
         }
 
-    for file in ("data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"):
-        assert {name for name, _ in columns(written, file)} == {name for name, _ in columns(real, file)}
+    for file, own in (
+        ("data/chunk-000/file-000.parquet", set()),
+        ("meta/episodes/chunk-000/file-000.parquet", {EPISODE_NAME}),
+    ):
+        assert {name for name, _ in columns(written, file)} == {name for name, _ in columns(real, file)} | own
     assert columns(written, "data/chunk-000/file-000.parquet") == {
         (name, kind.replace("[6]", "[7]")) for name, kind in columns(real, "data/chunk-000/file-000.parquet")
     }
