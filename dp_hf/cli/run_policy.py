@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dp_hf.control.robot import Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
 
+ROBOTS = ("sim", "mycobot", "ros2")
+
 
 @dataclass(kw_only=True)
 class RunPolicy(RobotArguments, PolicyArguments):
@@ -30,8 +32,9 @@ class RunPolicy(RobotArguments, PolicyArguments):
     or the robot failed.
     """
 
-    robot: Literal["sim", "mycobot", "ros2"] = "sim"
-    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics"""
+    robot: str = "sim"
+    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics; or a class of
+    your own, MODULE:CLASS or FILE.py:CLASS, which is code that is run"""
     pipeline: str | None = None
     """pipeline folder or Hub repository"""
     remote: str | None = None
@@ -72,10 +75,11 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.warm_up import warm_up
     from dp_hf.pipelines.execution import choose_rate
 
-    arm = arguments.arm(arguments.robot).quantities
+    arguments.require_fitting(arguments.robot, ROBOTS)
+    limits = arguments.safety_limits(arguments.robot)
+    arm = limits.quantities
     if arguments.record is not None:
         require_recordable(arm)
-    limits = arguments.safety_limits(arguments.robot)
     policy, settings = _load_policy(arguments)
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)

@@ -2,11 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from dp_hf.arms.quantities import Quantities
+from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +16,8 @@ Frame: TypeAlias = "np.ndarray | dict[str, np.ndarray]"
 """An image uint8 (H, W, 3) RGB; of several cameras, a dict of them."""
 
 Value = TypeVar("Value", covariant=True)
+
+_ATTRIBUTES = ("quantities", "command_rate", "fault", "finished")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,20 @@ class Robot(Protocol):
 
     def close(self) -> None:
         """Lets go of ports, threads and topics."""
+
+
+def require_robot(robot: Any, name: str) -> Robot:
+    """`robot`, where it has all that a `Robot` has.
+
+    Raises:
+        UserError: something is missing, or is of another kind; named.
+    """
+    methods = ("read_state", "read_image", "send_command", "hold", "close")
+    if missing := [each for each in (*_ATTRIBUTES, *methods) if not hasattr(robot, each)]:
+        raise UserError(f"{name} is no robot: it has no {', '.join(missing)}; see dp_hf/control/README.md")
+    if not isinstance(robot.quantities, Quantities):
+        raise UserError(f"{name}: quantities are of dp_hf.Quantities, not {type(robot.quantities).__name__}")
+    return robot
 
 
 def why_unheard(robot: Robot) -> str | None:

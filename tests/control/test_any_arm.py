@@ -6,6 +6,8 @@ from arms import FIVE, FIVE_NUMBERS
 from control_fakes import FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.cli.record_demonstrations import main as record_demonstrations
+from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.control.controller import Controller
 from dp_hf.control.recorder import record_episodes
 from dp_hf.control.robot import DryRun
@@ -105,3 +107,27 @@ def test_an_environment_of_another_width_is_refused(num_states, num_actions):
 
     with pytest.raises(UserError, match=r"have the shape \(7,\), not one number for pan"):
         SimulatedRobot(Environment, FIVE_NUMBERS)
+
+
+def test_options_that_nobody_would_look_at_are_refused(capsys):
+    cases = [
+        (["--robot", "ros2", "--camera.source", "0"], "--camera.source is of --robot mycobot"),
+        (
+            ["--robot", "sim", "--ros2.arm_topic", "/arm"],
+            "--ros2.arm_topic is of --robot ros2; with --robot sim nobody",
+        ),
+        (["--robot", "sim", "--mycobot.speed", "10"], "--mycobot.speed is of --robot mycobot"),
+        (["--robot", "mycobot", "--arm", "so101"], "--arm is for --robot ros2 and robots of your own"),
+        (["--robot", "ros2", "--robot_arguments", "port=3"], "--robot_arguments are for a robot of your own"),
+        (["--robot", "ur5"], "--robot ur5 is none of sim, mycobot, ros2"),
+        (
+            ["--robot", "ros2", "--arm", "ur5"],
+            "ur5: no such file, and dp_hf has none of that name, only mycobot_280, panda",
+        ),
+    ]
+    for options, said in cases:
+        assert run_policy(["--pipeline", "nowhere", *options]) == 2
+        assert said in capsys.readouterr().err
+    arguments = ["--output_dir", "nowhere", "--robot", "ros2", "--camera.source", "0"]
+    assert record_demonstrations(arguments) == 2
+    assert "--camera.source is of --robot mycobot; with --robot ros2 nobody" in capsys.readouterr().err
