@@ -13,6 +13,11 @@ from dp_hf.control.recorder import record_episodes
 from dp_hf.control.robot import DryRun
 from dp_hf.control.robots.replayed import ReplayedImages
 from dp_hf.control.robots.simulated import SimulatedRobot
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.find import find_episodes
+from dp_hf.episodes.reader import read_episode
+from dp_hf.episodes.recording import Recording
+from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 
 REST = np.array([0.2, -0.4, 60, 0.1, -30])
@@ -87,11 +92,29 @@ def test_wrappers_are_of_the_arm_that_they_wrap(record_episode, tmp_path):
     assert DryRun(robot).quantities == ReplayedImages(robot, record_episode(tmp_path)).quantities == FIVE_NUMBERS
 
 
-def test_an_episode_folder_holds_no_other_arm(tmp_path):
+def test_its_episodes_say_what_their_numbers_are(tmp_path):
+    """Recorded from the robot as a myCobot's are, and converted with its names, units and rate."""
     robot = FiveRobot()
-    with pytest.raises(UserError, match=r"episode folders hold the numbers of a myCobot 280; this arm has 5 numbers"):
-        record_episodes(robot, tmp_path / "data", 10, lambda: "quit", FIVE.limits, print, robot.clock)
-    assert not (tmp_path / "data").exists()
+    robot.clock.on_sleep = lambda moment: setattr(robot, "state", REST + np.sin(moment) * np.array([0.5, 0, 20, 0, 9]))
+    orders = iter(["start", *[None] * 200, "finish", None, "quit"])
+    episodes = []
+    record_episodes(
+        robot, tmp_path / "data", 10, lambda: next(orders, "quit"), FIVE.limits, episodes.append, robot.clock
+    )
+    assert [episode.failure for episode in episodes] == [None]
+    (episode,) = find_episodes(tmp_path / "data")
+    read = read_episode(episode)
+    assert read.problems == []
+    assert read.recording == Recording(FIVE_NUMBERS, 10.0)
+    assert read.states.shape[1] == 5
+    report = convert_episodes(tmp_path / "data", tmp_path / "dataset", progress=False)
+    assert report.meta.state == report.meta.action == FIVE_NUMBERS
+    assert report.meta.fps == pytest.approx(10, abs=0.01)
+    assert "pan, lift (radians), jaw (0..100), reach (metres), roll (degrees), as recording.json says" in str(report)
+    with pytest.raises(UserError, match=r"holds episodes of another arm: this one has 7 numbers .* another folder"):
+        EpisodeWriter(tmp_path / "data").__enter__()
+    with pytest.raises(UserError, match="holds episodes of 10 frames a second: record at this rate instead of 20"):
+        record_episodes(robot, tmp_path / "data", 20, lambda: "quit", FIVE.limits, print, robot.clock)
 
 
 @pytest.mark.parametrize(("num_states", "num_actions"), [(7, 5), (5, 7)])
