@@ -12,6 +12,7 @@ from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.operator import Keyboard, on_signals
 from dp_hf.control.recorder import Orders, record_episodes
+from dp_hf.control.robot import measure
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, printable
 
@@ -20,7 +21,8 @@ def serve_orders(node: Node, orders: Orders, robot: RclpyRobot, limits: SafetyLi
     """`~/record` with true starts an episode, with false finishes it. What would fail at once is not started."""
 
     def record(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        now, image, state = time.monotonic(), robot.read_image(), robot.read_state()
+        now = time.monotonic()
+        image, state = measure(robot)
         reason = robot.fault or Watchdog(limits).check(now, image, state)
         if request.data and reason:
             response.success, response.message = False, reason
