@@ -117,6 +117,12 @@ class Controller:
         self.emergency: str | None = None
         self._stop_reason: str | None = None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the run, as far as it went, is none to be content with: the arm is held, or nothing could be executed."""
+        nothing = "no actions of the policy could be executed" if self.report.chunks == 0 else None
+        return self.emergency or self._hold_reason or nothing
+
     def stop(self, reason: str) -> None:
         """Ends the run after braking; callable from any thread and from a signal handler."""
         self._stop_reason = self._stop_reason or reason
