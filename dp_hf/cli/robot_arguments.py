@@ -107,7 +107,8 @@ class RobotArguments:
             raise UserError(
                 f"--robot {robot} cannot be made of {', '.join(arguments) or 'no arguments'}: {error}"
             ) from error
-        return require_robot(own, f"--robot {robot}")
+        require_robot(own)
+        return own
 
 
 def _is_own(robot: str) -> bool:

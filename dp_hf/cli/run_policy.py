@@ -1,6 +1,7 @@
 """`dp-hf run-policy`: drive a robot with a policy in real time."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """Drive a robot with a policy in real time.
 
     A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
-    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 after an
-    emergency stop that was not released, when nothing that the policy predicted could be executed, and when the policy
-    or the robot failed.
+    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 when the run
+    ended while the arm was held (an emergency stop that was not released, a camera that is late), when nothing that the
+    policy predicted could be executed, and when the policy or the robot failed.
     """
 
     robot: str = "sim"
@@ -99,7 +100,9 @@ def run_policy(arguments: RunPolicy) -> int:
         stack.enter_context(punctual_interpreter())
         report = controller.run(arguments.duration)
     print(report)
-    return 1 if controller.emergency or report.chunks == 0 else 0
+    if controller.trouble is not None:
+        print(f"the run ended in trouble: {controller.trouble}", file=sys.stderr)
+    return 0 if controller.trouble is None else 1
 
 
 def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
@@ -160,12 +163,12 @@ def _obey(key: str | None, controller: "Controller") -> None:
 def _recording(
     data_dir: Path, recording: "Recording | None", fps: float, controller: "Controller"
 ) -> "Iterator[Callable[[Tick], None]]":
-    """An observer that records the run; an episode that ends in an emergency stop is marked as failed."""
+    """An observer that records the run; an episode that ends while the arm is held is marked as failed."""
     from dp_hf.control.recorder import FrameRecorder
     from dp_hf.episodes.writer import EpisodeWriter
 
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
         yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
-        if controller.emergency:
-            writer.fail(controller.emergency)
+        if controller.trouble is not None:
+            writer.fail(controller.trouble)
     print(f"recorded {writer.path}: {recorder.num_frames} frames, {recorder.num_dropped} dropped")

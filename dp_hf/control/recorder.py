@@ -12,7 +12,7 @@ import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.clock import Clock, MonotonicClock
-from dp_hf.control.robot import Frame, Robot, Stamped
+from dp_hf.control.robot import Frame, Robot, Stamped, measure
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.recording import Recording, require_room
 from dp_hf.episodes.writer import EpisodeWriter
@@ -188,7 +188,8 @@ def _record_episode(
     failure = None
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
         while failure is None and order in (None, "start"):
-            now, image, state = clock.now(), robot.read_image(), robot.read_state()
+            now = clock.now()
+            image, state = measure(robot)
             recorder.offer(now, image, state)
             failure = robot.fault or watchdog.check(now, image, state)
             clock.sleep_until(now + POLL_PERIOD)

@@ -15,6 +15,11 @@ Fields = ParamSpec("Fields")
 Config = TypeVar("Config")
 Model = TypeVar("Model")
 
+# What a saved config may lack, because it was written before there was such an option.
+OPTIONAL_IN_CONFIG = (
+    *("state_names", "state_units", "action_names", "action_units"),
+    *("action_source", "action_offset", "recorded_aspects", "cnn_width"),
+)
 LARGEST_EXPONENT = 700.0  # exp of it is finite in float64, and so is its inverse
 
 
@@ -91,6 +96,8 @@ class PolicyConfig(PolicyOptions):
         UserError: an option that is none, or options that exclude each other.
     """
 
+    denoiser: Literal["mlp", "mlp_layernorm", "unet1d", "own"] = "mlp"  # type: ignore[assignment]
+    """As above, or `own`: what a subclass of the policy makes in place of these."""
     state_dim: Annotated[int, Range(1, 4096)] = 7
     """Width of the robot's own state."""
     action_dim: Annotated[int, Range(1, 4096)] = 7

@@ -103,11 +103,17 @@ def main(args: list[str] | None = None) -> int:
                 serve_emergency_stop(node, controller)
                 with punctual_interpreter():
                     node.get_logger().info(str(controller.run()))
+                if controller.trouble is not None:
+                    node.get_logger().error(f"the run ended in trouble: {printable(controller.trouble)}")
+                    return 1
             except (UserError, RunFailed) as error:
                 node.get_logger().error(printable(str(error)))
                 return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt as signal:
         logging.getLogger("dp_hf").info("stopped before the start: %s", signal)
+    except RunFailed as error:
+        logging.getLogger("dp_hf").error(printable(str(error)))
+        return 1
     return 0
 
 
