@@ -16,7 +16,7 @@ from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.robot import Robot, require_robot
 from dp_hf.control.robots.mycobot import MyCobotConfig, MyCobotRobot
 from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
-from dp_hf.errors import UserError
+from dp_hf.errors import RunFailed, UserError
 
 NO_ARM = "none"
 # Whose options they are.
@@ -101,12 +101,16 @@ class RobotArguments:
         arguments = dict(map(_argument, self.robot_arguments))
         if self.arm is not None:
             arguments["arm"] = self.described(robot)
+        make = _own_class(robot)
         try:
-            own = _own_class(robot)(**arguments)
+            own = make(**arguments)
+        except (UserError, RunFailed):
+            raise
         except TypeError as error:
-            raise UserError(
-                f"--robot {robot} cannot be made of {', '.join(arguments) or 'no arguments'}: {error}"
-            ) from error
+            given = ", ".join(arguments) or "no arguments"
+            raise UserError(f"--robot {robot} cannot be made of {given}: {error}") from error
+        except Exception as error:  # of whoever has written it
+            raise UserError(f"--robot {robot} cannot be made ({type(error).__name__}: {error})") from error
         require_robot(own)
         return own
 
