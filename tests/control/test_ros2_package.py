@@ -171,7 +171,8 @@ def test_wrong_parameters_are_one_sentence(kilted, domain_id, make_pipeline, tmp
     (tmp_path / "model.pth").write_bytes(b"weights")
     cases = [
         ([], "give checkpoint_path"),
-        (["checkpoint_path:=x", "robot_name:=ur5"], "no limits are known for ur5"),
+        (["checkpoint_path:=x", "robot_name:=ur5"], "ur5: no such file, and dp_hf has none of that name"),
+        (["checkpoint_path:=x", "robot_name:=panda", "arm_interface:=action"], "panda has no arm_action in its ros:"),
         (["checkpoint_path:=x", "limits_file:=nowhere.yaml"], "nowhere.yaml"),
         (["checkpoint_path:=x", "inference_rate:=fast"], "inference_rate is a number; got 'fast'"),
         (["command_rate:=true"], "command_rate is a number; got True"),
