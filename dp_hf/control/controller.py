@@ -15,7 +15,7 @@ from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Report
-from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, why_unheard
+from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, measure, require_robot, why_unheard
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, failure
 
@@ -69,7 +69,7 @@ class Controller:
         emergency: why the arm was stopped, until `reset`.
 
     Raises:
-        UserError: the robot takes fewer commands than `rate`, or the limits are another arm's.
+        UserError: the robot lacks a method, takes fewer commands than `rate`, or the limits are another arm's.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Controller:
         clock: Clock | None = None,
         executor: Executor | None = None,
     ):
+        require_robot(robot)
         if not 0 < rate <= robot.command_rate < np.inf:
             raise UserError(f"rate must be above 0 and at most the robot's {robot.command_rate:g} Hz, got {rate}")
         if difference := robot.quantities.difference(limits.quantities):
@@ -115,6 +116,12 @@ class Controller:
         self._hold_reason: str | None = None
         self.emergency: str | None = None
         self._stop_reason: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the run, as far as it went, is none to be content with: the arm is held, or nothing could be executed."""
+        nothing = "no actions of the policy could be executed" if self.report.chunks == 0 else None
+        return self.emergency or self._hold_reason or nothing
 
     def stop(self, reason: str) -> None:
         """Ends the run after braking; callable from any thread and from a signal handler."""
@@ -174,7 +181,8 @@ class Controller:
         """Waits for measurements, and starts where the arm is."""
         give_up = self.clock.now() + START_TIMEOUT
         while True:
-            now, image, state = self.clock.now(), self.robot.read_image(), self.robot.read_state()
+            now = self.clock.now()
+            image, state = measure(self.robot)
             reason = self.robot.fault or why_unheard(self.robot) or self.watchdog.check(now, image, state)
             if reason is None and state is not None:
                 break
@@ -199,7 +207,7 @@ class Controller:
 
     def _tick(self, limiter: MotionLimiter, grid: Grid) -> float:
         now = self._wait(grid)
-        image, state = self.robot.read_image(), self.robot.read_state()
+        image, state = measure(self.robot)
         if now - self._sent_at > STALL_PERIODS * self.period:
             limiter.rest()
         if self.planner.waited(now) > INFERENCE_TIMEOUT:

@@ -15,7 +15,7 @@ from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
 from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
 from dp_hf.errors import UserError, failure
-from dp_hf.pipelines.execution import ObservationHistory, predict_chunk
+from dp_hf.pipelines.execution import ObservationHistory, predict_chunk, require_executable
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,9 @@ class Planner:
             self.report.misses += 1
             return
         self._steps_left = self.n_action_steps
-        chunk = self.executor.submit(predict_chunk, self.policy, self._history.observations())
+        chunk = self.executor.submit(
+            predict_chunk, self.policy, self._history.observations(), len(self.limits.quantities)
+        )
         self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
 
     def waited(self, now: float) -> float:
@@ -126,7 +128,7 @@ class Planner:
             when the chunk's observation was made, or None when no chunk was taken.
 
         Raises:
-            UserError: the policy's, or its actions are not the arm's.
+            UserError: the policy's, its actions are not the arm's, or fewer than are to be executed.
             RunFailed: whatever else the policy raised, other than a failing connection, which may come back.
         """
         inference = self._inference
@@ -145,9 +147,8 @@ class Planner:
             raise
         except Exception as error:
             raise failure("the policy", error) from error
+        require_executable(actions.shape[1], self.n_action_steps, self.temporal_ensemble)
         quantities = self.limits.quantities
-        if actions.ndim != 3 or actions.shape[0] != 1 or actions.shape[2] != len(quantities):
-            raise UserError(f"the policy's actions are {actions.shape}, not (1, horizon, {len(quantities)})")
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None

@@ -2,11 +2,15 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from numbers import Real
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from dp_hf.arms.quantities import Quantities
+from dp_hf.cameras import by_camera
+from dp_hf.errors import UserError
+from dp_hf.pipelines.execution import as_numbers, describe
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +63,37 @@ class Robot(Protocol):
         """Sends the arm to `command` (n,), to be reached in one command period."""
 
     def hold(self) -> None:
-        """Leaves the arm where it was last commanded to; called at the end of a run."""
+        """Leaves the arm where it was last commanded to; called once, at the end of a run."""
 
     def close(self) -> None:
-        """Lets go of ports, threads and topics."""
+        """Lets go of ports, threads and topics; whoever made the robot calls it, the controller does not."""
+
+
+def require_robot(robot: Any) -> None:
+    """Raises `UserError` for an object that lacks a part of a `Robot`."""
+    parts = ("quantities", "command_rate", "fault", "finished", *Robot.__dict__)
+    if lacking := [name for name in parts if not name.startswith("_") and not hasattr(robot, name)]:
+        raise UserError(
+            f"a {type(robot).__name__} is no robot: it has no {', '.join(dict.fromkeys(lacking))}; "
+            "dp_hf/control/robot.py says what that is"
+        )
+
+
+def measure(robot: Robot) -> "tuple[Stamped[Frame] | None, Stamped[np.ndarray] | None]":
+    """The latest camera frame and joint state; `UserError` for what is none."""
+    image, state = robot.read_image(), robot.read_state()
+    for method, measured in (("read_image", image), ("read_state", state)):
+        if measured is not None and not (isinstance(measured, Stamped) and isinstance(measured.timestamp, Real)):
+            raise UserError(
+                f"the robot's {method} gives {describe(measured)}, not Stamped(value, time.monotonic()) or None"
+            )
+    names = robot.quantities.names
+    if state is not None and getattr(as_numbers(state.value), "shape", None) != (len(names),):
+        raise UserError(f"the robot's state is {describe(state.value)}, not {len(names)} numbers ({', '.join(names)})")
+    for camera, picture in by_camera(image.value).items() if image is not None else ():
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+            raise UserError(f"the robot's {camera} is {describe(picture)}, not an array of uint8 (height, width, 3)")
+    return image, state
 
 
 def why_unheard(robot: Robot) -> str | None:

@@ -6,6 +6,9 @@ from dp_hf.arms.limits import SafetyLimits
 from dp_hf.cameras import by_camera
 from dp_hf.control.robot import Frame, Stamped
 
+# Seconds by which a stamp may be later than the tick that looks at it; beyond, it is of another clock.
+MAX_AHEAD = 1.0
+
 
 class Watchdog:
     """Says why the arm must hold, if it must: nothing measured, measurements too old, frames frozen, not finite."""
@@ -22,10 +25,15 @@ class Watchdog:
             return "no camera frame has arrived"
         if not np.isfinite(state.value).all():
             return f"the joint state is not finite: {state.value}"
-        if (age := now - state.timestamp) > self.limits.max_state_age:
-            return f"the joint state is {age:.1f} s old"
-        if (age := now - image.timestamp) > self.limits.max_image_age:
-            return f"the camera frame is {age:.1f} s old"
+        for what, stamp, oldest in (
+            ("the joint state", state.timestamp, self.limits.max_state_age),
+            ("the camera frame", image.timestamp, self.limits.max_image_age),
+        ):
+            age = now - stamp
+            if not age >= -MAX_AHEAD:
+                return f"{what} is stamped {stamp:.1f}, and it is {now:.1f} (time.monotonic)"
+            if age > oldest:
+                return f"{what} is {age:.1f} s old"
         frozen_for = self._frozen_for(image)
         if self.limits.max_frozen_age is not None and frozen_for > self.limits.max_frozen_age:
             return f"the camera has sent the same picture for {frozen_for:.1f} s"

@@ -1,6 +1,7 @@
 """Between the robot's units and the model's: an affine map per dimension, saved beside the policy."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,6 +45,13 @@ class Normalizer(SavedModel, ModelMixin):
         for name, dim in (("state", state_dim), ("action", action_dim)):
             self.register_buffer(f"{name}_offset", torch.full((dim,), offset))
             self.register_buffer(f"{name}_scale", torch.full((dim,), scale))
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
+        """As `SavedModel`'s. `low_cpu_mem_usage`, which diffusers refuses to turn off for what stays float32, is left
+        out: it changes how a model's weights come into memory, and these are a few numbers."""
+        kwargs.pop("low_cpu_mem_usage", None)
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_data(cls, states, actions, mode: str = "min_max") -> "Normalizer":

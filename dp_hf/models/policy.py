@@ -14,6 +14,8 @@ from dp_hf.models.policy_config import OPTIONAL_IN_CONFIG, PolicyConfig, takes_f
 from dp_hf.models.saved_model import SavedModel
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
 
+DENOISERS = (MLPDenoiser, LayerNormMLPDenoiser, ConditionalUnet1DModel)
+
 
 @dataclass
 class DiffusionPolicyModelOutput(BaseOutput):
@@ -58,9 +60,20 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
         observation_dim = self.encoder.feature_dim * len(config.camera_names) * config.n_obs_steps
         observation_dim += config.state_dim * config.n_obs_steps if config.use_proprioception else 0
         self.denoising_network = self.make_denoiser(config, observation_dim)
+        if not any(type(module) in DENOISERS for module in self.denoising_network.modules()):
+            self.register_to_config(denoiser="own")
 
     def make_denoiser(self, config: PolicyConfig, observation_dim: int) -> torch.nn.Module:
-        """The network that `denoise` calls on features (B, observation_dim); a subclass may have another."""
+        """The network that `denoise` calls on features (B, observation_dim); a subclass may have another.
+
+        Raises:
+            UserError: the config is that of a subclass.
+        """
+        if config.denoiser == "own":
+            raise UserError(
+                f"denoiser own is that of a policy's own class, and {type(self).__name__} has none: load the policy by "
+                "the class that it was saved by"
+            )
         if config.denoiser == "unet1d":
             return ConditionalUnet1DModel(
                 config.action_dim, observation_dim, tuple(config.down_dims), time_embed_dim=config.time_embed_dim

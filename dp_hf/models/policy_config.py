@@ -96,6 +96,8 @@ class PolicyConfig(PolicyOptions):
         UserError: an option that is none, or options that exclude each other.
     """
 
+    denoiser: Literal["mlp", "mlp_layernorm", "unet1d", "own"] = "mlp"  # type: ignore[assignment]
+    """As above, or `own`: what a subclass of the policy makes in place of these."""
     state_dim: Annotated[int, Range(1, 4096)] = 7
     """Width of the robot's own state."""
     action_dim: Annotated[int, Range(1, 4096)] = 7

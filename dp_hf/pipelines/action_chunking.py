@@ -67,6 +67,7 @@ class ActionChunker:
         (chunk,) = predict_chunk(
             self.pipeline,
             self._history.observations(),
+            self.pipeline.policy.config.action_dim,
             num_inference_steps=self.num_inference_steps,
             generator=self.generator,
         )

@@ -113,18 +113,50 @@ def observation_rows(rows: np.ndarray, episode_index: np.ndarray, n_obs_steps: i
     return np.maximum(rows[:, None] + np.arange(1 - n_obs_steps, 1), first[:, None])
 
 
-def predict_chunk(policy: Any, observations: list[tuple[Any, np.ndarray | None]], **options: Any) -> np.ndarray:
+def predict_chunk(
+    policy: Any, observations: list[tuple[Any, np.ndarray | None]], action_dim: int, **options: Any
+) -> np.ndarray:
     """Asks a policy for the actions that follow a history of observations.
 
     Args:
         policy: a pipeline, or what is called like one.
         observations: (image, state) each, as `ObservationHistory` holds them; an image is what `policy` takes for a
             frame, a state (state_dim,) or None.
+        action_dim: numbers of an action.
         options: further arguments of the policy.
 
     Returns:
         its actions (1, horizon, action_dim).
+
+    Raises:
+        UserError: it gives something else.
     """
     images, states = zip(*observations, strict=True)
     state = None if states[-1] is None else np.stack(states)[None]
-    return np.asarray(policy([list(images)], state=state, **options).actions)
+    output = policy([list(images)], state=state, **options)
+    if not hasattr(output, "actions"):
+        raise UserError(
+            f"the policy gives {describe(output)}, and not, as a pipeline does, an object whose `actions` are "
+            f"(1, horizon, {action_dim})"
+        )
+    actions = as_numbers(output.actions)
+    if actions is None:
+        raise UserError(f"the policy's actions are {describe(output.actions)}, not numbers (1, horizon, {action_dim})")
+    if actions.ndim != 3 or len(actions) != 1 or actions.shape[1] == 0 or actions.shape[2] != action_dim:
+        raise UserError(f"the policy's actions are {actions.shape}, not (1, horizon, {action_dim})")
+    return actions
+
+
+def as_numbers(value: Any) -> np.ndarray | None:
+    """Its numbers as an array; None where it has others, or none."""
+    try:
+        array = np.asarray(value)
+    except Exception:  # of whatever it is: rows of different lengths, a tensor that is not on the CPU
+        return None
+    return array if array.dtype.kind in "fiu" else None
+
+
+def describe(value: Any) -> str:
+    """What somebody's code has given, for a message: its type, and its shape if it has one."""
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" + (f" of {tuple(shape)}" if isinstance(shape, tuple) else "")

@@ -16,6 +16,7 @@ from dp_hf.hub.card import END_MARK, PLACEHOLDER
 ROLLOUTS_HEADING = "### Closed loop"
 # Up to the next heading, or a mark of the card's.
 _EARLIER_ROLLOUTS = re.compile(rf"^{ROLLOUTS_HEADING}\n.*?(?=^#|^<!-- |\Z)", re.MULTILINE | re.DOTALL)
+PACKAGE = __name__.partition(".")[0]
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 
 
@@ -48,6 +49,7 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
         datasets=[dataset] if dataset.count("/") == 1 and not Path(dataset).exists() else None,
     )
     policy = dict(pipeline.policy.config)
+    own = None if (kind := type(pipeline.policy)).__module__.startswith(f"{PACKAGE}.") else kind
     state, action = (quantities_of(pipeline.policy.config, kind) for kind in ("state", "action"))
     units = dict(zip(action.names, action.units, strict=True))
     errors = {name: amount(error, units.get(name, "unknown")) for name, error in (run.get("validation") or {}).items()}
@@ -58,6 +60,8 @@ def render_model_card(pipeline: Described, run: Mapping[str, Any] | None = None)
             policy={name: value for name, value in policy.items() if not name.startswith("_")},
             state=state,
             action=action,
+            own_class=own and own.__name__,
+            own_module=own and own.__module__ != "__main__" and own.__module__,
             is_mycobot=action == mycobot_280.QUANTITIES,
             errors=errors,
             parameters=sum(parameter.numel() for parameter in pipeline.policy.parameters()),

@@ -37,8 +37,8 @@ def require_saved_parts(folder: Path, given: Container[str] = ()) -> None:
     policy = index["policy"][1]
     if "policy" not in given and policy not in (DiffusionPolicyModel.__name__, OnnxPolicy.__name__):
         raise UserError(
-            f"{folder}: its policy is a {policy}, which is none of dp_hf's; load it by that class, "
-            f"{policy}.from_pretrained(...), and pass it as policy="
+            f"{folder}: its policy is a {policy}, a class that dp_hf has not, so that no command loads it; in Python, "
+            f"give from_pretrained policy={policy}.from_pretrained(..., subfolder='policy')"
         )
     if "scheduler" not in given:
         scheduler = {scheduler.__name__: scheduler for scheduler in SCHEDULERS}.get(index["scheduler"][1])

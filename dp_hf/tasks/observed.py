@@ -10,7 +10,6 @@ import os
 import re
 import sys
 
-import gymnasium
 import numpy as np
 
 RENDER, REWARD, WHOLE = "render", "reward", "."
@@ -104,6 +103,8 @@ class ObservedEnvironment:
         self.env.close()
 
     def _make(self):
+        import gymnasium  # here, as commands that have none load functions with this module
+
         environment, arguments = self.task["environment"], dict(self.task["arguments"])
         if not callable(environment) and not is_function(environment):
             if RENDER in self.task["cameras"].values():
@@ -126,6 +127,8 @@ class ObservedEnvironment:
         return env
 
     def _require_space(self):
+        import gymnasium
+
         space, names = self.env.action_space, self.task["action_names"]
         if not isinstance(space, gymnasium.spaces.Box):
             raise self._error("environment", f"takes actions of {space}; a policy's actions are numbers (Box)")

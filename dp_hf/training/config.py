@@ -130,11 +130,13 @@ class AugmentationOptions:
     """Cover this many rectangles, their sides up to a quarter of the image's height, with a colour each."""
     state_noise: Annotated[float, Range(0)] = 0.0
     """Standard deviation of noise on the state the policy sees, in the state's own units."""
+    state_dropout: Annotated[float, Range(0, 1)] = 0.0
+    """Probability that a window shows no state (0 once normalised), so that the images alone must tell the action."""
 
     @property
     def of_images(self) -> dict[str, float]:
         """The options that change images."""
-        return {name: value for name, value in vars(self).items() if name != "state_noise"}
+        return {name: value for name, value in vars(self).items() if not name.startswith("state_")}
 
     @property
     def changes_images(self) -> bool:

@@ -47,10 +47,7 @@ def diffusion_loss(
     """
     seen = observe(policy, batch, config)
     if policy.config.use_proprioception:
-        state = batch["state"]
-        if config.augmentation.state_noise > 0:
-            state = state + config.augmentation.state_noise * torch.randn_like(state)
-        seen["state"] = normalizer.normalize(state, "state")
+        seen["state"] = observe_state(normalizer, batch["state"], config)
 
     samples = config.optimization.noise_samples_per_image
     actions = normalizer.normalize(batch["action"], "action").repeat_interleave(samples, dim=0)
@@ -70,6 +67,17 @@ def diffusion_loss(
         return error.mean()
     learned = ~batch["is_pad"].repeat_interleave(samples, dim=0)
     return (error * learned).sum() / learned.sum()
+
+
+def observe_state(normalizer: Normalizer, state: torch.Tensor, config: TrainConfig) -> torch.Tensor:
+    """The normalised state (B, n_obs_steps, state_dim) that the model is shown, with noise on it or left out."""
+    if config.augmentation.state_noise > 0:
+        state = state + config.augmentation.state_noise * torch.randn_like(state)
+    shown = normalizer.normalize(state, "state")
+    if config.augmentation.state_dropout > 0:
+        left_out = torch.rand(len(shown), 1, 1, device=shown.device) < config.augmentation.state_dropout
+        shown = shown.masked_fill(left_out, 0)
+    return shown
 
 
 def observe(

@@ -160,9 +160,10 @@ def test_another_arm_on_the_wire(wire):
     config = Ros2Config(domain_id=domain_id)
     robot, peer = Ros2Robot(config, FIVE), Dds(domain_id)
     received = {}
-    for topic in (config.arm_topic, config.gripper_topic):
+    topics = FIVE.topics
+    for topic in (topics.arm_topic, topics.gripper_topic):
         peer.subscribe(topic, JointTrajectory, lambda message, topic=topic: received.update({topic: message}))
-    joints = peer.publisher(config.joint_states_topic, JointState)
+    joints = peer.publisher(topics.joint_states_topic, JointState)
     command, state, none = np.array([0.5, -1, 25, 0.2, 90]), np.array([0.1, 0.2, 75, 0.3, -45]), np.zeros(0)
     give_up = time.monotonic() + 10
     while (len(received) < 2 or robot.read_state() is None) and time.monotonic() < give_up:
@@ -171,7 +172,7 @@ def test_another_arm_on_the_wire(wire):
         time.sleep(0.05)
     np.testing.assert_allclose(robot.read_state().value, state)
     assert robot.quantities == FIVE.quantities
-    arm, gripper = received[config.arm_topic], received[config.gripper_topic]
+    arm, gripper = received[topics.arm_topic], received[topics.gripper_topic]
     assert arm.joint_names == ["j1", "j2", "slide", "j4"]
     np.testing.assert_allclose(arm.points[0].positions, [0.5, -1, 0.2, np.pi / 2])
     assert gripper.joint_names == ["jaw_joint"]

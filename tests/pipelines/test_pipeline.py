@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from dp_hf import DiffusionPolicyModel, DiffusionPolicyPipeline, Normalizer
 from dp_hf.errors import UserError
+from dp_hf.pipelines.loading import load_pipeline
 
 
 def seeded():
@@ -187,6 +189,17 @@ def test_a_tilde_is_the_home_folder(make_pipeline, frame, tmp_path, monkeypatch)
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_loading_without_low_memory_gives_the_same(dtype, make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path)
+    pipelines = [
+        DiffusionPolicyPipeline.from_pretrained(tmp_path, low_cpu_mem_usage=low, dtype=dtype) for low in (True, False)
+    ]
+    for name in ("policy", "normalizer"):
+        one, other = (getattr(pipeline, name).state_dict() for pipeline in pipelines)
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 class OwnPolicy(DiffusionPolicyModel):
     """A policy with a denoiser that the package does not know."""
 
@@ -206,6 +219,45 @@ def test_a_policy_of_an_own_class_is_loaded_by_that_class_only(make_pipeline, fr
     loaded = DiffusionPolicyPipeline.from_pretrained(tmp_path, policy=OwnPolicy.from_pretrained(tmp_path / "policy"))
     actions = [each(frame, generator=torch.Generator().manual_seed(0)).actions for each in (own, loaded)]
     np.testing.assert_array_equal(*actions)
+    assert loaded.policy.config.denoiser == pipeline.policy.config.denoiser  # the package's network, with more in it
+
+
+class LinearPolicy(DiffusionPolicyModel):
+    """A policy whose denoiser is none of the package's."""
+
+    def make_denoiser(self, config, observation_dim):
+        return LinearDenoiser(config, observation_dim)
+
+
+class LinearDenoiser(torch.nn.Module):
+    def __init__(self, config, observation_dim):
+        super().__init__()
+        self.linear = torch.nn.Linear(observation_dim, config.horizon * config.action_dim)
+
+    def forward(self, noisy_actions, timesteps, observation):
+        return self.linear(observation).view_as(noisy_actions)
+
+
+def test_an_own_denoiser_is_called_so_and_its_card_says_how_it_is_loaded(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline()
+    policy = LinearPolicy(**{k: v for k, v in pipeline.policy.config.items() if not k.startswith("_")})
+    own = DiffusionPolicyPipeline(policy, pipeline.scheduler, pipeline.normalizer)
+    own.save_pretrained(tmp_path / "own")
+    assert json.loads((tmp_path / "own/policy/config.json").read_text())["denoiser"] == "own"
+    with pytest.raises(UserError, match="denoiser own is that of a policy's own class"):
+        DiffusionPolicyModel.from_pretrained(tmp_path / "own/policy")
+    with pytest.raises(UserError, match="its policy is a LinearPolicy, a class that dp_hf has not, so that no command"):
+        load_pipeline(str(tmp_path / "own"))
+
+    card = (tmp_path / "own/README.md").read_text("utf-8")
+    assert "| denoiser | of LinearPolicy |" in card
+    Image.fromarray(frame).save(tmp_path / "frame.png")
+    (example,) = re.findall(r"^```python\n(.*?)^```", card, re.M | re.S)
+    example = example.replace("PATH_OR_REPOSITORY", str(tmp_path / "own")).replace("frame.png", f"{tmp_path}/frame.png")
+    assert f"from {__name__} import LinearPolicy\n" in example
+    values: dict = {}
+    exec(example, values)
+    assert values["actions"].shape == (1, 7)
 
 
 @pytest.mark.parametrize(

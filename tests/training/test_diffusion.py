@@ -5,7 +5,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.config import TrainConfig
-from dp_hf.training.diffusion import diffusion_loss, make_noise_scheduler, make_sampler, observe
+from dp_hf.training.diffusion import diffusion_loss, make_noise_scheduler, make_sampler, observe, observe_state
 
 OPTIONS = {"image_encoder": "small_cnn", "image_size": (16, 16), "hidden_dim": 16, "dropout": 0.0}
 
@@ -86,6 +86,15 @@ def test_state_noise_is_in_degrees(batch):
 
     diffusion_loss(model, policy, make_noise_scheduler(config), normalizer, batch, config)
     assert (seen[0] - batch["state"]).std().item() == pytest.approx(5.0, rel=0.05)
+
+
+def test_state_dropout_leaves_the_whole_state_out(batch):
+    config = TrainConfig.from_options(**OPTIONS, use_proprioception=True, state_dropout=0.3)
+    state = batch["state"][:1].repeat(2000, 1, 1) + 1.0
+    shown = observe_state(Normalizer("identity"), state, config)
+    left_out = (shown == 0).all(dim=(1, 2))
+    assert left_out.float().mean().item() == pytest.approx(0.3, abs=0.05)
+    assert torch.equal(shown[~left_out], state[~left_out])
 
 
 def test_training_takes_augmented_variants_only(batch):
