@@ -39,7 +39,10 @@ class OnnxGraph:
         self.file = file
         providers = [provider for provider in PROVIDERS if provider in onnxruntime.get_available_providers()]
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1 if file.stat().st_size < ONE_THREAD_BYTES else 0
+        is_small = file.stat().st_size < ONE_THREAD_BYTES
+        options.intra_op_num_threads = 1 if is_small else 0
+        if is_small:  # a second copy of the weights, in another order, would make nothing faster
+            options.add_session_config_entry("session.disable_prepacking", "1")
         # Threads that wait in a loop would take the cores from the rest of a controller.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
