@@ -115,7 +115,8 @@ class RobotArguments:
             given = ", ".join(arguments) or "no arguments"
             raise UserError(f"--robot {robot} cannot be made of {given}: {error}") from error
         except Exception as error:  # of whoever has written it
-            raise UserError(f"--robot {robot} cannot be made ({type(error).__name__}: {error})") from error
+            why = " ".join(str(error).split())
+            raise UserError(f"--robot {robot} cannot be made ({type(error).__name__}: {why})") from error
         require_robot(own)
         return own
 

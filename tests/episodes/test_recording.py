@@ -8,6 +8,7 @@ from arms import FIVE_NUMBERS
 
 from dp_hf import open_data
 from dp_hf.arms.quantities import Quantities
+from dp_hf.cli.main import main
 from dp_hf.episodes.checks import check_episodes
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.reader import read_episode
@@ -136,3 +137,12 @@ def test_a_state_of_another_width_is_refused_and_left_out(tmp_path):
     rows[3]["state"] = [1, 2, 3]
     (episode / "states.json").write_text(json.dumps(rows))
     assert "state has 3 values, not 5" in str(read_episode(episode).problems[0])
+
+
+def test_it_becomes_a_lerobot_dataset(tmp_path):
+    record(tmp_path / "data")
+    folders = ["--data_dir", str(tmp_path / "data"), "--output_dir", str(tmp_path / "lerobot")]
+    assert main(["convert-episodes", "to-lerobot", *folders, "--task", "pour"]) == 0
+    features = json.loads((tmp_path / "lerobot" / "meta" / "info.json").read_text())["features"]
+    assert features["observation.state"]["shape"] == features["action"]["shape"] == [5]
+    assert features["action"]["names"] == list(FIVE_NUMBERS.names)
