@@ -66,6 +66,11 @@ class RobotArguments:
         if self.robot_arguments and not is_own:
             raise UserError(f"--robot_arguments are for a robot of your own; leave them out with --robot {robot}")
 
+    def require_no_camera(self, why: str) -> None:
+        """Refuses --camera options, where `why` nobody looks at them."""
+        if given := _given(self.camera):
+            raise UserError(f"--camera.{given[0]}: {why}; leave it out")
+
     def described(self, robot: str) -> Arm:
         """What the robot called `robot` is, which is not one of the user's own."""
         if self.arm is not None:

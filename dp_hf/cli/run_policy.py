@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
-from dp_hf.cli.robot_arguments import RobotArguments
+from dp_hf.cli.robot_arguments import NO_ARM, RobotArguments
+from dp_hf.cli.watch_camera import require_nothing_of_an_arm, watch_camera
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.episodes.recording import Recording
 
-ROBOTS = ("sim", "mycobot", "ros2")
+ROBOTS = ("sim", "mycobot", "ros2", NO_ARM)
 
 
 @dataclass(kw_only=True)
@@ -35,8 +36,9 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """
 
     robot: str = "sim"
-    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics; or a class of
-    your own, MODULE:CLASS or FILE.py:CLASS, which is code that is run"""
+    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics; none, a camera
+    without an arm, for which actions are printed; or a class of your own, MODULE:CLASS or FILE.py:CLASS, which is code
+    that is run"""
     pipeline: str | None = None
     """pipeline folder or Hub repository"""
     remote: str | None = None
@@ -57,6 +59,8 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range()] = 0
     """with --robot sim: the layout of the cubes"""
+    state: list[Annotated[float, Range()]] | None = None
+    """with --robot none, for a policy with proprioception: where the arm is said to be, its numbers in their order"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,19 +77,21 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.operator import Keyboard, on_signals
-    from dp_hf.control.warm_up import warm_up
     from dp_hf.episodes.recording import Recording, require_room
-    from dp_hf.pipelines.execution import choose_rate
 
     arguments.require_fitting(arguments.robot, ROBOTS)
+    if arguments.robot == NO_ARM:
+        require_nothing_of_an_arm(arguments)
+        policy, settings = _load_policy(arguments)
+        return watch_camera(arguments, policy, settings, _warmed_up(policy, settings, arguments.rate))
+    if arguments.state is not None:
+        raise UserError(f"--state is of --robot none; --robot {arguments.robot} says where it is: leave it out")
     limits = arguments.safety_limits(arguments.robot)
     arm = limits.quantities
     policy, settings = _load_policy(arguments)
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
-    print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
-    rate, said = choose_rate(settings, arguments.rate)
-    print(said, flush=True)
+    rate = _warmed_up(policy, settings, arguments.rate)
     recording = Recording.of(arm, rate)
     if arguments.record is not None:
         require_room(arguments.record, recording)
@@ -103,6 +109,17 @@ def run_policy(arguments: RunPolicy) -> int:
     if controller.trouble is not None:
         print(f"the run ended in trouble: {controller.trouble}", file=sys.stderr)
     return 0 if controller.trouble is None else 1
+
+
+def _warmed_up(policy: "Policy", settings: "PolicySettings", asked: float | None) -> float:
+    """Says how long an inference takes, and what the rate is; returns the rate."""
+    from dp_hf.control.warm_up import warm_up
+    from dp_hf.pipelines.execution import choose_rate
+
+    print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
+    rate, said = choose_rate(settings, asked)
+    print(said, flush=True)
+    return rate
 
 
 def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":

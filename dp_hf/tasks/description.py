@@ -18,6 +18,7 @@ from dp_hf.files import user_path
 from dp_hf.ranges import Range, require_in_range
 from dp_hf.simulation.task import Task
 from dp_hf.tasks.environment import TaskEnvironment, TaskExpert
+from dp_hf.tasks.neighbours import imported_beside
 from dp_hf.tasks.observed import SUCCESS, WHOLE, is_function, load_function
 from dp_hf.yaml_files import from_mapping, read_yaml
 
@@ -163,7 +164,7 @@ def make_expert(env: gymnasium.Env, seed: int) -> TaskExpert:
 def _describe(reference: str, arguments: Mapping[str, Any]) -> tuple[TaskDescription, str, Path]:
     """The description, what the file is called in messages, and the folder that its paths are relative to."""
     description, file, folder = _describe_file(reference)
-    arguments = {**description.arguments, **arguments}
+    arguments = {**description.arguments, **dict(sorted(arguments.items()))}
     try:
         name = description.name.format(**arguments)
     except (KeyError, ValueError, IndexError, AttributeError) as error:
@@ -220,11 +221,16 @@ def _absolute(reference: str) -> str:
 
 
 def _digest(reference: str, description: TaskDescription, folder: Path) -> str:
-    """Of what the task file says, and of the Python files that it names."""
+    """Of what the task file says, and of the Python files beside it that it names or that these import."""
     said: Mapping[str, Any] = {**asdict(description), "python": None}
     digest = sha256(repr({name: value for name, value in said.items() if not callable(value)}).encode())
+    files: list[Path] = []
     for function in (description.environment, description.expert, _absolute(reference)):
         place = function.rpartition(":")[0] if isinstance(function, str) else ""
         if place.endswith(".py") and (folder / user_path(place)).is_file():
-            digest.update((folder / user_path(place)).read_bytes())
+            files.append(folder / user_path(place))
+        elif place and (folder / f"{place.replace('.', '/')}.py").is_file():
+            files.append(folder / f"{place.replace('.', '/')}.py")
+    for file in [*files, *imported_beside(files)]:
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
