@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # After so many periods without a command the arm has stopped by itself.
 STALL_PERIODS = 5
+# Part of a period for which a command waits for a policy that is quick enough to tell it.
+PATIENCE = 0.5
 START_TIMEOUT = 10.0
 # Seconds without actions after which waiting for the policy is a hold, and after which it counts as hung.
 MAX_OVERDUE = 0.5
@@ -227,6 +229,9 @@ class Controller:
         else:
             observed_at = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
+            if self.planner.await_quick_answer(PATIENCE * self.period):
+                newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
+                observed_at = observed_at if newer is None else newer
             command = self._follow(limiter, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"

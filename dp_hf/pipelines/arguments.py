@@ -139,7 +139,7 @@ def require_count(count: Any, name: str, most: int | None = None) -> int:
     return int(count)
 
 
-def as_numbers(values: Any, name: str) -> np.ndarray:
+def as_float32(values: Any, name: str) -> np.ndarray:
     """An array or nested list of real numbers as float32 of its shape."""
     try:
         array = np.asarray(values)

@@ -20,7 +20,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from dp_hf.errors import UserError
 from dp_hf.models.image_processor import ImageLike, pixels_of_any, require_dense
 from dp_hf.pipelines.arguments import (
-    as_numbers,
+    as_float32,
     is_seed,
     one_or_each,
     require_count,
@@ -135,7 +135,7 @@ def prepare_callback(
 def _as_float32(values: Any, name: str) -> torch.Tensor:
     """An array, tensor or nested list of real numbers as a new or shared float32 tensor of its shape."""
     if not isinstance(values, torch.Tensor):
-        return torch.from_numpy(as_numbers(values, name))
+        return torch.from_numpy(as_float32(values, name))
     require_dense(values, name)
     if not values.is_floating_point() and values.dtype not in _INTEGERS:
         raise UserError(f"{name} is a tensor of numbers; got {values.dtype}")

@@ -12,7 +12,7 @@ from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import user_place
 from dp_hf.pipelines.arguments import (
-    as_numbers,
+    as_float32,
     in_terms_of_step_end,
     one_or_each,
     require_count,
@@ -146,7 +146,7 @@ class DiffusionPolicyPipeline:
         images = stack_images(image, config)
         states = None
         if config.use_proprioception:
-            states = spread_state(None if state is None else as_numbers(state, "state"), config, len(images))
+            states = spread_state(None if state is None else as_float32(state, "state"), config, len(images))
         actions = self.sample(
             self.policy.encode_images(images),
             states,
@@ -191,7 +191,7 @@ class DiffusionPolicyPipeline:
         table = self._step_table(num_inference_steps)
         shape = (len(observation), config.horizon, config.action_dim)
         generators = one_or_each(generator, len(observation), as_noise) or [np.random.default_rng()]
-        actions = draw(generators, shape) if latents is None else require_noise(as_numbers(latents, "latents"), shape)
+        actions = draw(generators, shape) if latents is None else require_noise(as_float32(latents, "latents"), shape)
         step_end = None
         if callback_on_step_end is not None:
             step_end = step_end_of(self, callback_on_step_end, callback_on_step_end_tensor_inputs, _like)
@@ -220,7 +220,7 @@ class DiffusionPolicyPipeline:
 
 
 def _like(returned: Any, latents: np.ndarray) -> np.ndarray:
-    replaced = as_numbers(returned, "what callback_on_step_end returns as latents")
+    replaced = as_float32(returned, "what callback_on_step_end returns as latents")
     if replaced.shape != latents.shape:
         raise UserError(f"callback_on_step_end returned latents {replaced.shape}, not an array {latents.shape}")
     return replaced
