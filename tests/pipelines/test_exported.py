@@ -253,6 +253,18 @@ def test_what_does_not_fit_together_is_refused(folder, damage, message):
     assert "\n" not in str(error.value)
 
 
+def test_the_export_says_that_it_will_need_torch(small, tmp_path, capsys):
+    from dp_hf.cli.export_policy import main
+
+    pipeline, _, saved = small
+    DiffusionPolicyPipeline(**pipeline.components | {"scheduler": DPMSolverMultistepScheduler(20)}).save_pretrained(
+        tmp_path / "dpm"
+    )
+    for source, needs in ((saved, False), (tmp_path / "dpm", True)):
+        assert main(["--pipeline", str(source), "--output_dir", str(tmp_path / f"{needs}")]) == 0
+        assert ("it needs torch wherever it is used" in capsys.readouterr().out) == needs
+
+
 def test_graphs_of_another_export_are_refused_by_both(folder, tmp_path):
     other = make_pipeline(DDIMScheduler(20), seed=1, horizon=8, use_proprioception=True, **SMALL)
     shutil.copyfile(export(other, tmp_path / "other") / "policy/denoiser.onnx", folder / "policy/denoiser.onnx")
