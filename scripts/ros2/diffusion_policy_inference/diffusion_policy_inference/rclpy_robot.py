@@ -18,6 +18,7 @@ from dp_hf.arms.arm import Arm
 from dp_hf.arms.ros import GatheredJoints, RosJoints
 from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.robot import Stamped
+from dp_hf.control.robots.ros2 import Ros2Config
 from dp_hf.control.robots.sent_once import GRIPPER_STEP, MAX_EFFORT, SentOnce
 from dp_hf.errors import UserError
 
@@ -73,7 +74,7 @@ class RclpyRobot:
         self._not_accepted: dict[str, object] = {}
         Listener(node, Image, image_topic, "image_topic", self._on_image, self._complain)
         Listener(node, JointState, joints_topic, "joint_states_topic", self._on_joint_state, self._complain)
-        node.create_subscription(Bool, "/emergency_stop", self._on_emergency_stop, 10)
+        node.create_subscription(Bool, Ros2Config.emergency_stop_topic, self._on_emergency_stop, 10)
         message = MESSAGES[topics.message]
         self._arm_topic = self._arm_action = self._gripper_topic = self._gripper_action = None
         if interface == "topic":
@@ -123,7 +124,7 @@ class RclpyRobot:
             self.node.get_logger().warning(text)
 
     def _on_emergency_stop(self, message: Bool) -> None:
-        self.fault = "/emergency_stop says so" if message.data else None
+        self.fault = f"{Ros2Config.emergency_stop_topic} says so" if message.data else None
 
     def read_state(self) -> Stamped | None:
         return self._state
