@@ -77,11 +77,12 @@ class RealArm:
         assert self.process.stdout.readline() == "ready\n"
         return self
 
-    def wait_for(self, number: int) -> None:
-        """Until so many commands have come."""
+    def wait_for(self, number: int, node) -> None:
+        """Until so many commands of a running node have come."""
         give_up, count = time.monotonic() + 60, 0
         while count < number:
-            assert time.monotonic() < give_up, f"only {count} commands"
+            assert time.monotonic() < give_up, f"only {count} commands: {node.output}"
+            assert node.process.poll() is None, node.output
             time.sleep(0.05)
             self.process.stdin.write("count\n")
             self.process.stdin.flush()
@@ -190,7 +191,7 @@ def test_the_nodes_drive_it_too(ros_python, domain_id, arm, pipeline, message):
         RunningNode(python, domain_id, "model_inference_node", *parameters) as node,
     ):
         node.wait_for("actions a second")
-        moved.wait_for(20)
+        moved.wait_for(20, node)
         assert node.end() == 0
     names, positions = zip(*moved.came, strict=True)
     assert names[0] == (list(arm.ros.names) if message == "JointTrajectory" else None)
