@@ -25,6 +25,7 @@ IMPORTS = {
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
     "cli": {
         *("tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"),
+        "success",
     },
 }
 
