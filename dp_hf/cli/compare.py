@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -28,9 +28,9 @@ class Compare(RolloutArguments):
     after every pair, and about how many more pairs would decide. Goes on where it was cut off.
     """
 
-    a: tyro.conf.Positional[str]
+    a: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="A")]]
     """pipeline folder or Hub repository, "expert", or the output folder of an evaluation"""
-    b: tyro.conf.Positional[str]
+    b: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="B")]]
     """the other; an evaluation's folder is compared with another one's, and nothing is run"""
     disturbances: tuple[str, ...] | None = None
     """in the scenes of the table of disturbances too, each by itself; followed by parts of their names, such as
