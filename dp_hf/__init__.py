@@ -32,6 +32,10 @@ _LAZY = {
     "open_data": "dp_hf.episodes.dataset",
     "train": "dp_hf.training.trainer",
 }
+_WITHOUT_TORCH = {
+    "DiffusionPolicyOutput": "dp_hf.pipelines.exported.pipeline",
+    "DiffusionPolicyPipeline": "dp_hf.pipelines.exported.pipeline",
+}
 __all__ = ["__version__", *_LAZY]
 
 
@@ -39,7 +43,10 @@ if not TYPE_CHECKING:  # a checker would take any name for one of the package
 
     def __getattr__(name: str):
         if name in _LAZY:
-            return getattr(import_module(_LAZY[name]), name)
+            from dp_hf.installed import has_torch
+
+            module = _LAZY[name] if name not in _WITHOUT_TORCH or has_torch() else _WITHOUT_TORCH[name]
+            return getattr(import_module(module), name)
         raise AttributeError(f"module 'dp_hf' has no attribute {name!r}")
 
 

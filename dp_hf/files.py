@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-from filelock import BaseFileLock, FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from dp_hf.errors import UserError, disk_error
+
+if TYPE_CHECKING:  # imported where something is locked: an arm's own computer may have none
+    from filelock import BaseFileLock
 
 _LOCK = ".lock"
 _REPLACED = ".replaced"
@@ -182,6 +183,8 @@ def locked(folder: str | os.PathLike, patience: float = 0) -> Iterator[None]:
     Raises:
         UserError: another process has it, or the folder cannot be made.
     """
+    from filelock import Timeout
+
     folder = Path(folder)
     is_new = not folder.exists()
     try:
@@ -205,7 +208,9 @@ def locked(folder: str | os.PathLike, patience: float = 0) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _lock(path: Path, patience: float) -> BaseFileLock:
+def _lock(path: Path, patience: float) -> "BaseFileLock":
+    from filelock import FileLock
+
     while True:
         lock = FileLock(path, timeout=patience)
         lock.acquire()
@@ -220,6 +225,8 @@ def recover(folder: str | os.PathLike) -> None:
     What they had begun is removed, and a folder that had stepped aside for it comes back. What a living process is
     writing is left alone.
     """
+    from filelock import FileLock, Timeout
+
     for hidden in Path(folder).glob(".*.new-*"):
         if not (hidden / _LOCK).is_file():
             continue
@@ -279,7 +286,9 @@ def _hidden_beside(target: str | os.PathLike) -> Iterator[tuple[Path, Path]]:
         lock.release()
 
 
-def _lock_new_folder(target: Path) -> BaseFileLock:
+def _lock_new_folder(target: Path) -> "BaseFileLock":
+    from filelock import FileLock, Timeout
+
     while True:
         hidden = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:8]}")
         hidden.mkdir()

@@ -7,12 +7,15 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from dp_hf.errors import UserError
-from dp_hf.files import LFS_POINTER
+from dp_hf.files import LFS_POINTER, user_path
+
+PictureLike: TypeAlias = "Image.Image | str | Path | np.ndarray"
 
 RECORDED_FORMATS = ("PNG", "JPEG")
 """Of files in episodes, datasets and bags."""
@@ -29,6 +32,54 @@ _TURNS_ON_ITS_SIDE = (5, 6, 7, 8)
 
 class NotAPicture(UserError):
     """A whole image whose values are no colours, such as depth."""
+
+
+def pixels(image: PictureLike, size: tuple[int, int]) -> np.ndarray:
+    """What a policy sees of a picture, whatever its aspect: uint8 (3, height, width), RGB.
+
+    Args:
+        image: what `as_pil` takes, and raises.
+        size: (height, width) of the result.
+    """
+    return np.asarray(resize(as_pil(image), size)).transpose(2, 0, 1).copy()
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Of `size` (height, width), with antialiased bilinear filtering; `image` itself where it is."""
+    height, width = size
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def as_pil(image: Any) -> Image.Image:
+    """A picture that somebody holds as an upright RGB PIL image.
+
+    Args:
+        image: PIL image, path, or uint8 array (H, W, 3). Files and PIL images are turned as their EXIF orientation
+            says, and become RGB as `upright_rgb` says.
+
+    Raises:
+        UserError: the file is no PNG, JPEG, BMP or WebP or cannot be read, the picture is depth, or the shape or dtype
+            is not one of the above.
+    """
+    if isinstance(image, (str, Path)):
+        file = user_path(image)
+        try:
+            return upright_rgb(decode(read_encoded(file), FORMATS))
+        except UserError as error:
+            raise type(error)(f"{image} {error}") from error
+    if isinstance(image, Image.Image):
+        try:
+            image.load()
+            return upright_rgb(image)
+        except UserError as error:
+            raise type(error)(f"the image given {error}") from error
+        except Exception as error:  # closed, or a lazily opened file that is cut: decoders raise many kinds
+            raise UserError(f"the image given does not decode: {error}") from error
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image is a PIL image, a path, an array or a tensor; got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise UserError(f"an image array is (H, W, 3) uint8; got {image.shape} {image.dtype}")
+    return Image.fromarray(np.ascontiguousarray(image))
 
 
 def read_encoded(file: Path) -> bytes:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dp_hf import DiffusionPolicyPipeline, TrainConfig
+from dp_hf import DiffusionPolicyPipeline, TrainConfig, open_data
 from dp_hf.arms.mycobot_280 import QUANTITIES
+from dp_hf.cli.main import main
 from dp_hf.errors import UserError
 
 EXAMPLES = Path(__file__).parents[1] / "scripts" / "examples"
@@ -48,9 +49,19 @@ def test_an_own_arm_from_recording_over_the_training_loop_to_the_control_loop(tm
     assert report.chunks > 0
     assert not np.allclose(joints, arm.HOME)
 
+    # The commands drive it as well, of its own limits or of a file's, and keep the run.
+    robot = ["--robot", f"{EXAMPLES / 'drive_own_robot.py'}:DeskArm", "--robot_arguments", "target=[0.4, 0.2]"]
+    command = ["run-policy", "--pipeline", str(tmp_path / "policy"), *robot, "--duration", "1"]
+    assert main([*command, "--execute", "--record", str(tmp_path / "runs")]) == 0
+    assert open_data(tmp_path / "runs")[1].action == arm.DESK_ARM.quantities
+    assert main(command) == 0
+    assert "dry run" in capsys.readouterr().out
+
     make_pipeline(action_names=QUANTITIES.names, action_units=QUANTITIES.units).save_pretrained(tmp_path / "mycobot")
     with pytest.raises(UserError, match="mycobot is not for desk_arm"):
         arm.drive(str(tmp_path / "mycobot"))
+    assert main(["run-policy", "--pipeline", str(tmp_path / "mycobot"), *robot]) == 2
+    assert "drive_own_robot.py:DeskArm: its action has 7 numbers" in capsys.readouterr().err
 
 
 def test_a_policy_acts_in_the_simulator(tmp_path, make_pipeline):

@@ -18,7 +18,7 @@ from dp_hf.files import (
     recover,
     user_path,
 )
-from dp_hf.models.image_processor import as_pil
+from dp_hf.pictures import as_pil
 
 
 def test_a_new_folder_takes_the_place_of_the_old(tmp_path):

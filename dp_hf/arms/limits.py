@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
+from dp_hf.yaml_files import read_yaml
 
 _PER_NUMBER = ("velocity", "acceleration", "max_jump", "start_tolerance")
 _SECONDS = ("max_image_age", "max_state_age", "max_frozen_age")
@@ -18,7 +18,8 @@ _SECONDS = ("max_image_age", "max_state_age", "max_frozen_age")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SafetyLimits:
-    """Limits of an arm's n numbers, each in its own unit. Lists become float64 arrays (n,) that cannot be written to.
+    """Limits of an arm's n numbers, each in its own unit. Lists become float64 arrays (n,) that cannot be written to;
+    one number stands for all.
 
     Args:
         quantities: what the numbers are.
@@ -28,7 +29,7 @@ class SafetyLimits:
         acceleration: highest change of that speed, per second squared.
         max_jump: how far a command may be from the measured state. An arm that is `start_tolerance` further away than
             this gets no commands until it is back.
-        start_tolerance: how far from `start_pose` an arm may be at the start; one number stands for all.
+        start_tolerance: how far from `start_pose`, or outside a position limit, an arm may be at the start.
         start_pose: where the arm must be then; None allows any legal pose.
         max_image_age: seconds without a camera frame after which the arm holds.
         max_state_age: seconds without a joint state after which the arm holds.
@@ -57,9 +58,9 @@ class SafetyLimits:
 
     def __post_init__(self):
         n = len(self.quantities)
-        if isinstance(self.start_tolerance, (int, float)):
-            self._set("start_tolerance", [self.start_tolerance] * n)
         for limit in _PER_NUMBER:
+            if isinstance(one := getattr(self, limit), (int, float)):
+                self._set(limit, [one] * n)
             self._set(limit, self._numbers(limit, getattr(self, limit), (n,)))
             self._refuse(f"{limit} must be above 0, got", getattr(self, limit) <= 0, getattr(self, limit))
         if self.start_pose is not None:
@@ -86,10 +87,7 @@ class SafetyLimits:
         Raises:
             UserError: the file cannot be read, its numbers are another arm's, or a value is no limit, named.
         """
-        try:
-            values = yaml.safe_load(user_path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read as YAML ({error})") from error
+        values = read_yaml(user_path(path)) or {}
         if not isinstance(values, dict):
             raise UserError(f"{path}: must be a mapping of limits")
         try:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from dp_hf.arms.arm import Arm
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import Quantities
-from dp_hf.arms.ros import RosJoints
+from dp_hf.arms.ros import RosJoints, RosTopics
 
 JOINT_NAMES = (
     "link1_to_link2",
@@ -17,6 +17,13 @@ JOINT_NAMES = (
 )
 QUANTITIES = Quantities((*JOINT_NAMES, "gripper"), (*["degrees"] * 6, "0..100"))
 ROS_JOINTS = RosJoints(QUANTITIES, (*JOINT_NAMES, "gripper_controller"), gripper_closed=-0.5, gripper_open=0.0)
+ROS_TOPICS = RosTopics(
+    image_topic="/camera_head/color/image_raw",
+    arm_topic="/arm_controller/joint_trajectory",
+    arm_action="/arm_controller/follow_joint_trajectory",
+    gripper_topic="/gripper_controller/joint_trajectory",
+    gripper_action="/gripper_action_controller/gripper_cmd",
+)
 
 MYCOBOT_280 = Arm(
     name="mycobot_280",
@@ -34,6 +41,7 @@ MYCOBOT_280 = Arm(
         start_tolerance=10,
     ),
     ros=ROS_JOINTS,
+    topics=ROS_TOPICS,
 )
 
 SIMULATED_MYCOBOT_280 = replace(

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.errors import UserError
+from dp_hf.ranges import require_in_range
 
 # Seconds within which every joint must have come.
 GATHERING = 1.0
@@ -20,10 +22,11 @@ class RosJoints:
         quantities: the arm's numbers. Degrees are radians in ROS, 0..100 is the way of the gripper's joint from closed
             to open; other units are the same there.
         names: of the joints, in the order of the numbers.
-        gripper_closed, gripper_open: radians of the gripper's joint at 0 and at 100.
+        gripper_closed, gripper_open: position of the gripper's joint (radians, or metres where it slides) at 0 and at
+            100; of each, where several numbers are 0..100.
 
     Raises:
-        UserError: not a joint for each number, or a gripper that does not move.
+        UserError: not a joint for each number, a gripper that does not move, or ends of one that there is not.
     """
 
     quantities: Quantities
@@ -34,13 +37,20 @@ class RosJoints:
     def __post_init__(self):
         if len(self.names) != len(self.quantities):
             raise UserError(f"ROS has {len(self.names)} joints ({', '.join(self.names)}) for {self.quantities}")
-        if "0..100" in self.quantities.units and self.gripper_closed == self.gripper_open:
+        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+            raise UserError(f"ROS has one joint {twice[0]!r} for two numbers")
+        require_in_range(self)
+        moves = self.gripper_closed != self.gripper_open
+        if "0..100" in self.quantities.units and not moves:
             raise UserError(f"the gripper's joint is at {self.gripper_open:g} radians when closed and when open")
+        if "0..100" not in self.quantities.units and moves:
+            raise UserError(
+                "gripper_closed and gripper_open are of a gripper in 0..100, and no number is: leave them out"
+            )
 
-    def with_gripper_joint(self, name: str) -> "RosJoints":
-        """The same, where another joint is the gripper's."""
-        names = zip(self.names, self.quantities.units, strict=True)
-        return replace(self, names=tuple(name if unit == "0..100" else own for own, unit in names))
+    def with_joint(self, number: int, name: str) -> "RosJoints":
+        """The same, where one of the numbers is another joint's."""
+        return replace(self, names=(*self.names[:number], name, *self.names[number + 1 :]))
 
     def state(self, names: Sequence[str], positions: Sequence[float]) -> np.ndarray:
         """The arm's state (n,) of a `sensor_msgs/JointState`'s fields.
@@ -76,6 +86,43 @@ class RosJoints:
     def gripper_to_radians(self, value: float) -> float:
         """From 0 (closed) to 100 (open)."""
         return self.gripper_open + (self.gripper_closed - self.gripper_open) * (1 - value / 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosTopics:
+    """Where an arm listens and speaks in ROS. A gripper with neither a topic nor an action is one of the arm's joints.
+
+    Args:
+        image_topic: camera (sensor_msgs/Image).
+        joint_states_topic: measured joints (sensor_msgs/JointState).
+        arm_topic: commands to the arm.
+        arm_action: the same as goals (control_msgs/FollowJointTrajectory), for those who have no arm_topic.
+        gripper_topic: commands to the gripper, where that has a controller of its own.
+        gripper_action: the same as goals (control_msgs/GripperCommand).
+        message: what is sent to both topics: a trajectory of one point (trajectory_msgs/JointTrajectory), or the
+            positions alone, in the order of the numbers (std_msgs/Float64MultiArray).
+
+    Raises:
+        UserError: a value of another kind, or no way to command the arm.
+    """
+
+    image_topic: str
+    joint_states_topic: str = "/joint_states"
+    arm_topic: str | None = None
+    arm_action: str | None = None
+    gripper_topic: str | None = None
+    gripper_action: str | None = None
+    message: Literal["JointTrajectory", "Float64MultiArray"] = "JointTrajectory"
+
+    def __post_init__(self):
+        require_in_range(self)
+        if not (self.arm_topic or self.arm_action):
+            raise UserError("the arm cannot be commanded: name its arm_topic, or its arm_action")
+
+    @property
+    def has_gripper(self) -> bool:
+        """Whether the gripper is commanded apart from the arm."""
+        return bool(self.gripper_topic or self.gripper_action)
 
 
 class GatheredJoints:

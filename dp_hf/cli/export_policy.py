@@ -58,6 +58,7 @@ def export(arguments: ExportPolicy) -> None:
     from dp_hf.errors import UserError
     from dp_hf.files import folder_written_beside
     from dp_hf.interop.onnx_export import export_onnx
+    from dp_hf.pipelines.exported.pipeline import DiffusionPolicyPipeline as WithoutTorch
     from dp_hf.pipelines.inputs import prepare_images
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
@@ -73,7 +74,12 @@ def export(arguments: ExportPolicy) -> None:
     with folder_written_beside(arguments.output_dir) as folder:
         export_onnx(pipeline, folder, arguments.quantize, images)
     exported = DiffusionPolicyPipeline.from_pretrained(arguments.output_dir)
-    print(f"exported {arguments.pipeline} to {arguments.output_dir}\n")
+    print(f"exported {arguments.pipeline} to {arguments.output_dir}")
+    try:
+        WithoutTorch.from_pretrained(arguments.output_dir)
+    except UserError as error:
+        print(f"it needs torch wherever it is used: {error}")
+    print()
     print("\n".join(compare(pipeline, exported, arguments)))
 
 

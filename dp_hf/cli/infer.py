@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from dp_hf.arms.matching import require_data_of
 from dp_hf.arms.quantities import Quantities, amounts_of, decimals
 from dp_hf.arms.undescribed import quantities_of
+from dp_hf.cli.action_table import heading, row
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
@@ -80,11 +81,9 @@ def infer_image(pipeline: "DiffusionPolicyPipeline", arguments: InferArguments) 
         generator=torch.Generator().manual_seed(arguments.seed),
     ).actions[0]
     quantities = quantities_of(pipeline.policy.config, "action")
-    widths = [max(len(name), 8) for name in quantities.names]
-    print("step  " + "  ".join(f"{name:>{width}}" for name, width in zip(quantities.names, widths, strict=True)))
+    print(heading(quantities, "step"))
     for step, action in enumerate(actions):
-        columns = zip(action, widths, quantities.units, strict=True)
-        print(f"{step:>4}  " + "  ".join(f"{value:{width}.{decimals(unit)}f}" for value, width, unit in columns))
+        print(row(quantities, f"{step:>4}", action))
     print(quantities)
 
 

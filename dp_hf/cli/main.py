@@ -64,6 +64,7 @@ commands:
 
 recipes:
   train --config NAME        {", ".join(recipe_names("train"))}
+  run-policy --arm NAME      {", ".join(recipe_names("arms"))}
   run-policy --limits NAME   {", ".join(recipe_names("control"))}
   ... --task_file NAME       {", ".join(recipe_names("tasks"))}
   accelerate launch --quiet --config_file {accelerate}/NAME.yaml -m dp_hf.cli.main train ...

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
@@ -35,16 +35,32 @@ class PolicyArguments:
 
     def load_policy(self, source: str) -> "tuple[Policy, PolicySettings]":
         """The pipeline in a folder or Hub repository, sampling as the arguments say, and what a controller must know
-        of it."""
+        of it. An exported one is run without torch, whether it is installed or not; a seed means the same."""
+        from dp_hf.control.policy_settings import PolicySettings
+        from dp_hf.pipelines.folder import is_exported, require_loadable
+
+        require_loadable(source)
+        pipeline, noise = self._exported(source) if is_exported(source) else self._of_torch(source)
+        policy = partial(pipeline, num_inference_steps=self.num_inference_steps, generator=noise)
+        return policy, PolicySettings.from_config(pipeline.policy.config)
+
+    def _of_torch(self, source: str) -> "tuple[Any, Any]":
         import torch
 
-        from dp_hf.control.policy_settings import PolicySettings
         from dp_hf.pipelines.loading import load_pipeline
 
-        pipeline = load_pipeline(source, self.device, self.bf16_encoder)
-        noise = torch.Generator().manual_seed(self.seed)
-        policy = partial(pipeline, num_inference_steps=self.num_inference_steps, generator=noise)  # type: ignore[misc]
-        return policy, PolicySettings.from_config(pipeline.policy.config)
+        return load_pipeline(source, self.device, self.bf16_encoder), torch.Generator().manual_seed(self.seed)
+
+    def _exported(self, source: str) -> "tuple[Any, Any]":
+        from dp_hf.pipelines.exported.noise import SeededNoise
+        from dp_hf.pipelines.exported.pipeline import DiffusionPolicyPipeline
+
+        if self.bf16_encoder or self.device not in (None, "cpu"):
+            raise UserError(
+                f"{source} is an exported policy: onnxruntime optimizes it itself, and takes a GPU where "
+                "onnxruntime-gpu is installed; leave --bf16_encoder and --device out"
+            )
+        return DiffusionPolicyPipeline.from_pretrained(source), SeededNoise(self.seed)
 
     def token(self) -> str | None:
         if self.token_file is None:

@@ -13,6 +13,8 @@ from dp_hf.errors import UserError
 from dp_hf.models.policy_config import require_different
 from dp_hf.ranges import Range
 
+ROBOTS = ("sim", "mycobot", "ros2")
+
 
 @dataclass(kw_only=True)
 class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments):
@@ -27,8 +29,9 @@ class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments):
     """folder of episodes, or of the dataset"""
     num_episodes: Annotated[int, Range(1)] = 200
     """demonstrations that the folder shall hold; those that failed are marked as failed and not counted"""
-    robot: Literal["sim", "mycobot", "ros2"] = "sim"
-    """what is recorded: sim, the expert in the simulator; mycobot, at a serial port; ros2, behind ROS 2 topics"""
+    robot: str = "sim"
+    """what is recorded: sim, the expert in the simulator; mycobot, at a serial port; ros2, behind ROS 2 topics; or a
+    class of your own, MODULE:CLASS or FILE.py:CLASS, which is code that is run"""
     fps: Annotated[float, Range(above=0, high=1000)] = 10.0
     """frames per second, of a real robot"""
     relaxed: bool = False
@@ -52,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def record(arguments: RecordDemonstrations) -> int:
+    arguments.require_fitting(arguments.robot, ROBOTS)
     if arguments.robot != "sim":
         if arguments.task_file is not None or arguments.task_arguments:
             raise UserError("--task_file is for the simulator: leave it out, or take --robot sim")

@@ -1,14 +1,16 @@
 """`dp-hf run-policy`: drive a robot with a policy in real time."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
-from dp_hf.cli.robot_arguments import RobotArguments
+from dp_hf.cli.robot_arguments import NO_ARM, RobotArguments
+from dp_hf.cli.watch_camera import require_nothing_of_an_arm, watch_camera
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from dp_hf.control.policy_settings import PolicySettings
     from dp_hf.control.robot import Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
+    from dp_hf.episodes.recording import Recording
+
+ROBOTS = ("sim", "mycobot", "ros2", NO_ARM)
 
 
 @dataclass(kw_only=True)
@@ -25,13 +30,15 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """Drive a robot with a policy in real time.
 
     A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
-    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 after an
-    emergency stop that was not released, when nothing that the policy predicted could be executed, and when the policy
-    or the robot failed.
+    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 when the run
+    ended while the arm was held (an emergency stop that was not released, a camera that is late), when nothing that the
+    policy predicted could be executed, and when the policy or the robot failed.
     """
 
-    robot: Literal["sim", "mycobot", "ros2"] = "sim"
-    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics"""
+    robot: str = "sim"
+    """sim, the simulated arm; mycobot, a myCobot 280 at a serial port; ros2, an arm behind ROS 2 topics; none, a camera
+    without an arm, for which actions are printed; or a class of your own, MODULE:CLASS or FILE.py:CLASS, which is code
+    that is run"""
     pipeline: str | None = None
     """pipeline folder or Hub repository"""
     remote: str | None = None
@@ -52,6 +59,8 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range()] = 0
     """with --robot sim: the layout of the cubes"""
+    state: list[Annotated[float, Range()]] | None = None
+    """with --robot none, for a policy with proprioception: where the arm is said to be, its numbers in their order"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,32 +77,49 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.operator import Keyboard, on_signals
-    from dp_hf.control.recorder import require_recordable
-    from dp_hf.control.warm_up import warm_up
-    from dp_hf.pipelines.execution import choose_rate
+    from dp_hf.episodes.recording import Recording, require_room
 
-    arm = arguments.arm(arguments.robot).quantities
-    if arguments.record is not None:
-        require_recordable(arm)
+    arguments.require_fitting(arguments.robot, ROBOTS)
+    if arguments.robot == NO_ARM:
+        require_nothing_of_an_arm(arguments)
+        policy, settings = _load_policy(arguments)
+        return watch_camera(arguments, policy, settings, _warmed_up(policy, settings, arguments.rate))
+    if arguments.state is not None:
+        raise UserError(f"--state is of --robot none; --robot {arguments.robot} says where it is: leave it out")
     limits = arguments.safety_limits(arguments.robot)
+    arm = limits.quantities
     policy, settings = _load_policy(arguments)
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
-    print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
-    rate, said = choose_rate(settings, arguments.rate)
-    print(said, flush=True)
+    rate = _warmed_up(policy, settings, arguments.rate)
+    recording = Recording.of(arm, rate)
+    if arguments.record is not None:
+        require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
         controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
         keyboard = stack.enter_context(Keyboard())
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
-            controller.observers.append(stack.enter_context(_recording(arguments.record, rate, controller)))
+            controller.observers.append(stack.enter_context(_recording(arguments.record, recording, rate, controller)))
         stack.enter_context(on_signals(controller.stop))
         stack.enter_context(punctual_interpreter())
         report = controller.run(arguments.duration)
     print(report)
-    return 1 if controller.emergency or report.chunks == 0 else 0
+    if controller.trouble is not None:
+        print(f"the run ended in trouble: {controller.trouble}", file=sys.stderr)
+    return 0 if controller.trouble is None else 1
+
+
+def _warmed_up(policy: "Policy", settings: "PolicySettings", asked: float | None) -> float:
+    """Says how long an inference takes, and what the rate is; returns the rate."""
+    from dp_hf.control.warm_up import warm_up
+    from dp_hf.pipelines.execution import choose_rate
+
+    print(f"inference takes {1000 * warm_up(policy, settings):.0f} ms", flush=True)
+    rate, said = choose_rate(settings, asked)
+    print(said, flush=True)
+    return rate
 
 
 def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
@@ -151,13 +177,15 @@ def _obey(key: str | None, controller: "Controller") -> None:
 
 
 @contextlib.contextmanager
-def _recording(data_dir: Path, fps: float, controller: "Controller") -> "Iterator[Callable[[Tick], None]]":
-    """An observer that records the run; an episode that ends in an emergency stop is marked as failed."""
+def _recording(
+    data_dir: Path, recording: "Recording | None", fps: float, controller: "Controller"
+) -> "Iterator[Callable[[Tick], None]]":
+    """An observer that records the run; an episode that ends while the arm is held is marked as failed."""
     from dp_hf.control.recorder import FrameRecorder
     from dp_hf.episodes.writer import EpisodeWriter
 
-    with EpisodeWriter(data_dir) as writer, FrameRecorder(writer, fps) as recorder:
+    with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
         yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
-        if controller.emergency:
-            writer.fail(controller.emergency)
+        if controller.trouble is not None:
+            writer.fail(controller.trouble)
     print(f"recorded {writer.path}: {recorder.num_frames} frames, {recorder.num_dropped} dropped")

@@ -9,6 +9,7 @@ import yaml
 from dp_hf.cli.recipes import find_recipe
 from dp_hf.disturbances import Disturbances
 from dp_hf.errors import UserError
+from dp_hf.models.policy_config import require_different
 
 if TYPE_CHECKING:
     from dp_hf.simulation.task import Task
@@ -52,7 +53,9 @@ def find_task(task_file: str | None, task_arguments: Sequence[str] = ()) -> "Tas
     from dp_hf.tasks.observed import is_function
 
     place = task_file if is_function(task_file) else str(find_recipe("tasks", task_file))
-    return load_task(place, dict(map(_argument, task_arguments)))
+    arguments = [*map(_argument, task_arguments)]
+    require_different("--task_arguments", [name for name, _ in arguments])
+    return load_task(place, dict(arguments))
 
 
 def _argument(text: str) -> tuple[str, Any]:

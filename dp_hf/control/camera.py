@@ -15,6 +15,7 @@ from dp_hf.ranges import Range
 
 logger = logging.getLogger(__name__)
 
+FIRST = "0"
 # Of width to height: 424x240 and 640x360 are the same picture, 640x480 is not.
 ASPECT_TOLERANCE = 0.03
 # Seconds that a read under way has to end.
@@ -27,8 +28,8 @@ REOPEN_AFTER = 1.0
 class CameraConfig:
     """Which camera, and what it is asked for."""
 
-    source: str = "0"
-    """number of the camera, or a video file, a stream's address or anything else that OpenCV opens"""
+    source: str | None = None
+    """number of the camera, or a video file, a stream's address or anything else that OpenCV opens; default 0"""
     width: Annotated[int, Range(1, 65536)] = 424
     """pixels, as in the policy's recordings; a camera that gives another shape is refused"""
     height: Annotated[int, Range(1, 65536)] = 240
@@ -54,13 +55,14 @@ class OpenCvCamera:
             raise UserError(f"camera.width and camera.height are pixels, got {config.width} and {config.height}")
         self._cv2 = cv2
         self._config = config
+        self._source = source = config.source or FIRST
         # A file that has come to its end would begin anew.
-        self._live = config.source.isdecimal() or "://" in config.source or Path(config.source).is_char_device()
+        self._live = source.isdecimal() or "://" in source or Path(source).is_char_device()
         self._latest: Stamped[np.ndarray] | None = None
         self._refused: str | None = None
         self._capture = self._open()
         if not self._capture.isOpened():
-            raise UserError(f"camera {config.source} cannot be opened: is it plugged in, and free?")
+            raise UserError(f"camera {source} cannot be opened: is it plugged in, and free?")
         try:
             self._grab_one()
         except UserError:
@@ -71,8 +73,8 @@ class OpenCvCamera:
         self._thread.start()
 
     def _open(self) -> Any:
-        cv2, config = self._cv2, self._config
-        capture = cv2.VideoCapture(int(config.source) if config.source.isdecimal() else config.source)
+        cv2, config, source = self._cv2, self._config, self._source
+        capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width)
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
         capture.set(cv2.CAP_PROP_FPS, config.fps)
@@ -82,7 +84,7 @@ class OpenCvCamera:
         config, (height, width) = self._config, picture.shape[:2]
         if (width, height) == (config.width, config.height):
             return
-        given = f"camera {config.source} gives {width}x{height}, not the {config.width}x{config.height} asked for"
+        given = f"camera {self._source} gives {width}x{height}, not the {config.width}x{config.height} asked for"
         if abs(width / height * config.height / config.width - 1) > ASPECT_TOLERANCE:
             raise UserError(
                 f"{given}, and of another aspect: where the policy's recordings have it too, ask for it "
@@ -96,11 +98,11 @@ class OpenCvCamera:
             while not self._closing.is_set():
                 if self._grab_one():
                     if lost:
-                        logger.warning("camera %s is back", self._config.source)
+                        logger.warning("camera %s is back", self._source)
                     tried, lost = time.monotonic(), False
                 elif self._live and time.monotonic() - tried > REOPEN_AFTER:
                     if not lost:
-                        logger.warning("camera %s gives no frames: trying to open it again", self._config.source)
+                        logger.warning("camera %s gives no frames: trying to open it again", self._source)
                         _silence(self._cv2)
                     self._capture.release()
                     self._capture = self._open()

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # After so many periods without a command the arm has stopped by itself.
 STALL_PERIODS = 5
+# Part of a period for which a command waits for a policy that is quick enough to tell it.
+PATIENCE = 0.5
 START_TIMEOUT = 10.0
 # Seconds without actions after which waiting for the policy is a hold, and after which it counts as hung.
 MAX_OVERDUE = 0.5
@@ -116,6 +118,12 @@ class Controller:
         self._hold_reason: str | None = None
         self.emergency: str | None = None
         self._stop_reason: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the run, as far as it went, is none to be content with: the arm is held, or nothing could be executed."""
+        nothing = "no actions of the policy could be executed" if self.report.chunks == 0 else None
+        return self.emergency or self._hold_reason or nothing
 
     def stop(self, reason: str) -> None:
         """Ends the run after braking; callable from any thread and from a signal handler."""
@@ -221,6 +229,9 @@ class Controller:
         else:
             observed_at = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
+            if self.planner.await_quick_answer(PATIENCE * self.period):
+                newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
+                observed_at = observed_at if newer is None else newer
             command = self._follow(limiter, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"

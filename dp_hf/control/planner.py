@@ -1,8 +1,9 @@
 """Inference beside the control loop: observations go to the policy, chunks come back as trajectories."""
 
 import logging
+import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,7 @@ class Planner:
         self._history: ObservationHistory[tuple[Frame, np.ndarray | None]] = ObservationHistory(n_obs_steps)
         self._chunks: list[Trajectory] = []
         self._inference: _Inference | None = None
+        self._last_took = np.inf  # seconds
         self._observations = Grid(self.step)
         self._steps_left = 0
         self._asked_at: float | None = None
@@ -103,10 +105,25 @@ class Planner:
             self.report.misses += 1
             return
         self._steps_left = self.n_action_steps
-        chunk = self.executor.submit(
-            predict_chunk, self.policy, self._history.observations(), len(self.limits.quantities)
-        )
+        chunk = self.executor.submit(self._predict, self._history.observations())
         self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
+
+    def _predict(self, observations: list[tuple[Frame, np.ndarray | None]]) -> np.ndarray:
+        start = time.perf_counter()
+        try:
+            return predict_chunk(self.policy, observations, len(self.limits.quantities))
+        finally:
+            self._last_took = time.perf_counter() - start
+
+    def await_quick_answer(self, patience: float) -> bool:
+        """Waits at most `patience` seconds for a policy that took less the last time; whether there is an answer.
+
+        The command of this tick is then the first that follows from this tick's picture, not that of the next.
+        """
+        if self._inference is None or self._last_took >= patience:
+            return False
+        wait([self._inference.chunk], patience)
+        return self._inference.chunk.done()
 
     def waited(self, now: float) -> float:
         """Seconds since the observation that the policy has not answered yet; 0 when nothing is asked."""

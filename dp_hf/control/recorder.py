@@ -11,13 +11,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.quantities import Quantities
 from dp_hf.control.clock import Clock, MonotonicClock
 from dp_hf.control.robot import Frame, Robot, Stamped, measure
 from dp_hf.control.watchdog import Watchdog
-from dp_hf.episodes import format
+from dp_hf.episodes.recording import Recording, require_room
 from dp_hf.episodes.writer import EpisodeWriter
-from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 POLL_PERIOD = 0.01
 MAX_QUEUED_FRAMES = 20
@@ -42,16 +41,6 @@ class Orders:
         if key in KEYS:
             self.give(KEYS[key])
         return None if self._given.empty() else self._given.get()
-
-
-def require_recordable(quantities: Quantities) -> None:
-    """Refuses an arm whose numbers an episode's frames cannot hold.
-
-    Raises:
-        UserError: they are not six angles in degrees and a gripper, 0..100, by the myCobot's names.
-    """
-    if difference := format.QUANTITIES.difference(quantities):
-        raise UserError(f"episode folders hold the numbers of a myCobot 280; this arm {difference}")
 
 
 class FrameRecorder:
@@ -172,16 +161,17 @@ def record_episodes(
         clock: in place of the computer's.
 
     Raises:
-        UserError: the robot's numbers are not those of an episode.
+        UserError: the folder holds episodes of other numbers, or of another rate.
     """
-    require_recordable(robot.quantities)
+    recording = Recording.of(robot.quantities, fps)
+    require_room(user_path(data_dir), recording)
     clock = clock or MonotonicClock()
     order: Order | None = None
     while order != "quit":
         clock.sleep_until(clock.now() + POLL_PERIOD)
         order = next_order()
         if order in ("start", "toggle"):
-            episode, order = _record_episode(robot, data_dir, fps, next_order, Watchdog(limits), clock)
+            episode, order = _record_episode(robot, data_dir, fps, recording, next_order, Watchdog(limits), clock)
             on_episode(episode)
 
 
@@ -189,13 +179,14 @@ def _record_episode(
     robot: Robot,
     data_dir: str | Path,
     fps: float,
+    recording: Recording | None,
     next_order: Callable[[], Order | None],
     watchdog: Watchdog,
     clock: Clock,
 ) -> tuple[RecordedEpisode, Order | None]:
     order: Order | None = None
     failure = None
-    with EpisodeWriter(data_dir) as writer, FrameRecorder(writer, fps) as recorder:
+    with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
         while failure is None and order in (None, "start"):
             now = clock.now()
             image, state = measure(robot)

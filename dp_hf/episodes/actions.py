@@ -25,12 +25,12 @@ def actions_from_states(states: np.ndarray, frame_skip: int, action_offset: int)
     """The action of every kept frame is the state `action_offset` kept frames later; the last one's at the end.
 
     Args:
-        states: (frames, 7) of one episode, before frame skipping.
+        states: (frames, n) of one episode, before frame skipping.
         frame_skip: every how many frames one is kept.
         action_offset: 0 gives the state itself.
 
     Returns:
-        (kept frames, 7).
+        (kept frames, n).
     """
     kept = states[kept_frames(len(states), frame_skip)]
     return kept[np.minimum(np.arange(len(kept)) + action_offset, len(kept) - 1)]
@@ -40,11 +40,11 @@ def actions_from_commands(commands: np.ndarray, frame_skip: int) -> np.ndarray:
     """The action of every kept frame is the last command given before the next kept frame.
 
     Args:
-        commands: (frames, 7) of one episode: absolute targets, each given at its frame.
+        commands: (frames, n) of one episode: absolute targets, each given at its frame.
         frame_skip: every how many frames one is kept.
 
     Returns:
-        (kept frames, 7).
+        (kept frames, n).
     """
     kept = kept_frames(len(commands), frame_skip)
     return commands[np.minimum(kept + frame_skip - 1, len(commands) - 1)]

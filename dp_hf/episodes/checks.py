@@ -144,14 +144,17 @@ def _check_copies(episodes: list[Episode]) -> None:
 def _check_units(report: CheckReport) -> None:
     if not report.usable:
         return
-    report.unit = unit = detect_unit(report.usable)
-    for episode in report.usable:
+    of_mycobots = [episode for episode in report.usable if episode.recording is None]
+    if not of_mycobots:
+        return  # a file beside them says what their numbers are
+    report.unit = unit = detect_unit(of_mycobots)
+    for episode in of_mycobots:
         if episode.name in unit.contradicting:
             episode.problems.append(Problem("mixed units", unit.reason))
     if unit.doubtful:
         kind = "doubtful unit" if unit.unit else "unknown unit"
         report.problems.append(Problem(kind, unit.reason))
-    if doubt := Gripper().doubt(report.usable):
+    if doubt := Gripper().doubt(of_mycobots):
         report.problems.append(Problem("gripper range", doubt))
 
 
@@ -163,8 +166,9 @@ def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]])
         report.problems.append(Problem("assumed rate", f"{rate.fps:g} frames a second are {rate.reason}"))
     # Nothing that is found in degrees is found by mistake in radians.
     unit = (report.unit and report.unit.unit) or "degrees"
-    recorded = QUANTITIES.with_units([unit] * 6 + ["none"])
+    of_mycobot = QUANTITIES.with_units([unit] * 6 + ["none"])
     for episode in report.usable:
+        recorded = of_mycobot if episode.recording is None else episode.recording.quantities
         states, frames = episode.states, [frame.index for frame in episode.frames]
         episode.problems.extend(motion_problems(states, recorded, episode.actions, frames))
         if rate.fps is not None:

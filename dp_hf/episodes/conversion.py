@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from dp_hf.episodes.actions import actions_from_commands, kept_frames
@@ -13,10 +14,11 @@ from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.find import explore
-from dp_hf.episodes.format import MIN_FRAMES, QUANTITIES, part_name
+from dp_hf.episodes.format import MIN_FRAMES, QUANTITIES, RECORDING_FILE, part_name
 from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode, load_images, read_episode
+from dp_hf.episodes.recording import Recording
 from dp_hf.episodes.timing import FrameTimes, Rate, decide_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, decide_unit, to_public_units
 from dp_hf.errors import UserError
@@ -78,25 +80,33 @@ def convert_episodes(
     if links and not episodes:
         raise UserError(f"{root} holds no episodes, but {links[0][0]} {LINK}; {LINK.remedy}")
     usable = _usable(episodes, root, strict)
-    unit = decide_unit(usable, angle_unit)
-    assert unit.unit is not None
+    recording = _recording(usable, stated=[angle_unit != "auto", gripper is not None])
+    unit = decide_unit(usable, angle_unit) if recording is None else None
     rate = decide_rate(usable, fps, strict)
     assert rate.fps is not None
     gripper = gripper or Gripper()
     doubts = _doubts(usable, unit, rate, gripper)
+    quantities = QUANTITIES if recording is None else recording.quantities
+
+    def in_public_units(raw: np.ndarray) -> np.ndarray:
+        if unit is None:
+            return raw.astype(np.float32)
+        assert unit.unit is not None
+        return to_public_units(raw, unit.unit, gripper)
+
     if strict and doubts:
         raise UserError(f"{root}: {doubts[0]}; or convert without --strict")
     use_commands = _use_commands(usable, action_source)
     writer = DatasetWriter(
         target,
         usable[0].camera_names,
-        QUANTITIES,
+        quantities,
         fps=rate.fps / frame_skip,
         source=root.resolve().name,
         action_source="recorded" if use_commands else "state",
         action_offset=action_offset,
         frame_skip=frame_skip,
-        angle_unit_of_source=unit.unit,
+        angle_unit_of_source=(unit and unit.unit) or "as recorded",
     )
     writer.warnings += doubts
     with writer:
@@ -110,10 +120,10 @@ def convert_episodes(
                 _refuse_problems([episode])
             if episode.why_unusable is not None:
                 continue
-            states = to_public_units(episode.states, unit.unit, gripper)
-            commands = to_public_units(episode.actions, unit.unit, gripper) if use_commands else None
+            states = in_public_units(episode.states)
+            commands = in_public_units(episode.actions) if use_commands and episode.actions is not None else None
             if unwrap_angles:
-                states, commands = unwrap(states, QUANTITIES, commands)
+                states, commands = unwrap(states, quantities, commands)
             for name, part in parts.items():
                 kept = part.start + kept_frames(part.stop - part.start, frame_skip)
                 found = writer.add_episode(
@@ -142,9 +152,37 @@ def convert_episodes(
     )
 
 
-def _doubts(episodes: Sequence[Episode], unit: UnitVerdict, rate: Rate, gripper: Gripper) -> list[str]:
+def _recording(episodes: Sequence[Episode], stated: Sequence[bool]) -> Recording | None:
+    """What the file beside the episodes says of their numbers; None for those of a myCobot.
+
+    Args:
+        stated: whether a unit, or a gripper's range, is said by the caller.
+
+    Raises:
+        UserError: episodes of other numbers lie together, or both say what the numbers are.
+    """
+    first = episodes[0]
+    own = QUANTITIES if first.recording is None else first.recording.quantities
+    for episode in episodes:
+        its = QUANTITIES if episode.recording is None else episode.recording.quantities
+        if difference := own.difference(its):
+            raise UserError(
+                f"{first.name} and {episode.name} are of two arms: the second {difference}; convert the episodes of one"
+                " from a folder of their own"
+            )
+    if first.recording is not None and any(stated):
+        file = first.path.parent / RECORDING_FILE
+        raise UserError(
+            f"{file} says that the numbers are {own}: leave out --angle_unit, --gripper_open and --gripper_range"
+        )
+    return first.recording
+
+
+def _doubts(episodes: Sequence[Episode], unit: UnitVerdict | None, rate: Rate, gripper: Gripper) -> list[str]:
     """What speaks against how the recording as a whole is read, each with its remedy."""
     doubts = [f"the rate is {rate.reason}"] if rate.assumed else []
+    if unit is None:
+        return doubts
     if unit.doubtful:
         doubts.append(f"the angle unit is doubtful: {unit.reason}; state it with --angle_unit")
     if doubt := gripper.doubt(episodes):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dp_hf.episodes.format import RECORDING_FILE
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.episodes.problems import Problem, first_lines
 from dp_hf.episodes.units import UnitVerdict
@@ -15,7 +16,7 @@ class ConversionReport:
     Attributes:
         output_dir: the dataset folder.
         meta: of the dataset.
-        unit: the angle unit of the recording, and why.
+        unit: the angle unit of the recording, and why; None where a file beside the episodes says what the numbers are.
         fps_reason: where the rate comes from.
         image_sizes: (width, height) in pixels, as recorded.
         doubts: what speaks against how the recording as a whole is read: its unit, rate, gripper's range.
@@ -27,7 +28,7 @@ class ConversionReport:
 
     output_dir: Path
     meta: DatasetMeta
-    unit: UnitVerdict
+    unit: UnitVerdict | None
     fps_reason: str
     image_sizes: list[tuple[int, int]]
     doubts: list[str]
@@ -42,7 +43,9 @@ class ConversionReport:
         skip = f", one of {meta.frame_skip} frames" if meta.frame_skip > 1 else ""
         lines = [
             f"{self.output_dir}: episodes: {len(meta.episodes)}, rows: {meta.num_frames}",
-            f"  angles   recorded in {self.unit.unit}: {self.unit.reason}",
+            f"  angles   recorded in {self.unit.unit}: {self.unit.reason}"
+            if self.unit
+            else f"  numbers  {meta.state}, as {RECORDING_FILE} says",
             f"  rate     {meta.fps:g} rows a second ({self.fps_reason}{skip})",
             f"  images   {', '.join(meta.camera_names)} ({sizes})",
             f"  actions  {meta.action_meaning}",

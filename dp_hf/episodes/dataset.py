@@ -19,6 +19,7 @@ from dp_hf import __version__
 from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames, require_offset_in_use
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
+from dp_hf.episodes.format import RECORDING_FILE
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.episodes.rows import numbers_of
@@ -267,10 +268,12 @@ def _converted(
     whether it was made, and its warnings were reported."""
     findings = explore(data_dir)
     digest = sha256(f"{__version__} {FORMAT_VERSION} {_CONVERSION}".encode())
-    for path in sorted([*findings.markers, *(file for root in findings.episodes for file in root.rglob("*"))]):
+    recordings = {file for root in findings.episodes if (file := root.parent / RECORDING_FILE).is_file()}
+    files = [file for root in findings.episodes for file in root.rglob("*")]
+    for path in sorted([*findings.markers, *recordings, *files]):
         status = path.lstat()
         digest.update(
-            f"{path.relative_to(data_dir)} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "replace")
+            f"{os.path.relpath(path, data_dir)} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "replace")
         )
     of_folder = sha256(f"{data_dir.resolve()} {sorted(conversion.items())}".encode("utf-8", "replace"))
     name = re.sub(r"[^\w.-]", "_", data_dir.resolve().name)

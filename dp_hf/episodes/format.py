@@ -11,6 +11,9 @@ DATA_DIR/
 A frame: `{"angles": [6 numbers], "gripper_value": [number], "image": "frame_dir/image_00000.png"}`; several
 cameras as `"images": {camera: path}` in place of `image`; optional `timestamp` (seconds) and `action` (the
 command given at this frame: six angles and the gripper, in the units of `angles` and `gripper_value`).
+
+Of another arm than a myCobot, `recording.json` beside the episodes has names and units of the numbers and the rate,
+and a frame has the list `state` in place of `angles` and `gripper_value`, and maybe `action`, of the same numbers.
 """
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
@@ -22,6 +25,7 @@ STATE_DIM = len(QUANTITIES)
 _PART = ".part"
 
 STATES_FILE = "states.json"
+RECORDING_FILE = "recording.json"
 STATES_FILES = (STATES_FILE, "state.json", "states.jsonl")
 FRAME_FOLDER = "frame_dir"
 IMAGE_NAME = "image_{:05d}.png"

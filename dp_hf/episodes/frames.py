@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dp_hf.cameras import ONLY_CAMERA
-from dp_hf.episodes.format import STATE_DIM
+from dp_hf.episodes.format import RECORDING_FILE, STATE_DIM
 from dp_hf.episodes.problems import Problem, shorten
 from dp_hf.errors import UserError
 from dp_hf.files import inside
@@ -24,7 +24,8 @@ Report = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Frame:
-    """One usable frame. `state` and `action` are six angles in the recording's unit and the raw gripper value."""
+    """One usable frame. `state` and `action` are the numbers of its recording; without one, six angles in degrees or
+    radians and the raw gripper value."""
 
     index: int
     state: tuple[float, ...]
@@ -45,7 +46,12 @@ class JsonObject(dict):
 
 
 def read_frame(
-    row: Any, index: int, folder: Path, cameras: Sequence[str] | None, problems: list[Problem]
+    row: Any,
+    index: int,
+    folder: Path,
+    cameras: Sequence[str] | None,
+    problems: list[Problem],
+    state_dim: int | None = None,
 ) -> Frame | None:
     """Reads one frame object.
 
@@ -55,6 +61,7 @@ def read_frame(
         folder: the episode's folder, which no image path may leave.
         cameras: names of the cameras to read; None for all.
         problems: what is wrong is appended here.
+        state_dim: how many numbers the recording names; None for one that is a myCobot's.
 
     Returns:
         The frame, or None when it cannot be used; then at least one problem says why.
@@ -64,12 +71,14 @@ def read_frame(
     def report(kind: str, message: str) -> None:
         found.append(Problem(kind, message, index))
 
-    frame = _parse(row, index, folder, cameras, report)
+    frame = _parse(row, index, folder, cameras, state_dim, report)
     problems.extend(found)
     return None if any(problem.severity == "frame" for problem in found) else frame
 
 
-def _parse(row: Any, index: int, folder: Path, cameras: Sequence[str] | None, report: Report) -> Frame | None:
+def _parse(
+    row: Any, index: int, folder: Path, cameras: Sequence[str] | None, state_dim: int | None, report: Report
+) -> Frame | None:
     if not isinstance(row, dict):
         report("malformed frame", f"is {shorten(row)}, not an object")
         return None
@@ -78,18 +87,29 @@ def _parse(row: Any, index: int, folder: Path, cameras: Sequence[str] | None, re
         report("failed frame", f"is marked as failed: {shorten(marks)}")
         return None
     _report_twice(row, "keys", report)
-    angles = _numbers(row.get("angles"), "angles", 6, report)
-    gripper = row.get("gripper_value")
-    gripper = _numbers(gripper if isinstance(gripper, list) else [gripper], "gripper_value", 1, report)
+    state = (
+        _angles_and_gripper(row, report)
+        if state_dim is None
+        else _numbers(row.get("state"), "state", state_dim, report)
+    )
     action = None
     if row.get("action") is not None:
-        action = _numbers(row["action"], "action", STATE_DIM, report)
-    for name, values in (("angles", angles), ("action", action or [])):
+        action = _numbers(row["action"], "action", STATE_DIM if state_dim is None else state_dim, report)
+    for name, values in (("angles", state), ("action", action or [])) if state_dim is None else ():
         if any(abs(angle) > _MAX_ANGLE for angle in values[:6]):
             report("malformed frame", f"{name} has {values[:6]}: no joint turns by more than {_MAX_ANGLE:g}")
     images = _images(row, folder, cameras, report)
     timestamp = _timestamp(row.get("timestamp"), report)
-    return Frame(index, (*angles, *gripper), images, tuple(action) if action else None, timestamp)
+    return Frame(index, tuple(state), images, tuple(action) if action else None, timestamp)
+
+
+def _angles_and_gripper(row: dict, report: Report) -> list[float]:
+    if "state" in row and "angles" not in row:
+        report("malformed frame", f"has a state, and no {RECORDING_FILE} beside the episode says what its numbers are")
+        return []
+    angles = _numbers(row.get("angles"), "angles", 6, report)
+    gripper = row.get("gripper_value")
+    return [*angles, *_numbers(gripper if isinstance(gripper, list) else [gripper], "gripper_value", 1, report)]
 
 
 def _numbers(value: Any, name: str, count: int, report: Report) -> list[float]:

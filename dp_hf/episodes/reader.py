@@ -15,6 +15,7 @@ from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import Problem, shorten
+from dp_hf.episodes.recording import Recording
 from dp_hf.errors import UserError
 from dp_hf.files import inside, read_json_values, user_path
 
@@ -31,6 +32,7 @@ class Episode:
         frames: the usable frames, in the order of the JSON list.
         problems: everything that is wrong with it, images' contents apart.
         listed_images: every image path of the JSON list, normalised, with the positions of the frames that list it.
+        recording: what its numbers are, by the file beside it; None for a myCobot's.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Episode:
     frames: list[Frame] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     listed_images: dict[str, list[int]] = field(default_factory=dict)
+    recording: Recording | None = None
 
     @property
     def why_unusable(self) -> Problem | None:
@@ -50,12 +53,13 @@ class Episode:
 
     @property
     def states(self) -> np.ndarray:
-        """(frames, 7) float64: six angles in the recording's unit, the raw gripper value."""
-        return np.array([frame.state for frame in self.frames], dtype=np.float64).reshape(-1, STATE_DIM)
+        """(frames, n) float64; of a myCobot six angles in the recording's unit, the raw gripper value."""
+        count = STATE_DIM if self.recording is None else len(self.recording.quantities)
+        return np.array([frame.state for frame in self.frames], dtype=np.float64).reshape(-1, count)
 
     @property
     def actions(self) -> np.ndarray | None:
-        """(frames, 7) float64 recorded commands in the units of `states`; None unless every frame has one."""
+        """(frames, n) float64 recorded commands in the units of `states`; None unless every frame has one."""
         rows = [frame.action for frame in self.frames if frame.action is not None]
         return np.array(rows, dtype=np.float64) if rows and len(rows) == len(self.frames) else None
 
@@ -85,7 +89,10 @@ def read_episode(
     folder = user_path(path)
     relative = folder.relative_to(data_dir) if data_dir is not None and folder != Path(data_dir) else None
     name = str(relative or folder.resolve().name).encode("utf-8", "backslashreplace").decode()
-    episode = Episode(name, folder)
+    try:
+        episode = Episode(name, folder, recording=Recording.read(folder.parent))
+    except UserError as error:
+        return Episode(name, folder, problems=[Problem("states file", str(error))])
     if reason := find_failure(folder):
         episode.problems.append(Problem("failed episode", f"marked as failed by {reason}"))
 
@@ -94,7 +101,8 @@ def read_episode(
         return episode
     for index, row in enumerate(rows):
         _note_listed_images(row, index, episode)
-        frame = read_frame(row, index, folder, cameras, episode.problems)
+        state_dim = None if episode.recording is None else len(episode.recording.quantities)
+        frame = read_frame(row, index, folder, cameras, episode.problems, state_dim)
         if frame is not None:
             episode.frames.append(frame)
     _keep_common_cameras(episode)

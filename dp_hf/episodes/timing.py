@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dp_hf.episodes.format import DEFAULT_FPS
+from dp_hf.episodes.format import DEFAULT_FPS, RECORDING_FILE
 from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.errors import UserError
@@ -62,6 +62,9 @@ def detect_rate(episodes: Sequence[Episode]) -> Rate:
     """The rate from the timestamps that increase, whatever their unit; 10 where there are none."""
     clocks = {episode.name: clock for episode in episodes if (clock := _clock(episode)) is not None}
     without = [episode for episode in episodes if episode.name not in clocks]
+    written = {episode.recording.fps for episode in without if episode.recording is not None}
+    if not clocks and len(written) == 1:
+        return Rate(written.pop(), f"as {RECORDING_FILE} says")
     if not clocks:
         return Rate(DEFAULT_FPS, f"assumed, as {_why_without(without)}; --fps states another", assumed=True)
     for name, clock in clocks.items():

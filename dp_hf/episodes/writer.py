@@ -16,6 +16,7 @@ import numpy as np
 from dp_hf.cameras import ONLY_CAMERA, is_camera_name
 from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
 from dp_hf.episodes.images import Pixels, save_png, upright
+from dp_hf.episodes.recording import Recording, write_recording
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named, user_path
 
@@ -23,13 +24,17 @@ from dp_hf.files import full_disk_named, user_path
 class FrameWriter:
     """Context manager that writes the frames of one episode into a folder that exists.
 
+    Args:
+        recording: what the numbers are, which the folder above it says too; None for a myCobot's.
+
     Attributes:
         path: the episode's folder, as errors name it.
         num_frames: frames written so far.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, recording: Recording | None = None):
         self.path = self._folder = folder
+        self.recording = recording
         self.num_frames = 0
         self._keys: tuple | None = None
 
@@ -52,16 +57,19 @@ class FrameWriter:
 
         Args:
             images: PIL image or uint8 array (H, W, 3), RGB; for named cameras a dict of them.
-            state: (7,) six joint angles in degrees, gripper 0..100 (100 = open).
-            action: (7,) the command given at this frame, in the same units; in every frame or in none.
+            state: (n,) the arm's numbers; of a myCobot six joint angles in degrees, gripper 0..100 (100 = open).
+            action: (n,) the command given at this frame, in the same units; in every frame or in none.
             timestamp: seconds, on any clock; in every frame or in none.
 
         Raises:
             UserError: a wrong shape, type or value, or a frame with other parts than the first.
         """
         frame: dict[str, Any] = {}
-        values = _seven_numbers("state", state)
-        frame["angles"], frame["gripper_value"] = values[:6], values[6:]
+        values = self._numbers("state", state)
+        if self.recording is None:
+            frame["angles"], frame["gripper_value"] = values[:6], values[6:]
+        else:
+            frame["state"] = values
         if isinstance(images, Mapping):
             if wrong := [camera for camera in images if not is_camera_name(camera)]:
                 raise UserError(f"camera names are letters, digits, - and _: not {wrong[0]!r}")
@@ -69,7 +77,7 @@ class FrameWriter:
         else:
             frame[ONLY_CAMERA] = self._save_image(images, FRAME_FOLDER)
         if action is not None:
-            frame["action"] = _seven_numbers("action", action)
+            frame["action"] = self._numbers("action", action)
         if timestamp is not None:
             if not np.isfinite(timestamp):
                 raise UserError(f"timestamp of frame {self.num_frames} is {timestamp}")
@@ -83,6 +91,14 @@ class FrameWriter:
             self._states.write(("[\n" if self.num_frames == 0 else ",\n") + json.dumps(frame))
             self._states.flush()
         self.num_frames += 1
+
+    def _numbers(self, what: str, values: np.ndarray) -> list[float]:
+        count = STATE_DIM if self.recording is None else len(self.recording.quantities)
+        array = np.asarray(values, dtype=np.float32)
+        if array.shape != (count,) or not np.isfinite(array).all():
+            raise UserError(f"{what} is {count} finite numbers, not {array}")
+        # The shortest decimal that reads back as the same float32.
+        return [float(str(value)) for value in array]
 
     def _save_image(self, image: Pixels, folder: str) -> str:
         path = f"{folder}/{IMAGE_NAME.format(self.num_frames)}"
@@ -103,19 +119,20 @@ class EpisodeWriter(FrameWriter):
     Args:
         data_dir: folder of episodes; made when absent.
         name: folder name of the episode; default `episode_YYYYMMDD_HHMMSS_mmm`, the time of entering.
+        recording: what the numbers are, and their rate; None for a myCobot's.
 
     Attributes:
         path: the episode's folder, which exists after the context is left, unless it was dropped.
         num_frames: frames recorded so far.
 
     Raises:
-        UserError: an episode of this name exists.
+        UserError: an episode of this name exists, or `data_dir` holds episodes of other numbers or another rate.
     """
 
-    def __init__(self, data_dir: str | os.PathLike, name: str | None = None):
+    def __init__(self, data_dir: str | os.PathLike, name: str | None = None, recording: Recording | None = None):
         if name is not None and not re.fullmatch(r"episode[\w-]*", name):
             raise UserError(f"{name!r} is no name for an episode: use 'episode' and then letters, digits, - and _")
-        super().__init__(user_path(data_dir))
+        super().__init__(user_path(data_dir), recording)
         self.data_dir = self.path
         self.name = name
         self._failure: str | None = None
@@ -123,6 +140,7 @@ class EpisodeWriter(FrameWriter):
 
     def __enter__(self) -> "EpisodeWriter":
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        write_recording(self.data_dir, self.recording)
         while not self._reserve(self.name or _name_of_now()):
             if self.name is not None:
                 raise UserError(f"{self.path} exists: give another name, or move it away")
@@ -173,11 +191,3 @@ class EpisodeWriter(FrameWriter):
 
 def _name_of_now() -> str:
     return datetime.now().strftime("episode_%Y%m%d_%H%M%S_%f")[:-3]
-
-
-def _seven_numbers(what: str, values: np.ndarray) -> list[float]:
-    array = np.asarray(values, dtype=np.float32)
-    if array.shape != (STATE_DIM,) or not np.isfinite(array).all():
-        raise UserError(f"{what} is {STATE_DIM} finite numbers, not {array}")
-    # The shortest decimal that reads back as the same float32.
-    return [float(str(value)) for value in array]

@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from dp_hf.errors import UserError
-from dp_hf.models.onnx_policy import DENOISER_FILE, ENCODER_FILE, OnnxPolicy
+from dp_hf.models.onnx_graph import DENOISER_FILE, ENCODER_FILE, export_record
+from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
@@ -62,7 +63,12 @@ def export_onnx(
         elif quantize == "bf16":
             for name in (ENCODER_FILE, DENOISER_FILE):
                 _store_bf16(target / name)
-    _edit_json(target / "config.json", _class_name=OnnxPolicy.__name__, quantization=quantize)
+    _edit_json(
+        target / "config.json",
+        _class_name=OnnxPolicy.__name__,
+        quantization=quantize,
+        export=export_record(target),
+    )
     _edit_json(folder / "model_index.json", policy=[OnnxPolicy.__module__, OnnxPolicy.__name__])
 
 

@@ -1,18 +1,14 @@
 """From any image a user may hold to the uint8 tensor the policy takes: one function for training and inference."""
 
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image
 
 from dp_hf.errors import UserError
-from dp_hf.files import user_path
-from dp_hf.pictures import FORMATS, decode, read_encoded, upright_rgb
+from dp_hf.pictures import PictureLike, pixels
 
-ImageLike: TypeAlias = "Image.Image | str | Path | np.ndarray | torch.Tensor"
-
+ImageLike: TypeAlias = "PictureLike | torch.Tensor"
 
 # Names the caches of resized images and of features: raise it with every change of the pixels that come out below.
 PREPROCESSING_VERSION = 1
@@ -30,44 +26,24 @@ def preprocess_image(image: ImageLike, size: tuple[int, int]) -> torch.Tensor:
         uint8 tensor (3, height, width), RGB. The encoder scales and standardises it on its own device.
 
     Raises:
-        UserError: the file is no PNG, JPEG, BMP or WebP or cannot be read, the picture is depth, or the shape, dtype
-            or range is not one of the above.
+        UserError: what `as_pil` raises, or a tensor of another shape, dtype or range.
     """
-    height, width = size
-    resized = as_pil(image)
-    if resized.size != (width, height):
-        resized = resized.resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(resized).transpose(2, 0, 1).copy())
+    return torch.from_numpy(pixels_of_any(image, size))
 
 
-def as_pil(image: ImageLike) -> Image.Image:
-    """The image as an upright RGB PIL image; accepts and raises what `preprocess_image` does."""
-    if isinstance(image, (str, Path)):
-        file = user_path(image)
-        try:
-            return upright_rgb(decode(read_encoded(file), FORMATS))
-        except UserError as error:
-            raise type(error)(f"{image} {error}") from error
-    if isinstance(image, Image.Image):
-        try:
-            image.load()
-            return upright_rgb(image)
-        except UserError as error:
-            raise type(error)(f"the image given {error}") from error
-        except Exception as error:  # closed, or a lazily opened file that is cut: decoders raise many kinds
-            raise UserError(f"the image given does not decode: {error}") from error
-    if isinstance(image, torch.Tensor):
-        require_dense(image, "an image tensor")
-        if image.ndim != 3 or image.shape[0] != 3 or not (image.is_floating_point() or image.dtype == torch.uint8):
-            raise UserError(
-                f"an image tensor is (3, H, W), uint8 or float in [0, 1]; got {tuple(image.shape)} {image.dtype}"
-            )
-        image = _as_uint8(image).permute(1, 2, 0).cpu().numpy()
-    if not isinstance(image, np.ndarray):
-        raise UserError(f"an image is a PIL image, a path, an array or a tensor; got {type(image).__name__}")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise UserError(f"an image array is (H, W, 3) uint8; got {image.shape} {image.dtype}")
-    return Image.fromarray(np.ascontiguousarray(image))
+def pixels_of_any(image: ImageLike, size: tuple[int, int]) -> np.ndarray:
+    """`preprocess_image` as an array."""
+    return pixels(_as_array(image) if isinstance(image, torch.Tensor) else image, size)
+
+
+def _as_array(image: torch.Tensor) -> np.ndarray:
+    """A tensor's picture, uint8 (H, W, 3)."""
+    require_dense(image, "an image tensor")
+    if image.ndim != 3 or image.shape[0] != 3 or not (image.is_floating_point() or image.dtype == torch.uint8):
+        raise UserError(
+            f"an image tensor is (3, H, W), uint8 or float in [0, 1]; got {tuple(image.shape)} {image.dtype}"
+        )
+    return _as_uint8(image).permute(1, 2, 0).cpu().numpy()
 
 
 def require_dense(tensor: torch.Tensor, name: str) -> None:

@@ -9,6 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 
 from dp_hf.errors import UserError
+from dp_hf.models.affine import to_network, to_robot
 from dp_hf.models.saved_model import SavedModel
 
 # In any unit (degrees, radians, metres, points) finer than an arm can be placed, so a smaller spread is no signal.
@@ -82,12 +83,12 @@ class Normalizer(SavedModel, ModelMixin):
     def normalize(self, values: torch.Tensor, name: Literal["state", "action"]) -> torch.Tensor:
         """`values` (..., dim) in the robot's units, to the model's range; float32."""
         offset, scale = self._statistics(name)
-        return torch.where(scale == 0, 0.0, (values.float() - offset) / torch.where(scale == 0, 1.0, scale))
+        return to_network(values.float(), offset, scale)
 
     def unnormalize(self, values: torch.Tensor, name: Literal["state", "action"]) -> torch.Tensor:
         """The inverse of `normalize`: (..., dim) from the model's range to the robot's units; float32."""
         offset, scale = self._statistics(name)
-        return values.float() * scale + offset
+        return to_robot(values.float(), offset, scale)
 
     def require_statistics(self) -> None:
         """Raises `UserError` when the normalizer was neither made by `from_data` nor loaded."""

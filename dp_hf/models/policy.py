@@ -10,7 +10,7 @@ from diffusers.utils import BaseOutput
 from dp_hf.errors import UserError
 from dp_hf.models.image_encoder import ImageEncoder
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
-from dp_hf.models.policy_config import PolicyConfig, takes_fields_of
+from dp_hf.models.policy_config import OPTIONAL_IN_CONFIG, PolicyConfig, takes_fields_of
 from dp_hf.models.saved_model import SavedModel
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
 
@@ -41,10 +41,7 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
         UserError: an option that is none, or options that exclude each other.
     """
 
-    optional_in_config = (
-        *("state_names", "state_units", "action_names", "action_units"),
-        *("action_source", "action_offset", "recorded_aspects", "cnn_width"),
-    )
+    optional_in_config = OPTIONAL_IN_CONFIG
 
     @takes_fields_of(PolicyConfig)
     def __init__(self, config: PolicyConfig):

@@ -15,6 +15,11 @@ Fields = ParamSpec("Fields")
 Config = TypeVar("Config")
 Model = TypeVar("Model")
 
+# What a saved config may lack, because it was written before there was such an option.
+OPTIONAL_IN_CONFIG = (
+    *("state_names", "state_units", "action_names", "action_units"),
+    *("action_source", "action_offset", "recorded_aspects", "cnn_width"),
+)
 LARGEST_EXPONENT = 700.0  # exp of it is finite in float64, and so is its inverse
 
 

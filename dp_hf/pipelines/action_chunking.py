@@ -1,12 +1,15 @@
 """Executing chunks: receding horizon, or temporal ensembling over overlapping chunks."""
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dp_hf.pipelines.execution import ObservationHistory, choose_execution, ensemble_weights, predict_chunk
-from dp_hf.pipelines.inputs import Frame, Generator
-from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+
+if TYPE_CHECKING:  # a pipeline of either kind does
+    from dp_hf.pipelines.inputs import Frame, Generator
+    from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
 
 class ActionChunker:
@@ -25,11 +28,11 @@ class ActionChunker:
 
     def __init__(
         self,
-        pipeline: DiffusionPolicyPipeline,
+        pipeline: "DiffusionPolicyPipeline",
         n_action_steps: int | None = None,
         temporal_ensemble: float | None = None,
         num_inference_steps: int | None = None,
-        generator: Generator = None,
+        generator: "Generator" = None,
     ):
         self.pipeline = pipeline
         self.n_action_steps, self.temporal_ensemble = choose_execution(
@@ -46,7 +49,7 @@ class ActionChunker:
         self._queue: deque = deque()
         self._chunks: deque = deque(maxlen=config.horizon)
 
-    def __call__(self, image: Frame, state: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, image: "Frame", state: np.ndarray | None = None) -> np.ndarray:
         """The action (action_dim,) for this control step from the current frame and state (state_dim,)."""
         self._history.add((image, state))
         if self.temporal_ensemble is not None:

@@ -16,8 +16,10 @@ from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.pipelines.arguments import in_terms_of_step_end
 from dp_hf.pipelines.fast.denoising import denoise_fast
 from dp_hf.pipelines.fast.encoder import InferenceEncoder
+from dp_hf.pipelines.folder import require_widths
 from dp_hf.pipelines.inputs import (
     Frame,
     Generator,
@@ -32,7 +34,7 @@ from dp_hf.pipelines.inputs import (
     require_supported,
 )
 from dp_hf.pipelines.pretrained import PretrainedPipeline
-from dp_hf.pipelines.saved_parts import require_names, require_widths
+from dp_hf.pipelines.saved_parts import require_names
 
 
 @dataclass
@@ -121,7 +123,8 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
             state: the robot's own, in the units of `policy.config.state_units`, (state_dim,), (B, state_dim) or
                 (B, n_obs_steps, state_dim), where the policy uses it.
             num_inference_steps: denoising steps, 1 to as many as the policy was trained with.
-            generator: makes the result reproducible; a list has one for each of the B * num_samples chunks.
+            generator: makes the result reproducible: a torch.Generator, or a seed for one; a list has one for each of
+                the B * num_samples chunks.
             output_type: `np` or `pt`.
             callback: called after each denoising step with (step index, timestep, normalised noisy actions).
             latents: the noise that sampling starts from, (B * num_samples, horizon, action_dim), normal with mean 0
@@ -139,7 +142,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         if callback is not None:
             if callback_on_step_end is not None:
                 raise UserError("give either callback or callback_on_step_end")
-            callback_on_step_end, callback_on_step_end_tensor_inputs = _in_terms_of_step_end(callback), ("latents",)
+            callback_on_step_end, callback_on_step_end_tensor_inputs = in_terms_of_step_end(callback), ("latents",)
         config, device = self.policy.config, self._execution_device
         images = prepare_images(image, config)
         states = prepare_state(state, config, len(images)).to(device) if config.use_proprioception else None
@@ -239,10 +242,3 @@ def _copy_for_a_call(scheduler: SchedulerMixin) -> SchedulerMixin:
     DDPM and DDIM keep nothing but their timesteps, which they replace: copying what they refer to would cost 0.1 ms.
     """
     return (copy.copy if type(scheduler) in (DDPMScheduler, DDIMScheduler) else copy.deepcopy)(scheduler)
-
-
-def _in_terms_of_step_end(callback: Callable[[int, int, torch.Tensor], None]) -> Callable[..., None]:
-    def step_end(pipeline: Any, index: int, timestep: torch.Tensor, tensors: dict[str, torch.Tensor]) -> None:
-        callback(index, int(timestep), tensors["latents"])
-
-    return step_end

@@ -19,13 +19,9 @@ from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.saved_model import refuse_unknown_options, with_known_dtype
+from dp_hf.pipelines.folder import require_pipeline
 from dp_hf.pipelines.model_card import render_model_card
-from dp_hf.pipelines.saved_parts import (
-    faults_in,
-    require_pipeline,
-    require_sampling,
-    require_saved_parts,
-)
+from dp_hf.pipelines.saved_parts import faults_in, require_sampling, require_saved_parts
 
 Pipeline = TypeVar("Pipeline", bound="PretrainedPipeline")
 

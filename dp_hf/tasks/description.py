@@ -1,17 +1,15 @@
 """Task files: what a YAML file, or a Python function, says of an environment."""
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
 import gymnasium
-import yaml
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import is_camera_name
@@ -20,7 +18,9 @@ from dp_hf.files import user_path
 from dp_hf.ranges import Range, require_in_range
 from dp_hf.simulation.task import Task
 from dp_hf.tasks.environment import TaskEnvironment, TaskExpert
+from dp_hf.tasks.neighbours import imported_beside
 from dp_hf.tasks.observed import SUCCESS, WHOLE, is_function, load_function
+from dp_hf.yaml_files import from_mapping, read_yaml
 
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 
@@ -164,7 +164,7 @@ def make_expert(env: gymnasium.Env, seed: int) -> TaskExpert:
 def _describe(reference: str, arguments: Mapping[str, Any]) -> tuple[TaskDescription, str, Path]:
     """The description, what the file is called in messages, and the folder that its paths are relative to."""
     description, file, folder = _describe_file(reference)
-    arguments = {**description.arguments, **arguments}
+    arguments = {**description.arguments, **dict(sorted(arguments.items()))}
     try:
         name = description.name.format(**arguments)
     except (KeyError, ValueError, IndexError, AttributeError) as error:
@@ -191,42 +191,14 @@ def _describe_file(reference: str) -> tuple[TaskDescription, str, Path]:
 
 
 def _read(file: Path) -> TaskDescription:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    values = read_yaml(file)
     try:
         for key, kind in (("state", Numbers), ("action", Numbers)):
             if isinstance(values, dict) and key in values:
-                values[key] = _as(kind, values[key], f"{key}: ")
-        return _as(TaskDescription, values)
+                values[key] = from_mapping(kind, values[key], f"{key}: ")
+        return from_mapping(TaskDescription, values)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-
-
-def _as(kind: type, values: Any, where: str = "") -> Any:
-    """A dataclass from a mapping of YAML, in which one value stands for a list of one."""
-    if not isinstance(values, dict):
-        raise UserError(f"{where}expected `key: value` lines, and got {str(values)[:40]!r}")
-    known = {entry.name: entry for entry in fields(kind)}
-    for name in values:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            raise UserError(f"{where}no key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
-    for name, entry in known.items():
-        if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
-            raise UserError(f"{where}{name} is missing")
-    lists = {name for name, entry in known.items() if str(entry.type).startswith("list")}
-    values = {
-        name: [value] if name in lists and not isinstance(value, list) else value for name, value in values.items()
-    }
-    for name, value in values.items():
-        if str(known[name].type).startswith("dict") and not isinstance(value, dict):
-            raise UserError(f"{where}{name}: expected `key: value` lines, and got {str(value)[:40]!r}")
-    try:
-        return kind(**values)
-    except UserError as error:
-        raise UserError(f"{where}{error}") from error
 
 
 def _interpreter(python: str, file: str, folder: Path) -> str:
@@ -249,11 +221,16 @@ def _absolute(reference: str) -> str:
 
 
 def _digest(reference: str, description: TaskDescription, folder: Path) -> str:
-    """Of what the task file says, and of the Python files that it names."""
+    """Of what the task file says, and of the Python files beside it that it names or that these import."""
     said: Mapping[str, Any] = {**asdict(description), "python": None}
     digest = sha256(repr({name: value for name, value in said.items() if not callable(value)}).encode())
+    files: list[Path] = []
     for function in (description.environment, description.expert, _absolute(reference)):
         place = function.rpartition(":")[0] if isinstance(function, str) else ""
         if place.endswith(".py") and (folder / user_path(place)).is_file():
-            digest.update((folder / user_path(place)).read_bytes())
+            files.append(folder / user_path(place))
+        elif place and (folder / f"{place.replace('.', '/')}.py").is_file():
+            files.append(folder / f"{place.replace('.', '/')}.py")
+    for file in [*files, *imported_beside(files)]:
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:8]

@@ -10,7 +10,6 @@ import os
 import re
 import sys
 
-import gymnasium
 import numpy as np
 
 RENDER, REWARD, WHOLE = "render", "reward", "."
@@ -18,6 +17,7 @@ SUCCESS = "success"
 _SOURCE = re.compile(r"(?P<path>[^\[\]]*)(\[(?P<start>(-?\d+)?):(?P<stop>(-?\d+)?)\])?")
 _CONDITION = re.compile(r"\s*(?P<key>[^\s<>=]+)\s*((?P<sign>>=|<=|>|<)\s*(?P<number>[-+.\deE]+))?\s*")
 _SIGNS = {">=": np.greater_equal, "<=": np.less_equal, ">": np.greater, "<": np.less}
+_ABSENT = object()
 # Resets that begin alike in everything after which an environment is taken for one that ignores its seed.
 _EQUAL_RESETS = 3
 
@@ -42,8 +42,9 @@ class ObservedEnvironment:
         self.task = task
         self.stages = {}
         self._equal = {}
-        self._present = set()
+        self._missed = dict.fromkeys(task["stages"])
         self._conditions = {name: self._condition(name, text) for name, text in task["stages"].items()}
+        let_import(task["folder"])
         self.env = self._make()
         self._require_space()
         own = (self.env.metadata or {}).get("render_fps")
@@ -91,7 +92,7 @@ class ObservedEnvironment:
         terminated = bool(terminated) or self.stages[SUCCESS]
         truncated = bool(truncated) or self._steps >= self.max_steps
         if terminated or truncated:
-            self._require_present(info)
+            self._name_absent(info)
         return self._observation(), float(reward), terminated, truncated, self.stages
 
     def expert_action(self):
@@ -104,6 +105,8 @@ class ObservedEnvironment:
         self.env.close()
 
     def _make(self):
+        import gymnasium  # here, as commands that have none load functions with this module
+
         environment, arguments = self.task["environment"], dict(self.task["arguments"])
         if not callable(environment) and not is_function(environment):
             if RENDER in self.task["cameras"].values():
@@ -126,6 +129,8 @@ class ObservedEnvironment:
         return env
 
     def _require_space(self):
+        import gymnasium
+
         space, names = self.env.action_space, self.task["action_names"]
         if not isinstance(space, gymnasium.spaces.Box):
             raise self._error("environment", f"takes actions of {space}; a policy's actions are numbers (Box)")
@@ -182,12 +187,10 @@ class ObservedEnvironment:
         match = _SOURCE.fullmatch(source)
         if match is None:
             raise self._error(key, f"{source} is no place in an observation, such as pixels/top or agent_pos[0:4]")
-        value = self._raw
-        names = [] if match["path"] in ("", WHOLE) else match["path"].split("/")
-        for name in names:
-            if not isinstance(value, dict) or name not in value:
-                raise self._error(key, f"{source} is not in the observation, which is {_describe(self._raw)}")
-            value = value[name]
+        path = match["path"]
+        value = self._raw if path in ("", WHOLE) else _look_up(self._raw, path)
+        if value is _ABSENT:
+            raise self._error(key, f"{source} is not in the observation, which is {_describe(self._raw)}")
         if isinstance(value, dict):
             raise self._error(key, f"{source} is not one array; the observation is {_describe(self._raw)}")
         if match["start"] is None:
@@ -207,12 +210,10 @@ class ObservedEnvironment:
 
     def _holds(self, name, reward, info):
         key, sign, number = self._conditions[name]
-        value = reward if key == REWARD else info
-        for part in key.split("/") if key != REWARD else ():
-            if not isinstance(value, dict) or part not in value:
-                return False
-            value = value[part]
-        self._present.add(key)
+        value = reward if key == REWARD else _look_up(info, key)
+        if value is _ABSENT:  # there are environments that have it only once it is true
+            return False
+        self._missed.pop(name, None)
         value = _array(value)
         if value.size != 1 or value.dtype.kind not in "fiub":
             raise self._error(name, f"info's {key} is {_kind(value)}, not one number or true and false")
@@ -222,11 +223,15 @@ class ObservedEnvironment:
             raise self._error(name, f"info's {key} is {value.item():g}, neither true nor false: give `{key} >= ...`")
         return bool(value.item())
 
-    def _require_present(self, info):
-        for name, (key, _, _) in self._conditions.items():
-            if key not in self._present:
-                there = ", ".join(map(str, info)) or "nothing"
-                raise self._error(name, f"info had no {key} in a whole episode; at its end there was {there}")
+    def _name_absent(self, info):
+        """Says once what was in no `info` of the first episode: it may come with a success, or not be there at all."""
+        for name in self._missed:
+            there = ", ".join(map(str, info)) or "nothing"
+            text = (
+                f"info had no {self._conditions[name][0]} in a whole episode, which counts as not reached; at its end"
+            )
+            print(self._error(name, f"{text} there was {there}"), file=sys.stderr, flush=True)
+        self._missed = {}
 
     def _require_action(self, action, whose="action"):
         action, names = np.asarray(action), self.task["action_names"]
@@ -253,12 +258,24 @@ def is_function(reference):
     return bool(place and colon) and name.isidentifier()
 
 
+def let_import(folder):
+    """Lets the modules in a folder be imported, after all others: they hide nothing that is installed."""
+    folder = os.path.abspath(folder)
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def load_function(reference, folder):
-    """The function MODULE:FUNCTION, or FILE.py:FUNCTION with a file that is relative to `folder`."""
+    """The function MODULE:FUNCTION, or FILE.py:FUNCTION with a file that is relative to `folder`.
+
+    A module may be in `folder`, and what a file imports beside it.
+    """
     place, _, name = reference.rpartition(":")
     if not place.endswith(".py"):
+        let_import(folder)
         return getattr(importlib.import_module(place), name)
     file = os.path.abspath(os.path.join(folder, os.path.expanduser(place)))
+    let_import(os.path.dirname(file))
     module_name = "dp_hf_task_" + hashlib.sha256(file.encode()).hexdigest()[:16]
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, file)
@@ -272,6 +289,20 @@ def load_function(reference, folder):
             del sys.modules[module_name]
             raise
     return getattr(sys.modules[module_name], name)
+
+
+def _look_up(value, path):
+    """What is at `a/b` in dicts of dicts, whose keys may hold a `/` themselves; `_ABSENT` where nothing is."""
+    if not isinstance(value, dict):
+        return _ABSENT
+    if path in value:
+        return value[path]
+    parts = path.split("/")
+    for count in range(len(parts) - 1, 0, -1):
+        found = _look_up(value.get("/".join(parts[:count])), "/".join(parts[count:]))
+        if found is not _ABSENT:
+            return found
+    return _ABSENT
 
 
 def _array(value):

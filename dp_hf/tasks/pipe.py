@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-_DTYPES = ("uint8", "float32", "float64")
+_DTYPES = ("uint8", "float16", "float32", "float64")
 _MAX_BYTES = 2**30
 
 

@@ -5,8 +5,8 @@
 For every policy and every set of recordings (that no policy has learned from): the error of sampled actions as the
 validation of a training has it, that of the arm while the gripper moves, and both for augmented pictures. Prints them
 as JSON lines, and the rank correlation (Spearman's) of each with the success that `dp-hf evaluate --disturbances`
-found, in the nominal scene and as the mean of the others. Near -1 a number ranks as success does, near 0 it tells
-nothing.
+found, in each scene that half of the policies or more were measured in. Near -1 a number ranks as success does, near 0
+it tells nothing.
 """
 
 import json
@@ -19,7 +19,7 @@ import torch
 from dp_hf import DiffusionPolicyPipeline, TrainConfig, open_data
 from dp_hf.cli.arguments import parse
 from dp_hf.cli.recipes import find_recipe
-from dp_hf.disturbances import NOMINAL
+from dp_hf.disturbances import TABLE
 from dp_hf.training.augmentation import augment_images
 from dp_hf.training.config import AugmentationOptions, read_config_file
 from dp_hf.training.observations import LiveImages
@@ -73,9 +73,22 @@ def numbers(pipeline: DiffusionPolicyPipeline, data_dir: str, options: Augmentat
 
 
 def success(evaluation: Path) -> dict[str, float]:
-    scenes = json.loads((evaluation / "disturbances.json").read_text(encoding="utf-8"))["scenes"]
-    rates = {name: scene["rates"]["stacked"]["rate"] for name, scene in scenes.items()}
-    return {NOMINAL: rates.pop(NOMINAL), "disturbed": float(np.mean(list(rates.values())))}
+    """Share that stacked, by scene, of the rollouts that were made."""
+    stacked: dict[str, list[bool]] = {}
+    for line in (evaluation / "disturbances.jsonl").read_text(encoding="utf-8").splitlines()[1:]:
+        rollout = json.loads(line)
+        stacked.setdefault(rollout["scene"], []).append(rollout["stages"]["stacked"])
+    return {scene: float(np.mean(results)) for scene, results in stacked.items()}
+
+
+def correlations(rows: list[dict], name: str, kinds: list[str]) -> list[str]:
+    """Of a number with the success in each scene, over the policies that were measured there."""
+    cells = []
+    for kind in kinds:
+        measured = [row for row in rows if kind in row["success"]]
+        value = spearman([row[name] for row in measured], [row["success"][kind] for row in measured])
+        cells.append(f"{value:+.2f} ({len(measured)})")
+    return cells
 
 
 def spearman(one: list[float], other: list[float]) -> float:
@@ -98,19 +111,13 @@ def main() -> None:
             for data_dir in options.data_dirs
             for name, value in numbers(pipeline, data_dir, augmentation).items()
         }
-        rows.append({"policy": str(policy), **success(evaluation), **found})
-        print(
-            json.dumps(
-                {name: round(value, 3) if isinstance(value, float) else value for name, value in rows[-1].items()}
-            )
-        )
-    print(f"\n| over {len(rows)} policies | nominal | disturbed |\n|---|---|---|")
+        rows.append({"policy": str(policy), "success": success(evaluation), **found})
+        print(json.dumps(rows[-1]), flush=True)
+    scenes = [scene for scene in TABLE if 2 * sum(scene in row["success"] for row in rows) >= len(rows)]
+    print(f"\n| rank correlation (policies) | {' | '.join(scenes)} |\n|{'---|' * (len(scenes) + 1)}")
     for name in rows[0]:
-        if name not in ("policy", NOMINAL, "disturbed"):
-            correlations = [
-                spearman([row[name] for row in rows], [row[kind] for row in rows]) for kind in (NOMINAL, "disturbed")
-            ]
-            print(f"| {name} | {' | '.join(f'{value:+.2f}' for value in correlations)} |")
+        if name not in ("policy", "success"):
+            print(f"| {name} | {' | '.join(correlations(rows, name, scenes))} |")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@
     python scripts/examples/drive_own_robot.py drive outputs/desk
 
 The arm has three numbers in three units; its camera shows a bright square where it is to go. Only `DeskArm` knows how
-it is reached: put your own bus and camera there.
+it is reached: put your own bus and camera there. The commands drive it too, and record it:
+
+    dp-hf run-policy --pipeline outputs/desk --robot scripts/examples/drive_own_robot.py:DeskArm --execute
 """
 
 import logging
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 
 import numpy as np
@@ -49,12 +52,13 @@ class DeskArm:
     """A `Robot` (dp_hf/control/robot.py). Its methods return at once: a thread reads the arm and the camera."""
 
     quantities = DESK_ARM.quantities
+    limits = DESK_ARM.limits  # for the commands, where they are given no --arm
     command_rate = 50.0  # commands a second that it takes
     fault: str | None = None  # a text is an emergency stop, until it is released
     finished: str | None = None  # a text ends the run
 
-    def __init__(self, target: np.ndarray):
-        self.target = target
+    def __init__(self, target: Sequence[float] = (0.6, 0.3)):
+        self.target = np.array([*target, 0.0])
         self.joints = HOME.copy()
         self._state = self._image = None
         self._closing = threading.Event()
@@ -110,7 +114,7 @@ def drive(source: str, seconds: float = 6.0, target: tuple[float, float] = (0.6,
     settings = PolicySettings.from_config(pipeline.policy.config)
     require_same(settings, DESK_ARM.quantities, source, DESK_ARM.name)
     warm_up(pipeline, settings)
-    with closing(DeskArm(np.array([*target, 0]))) as robot:
+    with closing(DeskArm(target)) as robot:
         controller = Controller(
             robot, pipeline, DESK_ARM.limits, settings.fps, settings.n_obs_steps, *settings.execution()
         )

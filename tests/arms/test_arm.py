@@ -48,7 +48,7 @@ def test_every_unit_has_its_way_in_ros():
     np.testing.assert_allclose(FIVE.ros.positions(np.array([0, 0, 100, 0.1, -180])), [0, 0, -0.1, 0.1, -np.pi])
     with pytest.raises(UserError, match="joint states lack slide; they have j1, j2, jaw_joint, j4"):
         FIVE.ros.state(["j1", "j2", "jaw_joint", "j4"], [0, 0, 0, 0])
-    renamed = FIVE.ros.with_gripper_joint("claw")
+    renamed = FIVE.ros.with_joint(FIVE.gripper, "claw")
     assert renamed.names == ("j1", "j2", "claw", "slide", "j4")
 
 

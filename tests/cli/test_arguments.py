@@ -91,14 +91,16 @@ def test_commands_as_they_were_written_before(command, tmp_path, monkeypatch, ca
 
 def test_recipes_are_found_by_name_or_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert recipe_names("train") == ["real_robot", "reference", "stack_cpu", "stack_fast", "stack_gpu"]
+    assert recipe_names("train") == ["real_robot", "reference", "stack_cpu", "stack_fast", "stack_gpu", "stack_robust"]
     assert parse_config(["--config", "stack_cpu", "--horizon", "32"]).policy.horizon == 32
     assert find_recipe("control", "mycobot_280_slow").read_text().startswith("# For first runs on a real arm")
     for path in ("stack_cpu.yaml", "folder/stack_cpu"):
         assert find_recipe("train", path) == Path(path)
     (tmp_path / "stack_cpu").write_text("horizon: 3")
     assert find_recipe("train", "stack_cpu") == Path("stack_cpu")
-    with pytest.raises(UserError, match=r"stak_cpu: no such file, .* reference, stack_cpu, stack_fast, stack_gpu"):
+    with pytest.raises(
+        UserError, match=r"stak_cpu: no such file, .* reference, stack_cpu, stack_fast, stack_gpu, stack_robust"
+    ):
         find_recipe("train", "stak_cpu")
 
 

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from dp_hf.arms.mycobot_280 import JOINT_NAMES, ROS_JOINTS
+from dp_hf.arms.mycobot_280 import JOINT_NAMES, ROS_JOINTS, ROS_TOPICS
 from dp_hf.control.robots.dds import Dds
 from dp_hf.control.robots.ros2 import Ros2Config
 from dp_hf.control.robots.ros2_messages import Bool, Header, Image, JointState, JointTrajectory, Time
@@ -20,8 +20,8 @@ from dp_hf.control.robots.ros2_messages import Bool, Header, Image, JointState, 
 config = Ros2Config()
 width, height = map(int, sys.argv[1:])
 dds = Dds()
-camera = dds.publisher(config.image_topic, Image)
-joints = dds.publisher(config.joint_states_topic, JointState)
+camera = dds.publisher(ROS_TOPICS.image_topic, Image)
+joints = dds.publisher(ROS_TOPICS.joint_states_topic, JointState)
 emergency = dds.publisher(config.emergency_stop_topic, Bool)
 
 state = np.array([0, 0, 0, 0, 0, 0, 50], dtype=np.float64)
@@ -42,8 +42,8 @@ def on_gripper(message):
     commands["gripper"].append([time.monotonic(), state[6]])
 
 
-dds.subscribe(config.arm_topic, JointTrajectory, on_arm, reliable=True)
-dds.subscribe(config.gripper_topic, JointTrajectory, on_gripper, reliable=True)
+dds.subscribe(ROS_TOPICS.arm_topic, JointTrajectory, on_arm, reliable=True)
+dds.subscribe(ROS_TOPICS.gripper_topic, JointTrajectory, on_gripper, reliable=True)
 running = True
 
 

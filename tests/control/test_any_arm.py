@@ -6,11 +6,18 @@ from arms import FIVE, FIVE_NUMBERS
 from control_fakes import FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.cli.record_demonstrations import main as record_demonstrations
+from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.control.controller import Controller
 from dp_hf.control.recorder import record_episodes
 from dp_hf.control.robot import DryRun
 from dp_hf.control.robots.replayed import ReplayedImages
 from dp_hf.control.robots.simulated import SimulatedRobot
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.find import find_episodes
+from dp_hf.episodes.reader import read_episode
+from dp_hf.episodes.recording import Recording
+from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 
 REST = np.array([0.2, -0.4, 60, 0.1, -30])
@@ -85,11 +92,29 @@ def test_wrappers_are_of_the_arm_that_they_wrap(record_episode, tmp_path):
     assert DryRun(robot).quantities == ReplayedImages(robot, record_episode(tmp_path)).quantities == FIVE_NUMBERS
 
 
-def test_an_episode_folder_holds_no_other_arm(tmp_path):
+def test_its_episodes_say_what_their_numbers_are(tmp_path):
+    """Recorded from the robot as a myCobot's are, and converted with its names, units and rate."""
     robot = FiveRobot()
-    with pytest.raises(UserError, match=r"episode folders hold the numbers of a myCobot 280; this arm has 5 numbers"):
-        record_episodes(robot, tmp_path / "data", 10, lambda: "quit", FIVE.limits, print, robot.clock)
-    assert not (tmp_path / "data").exists()
+    robot.clock.on_sleep = lambda moment: setattr(robot, "state", REST + np.sin(moment) * np.array([0.5, 0, 20, 0, 9]))
+    orders = iter(["start", *[None] * 200, "finish", None, "quit"])
+    episodes = []
+    record_episodes(
+        robot, tmp_path / "data", 10, lambda: next(orders, "quit"), FIVE.limits, episodes.append, robot.clock
+    )
+    assert [episode.failure for episode in episodes] == [None]
+    (episode,) = find_episodes(tmp_path / "data")
+    read = read_episode(episode)
+    assert read.problems == []
+    assert read.recording == Recording(FIVE_NUMBERS, 10.0)
+    assert read.states.shape[1] == 5
+    report = convert_episodes(tmp_path / "data", tmp_path / "dataset", progress=False)
+    assert report.meta.state == report.meta.action == FIVE_NUMBERS
+    assert report.meta.fps == pytest.approx(10, abs=0.01)
+    assert "pan, lift (radians), jaw (0..100), reach (metres), roll (degrees), as recording.json says" in str(report)
+    with pytest.raises(UserError, match=r"holds episodes of another arm: this one has 7 numbers .* another folder"):
+        EpisodeWriter(tmp_path / "data").__enter__()
+    with pytest.raises(UserError, match="holds episodes of 10 frames a second: record at this rate instead of 20"):
+        record_episodes(robot, tmp_path / "data", 20, lambda: "quit", FIVE.limits, print, robot.clock)
 
 
 @pytest.mark.parametrize(("num_states", "num_actions"), [(7, 5), (5, 7)])
@@ -105,3 +130,27 @@ def test_an_environment_of_another_width_is_refused(num_states, num_actions):
 
     with pytest.raises(UserError, match=r"have the shape \(7,\), not one number for pan"):
         SimulatedRobot(Environment, FIVE_NUMBERS)
+
+
+def test_options_that_nobody_would_look_at_are_refused(capsys):
+    cases = [
+        (["--robot", "ros2", "--camera.source", "0"], "--camera.source is of --robot mycobot"),
+        (
+            ["--robot", "sim", "--ros2.arm_topic", "/arm"],
+            "--ros2.arm_topic is of --robot ros2; with --robot sim nobody",
+        ),
+        (["--robot", "sim", "--mycobot.speed", "10"], "--mycobot.speed is of --robot mycobot"),
+        (["--robot", "mycobot", "--arm", "so101"], "--arm is for --robot ros2 and robots of your own"),
+        (["--robot", "ros2", "--robot_arguments", "port=3"], "--robot_arguments are for a robot of your own"),
+        (["--robot", "ur5"], "--robot ur5 is none of sim, mycobot, ros2"),
+        (
+            ["--robot", "ros2", "--arm", "ur5"],
+            "ur5: no such file, and dp_hf has none of that name, only mycobot_280, panda",
+        ),
+    ]
+    for options, said in cases:
+        assert run_policy(["--pipeline", "nowhere", *options]) == 2
+        assert said in capsys.readouterr().err
+    arguments = ["--output_dir", "nowhere", "--robot", "ros2", "--camera.source", "0"]
+    assert record_demonstrations(arguments) == 2
+    assert "--camera.source is of --robot mycobot; with --robot ros2 nobody" in capsys.readouterr().err

@@ -62,6 +62,16 @@ def test_it_reaches_what_the_policy_wants_smoothly(horizon, n_action_steps):
     assert report.image_to_command.percentile(99) == pytest.approx(0.04, abs=1e-6)
 
 
+def test_the_command_of_a_tick_waits_for_a_quick_policy():
+    controller = make(towards(TARGET, 16), latency=0, n_action_steps=8)
+    report = controller.run(duration=6)
+    np.testing.assert_allclose(controller.robot.state, TARGET, atol=1e-3)
+    assert_legal(controller.robot.commands, LIMITS, controller.period)
+    assert report.misses == report.starved == report.overruns == report.holds == 0
+    # All but the first: nobody knew that it would be quick, and the next tick is 20 ms later.
+    assert report.image_to_command.percentile(80) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("horizon", [1, 8])
 def test_a_nervous_policy_is_not_overshot_by_much(horizon):
     rng = np.random.default_rng(0)

@@ -103,6 +103,32 @@ def test_actions_are_whatever_holds_numbers():
     assert drive(FakeRobot(FakeClock()), lambda image, state: SimpleNamespace(actions=[[[*map(int, HOME)]] * 4])).chunks
 
 
+@pytest.mark.parametrize(
+    ("seconds", "camera", "trouble"),
+    [(1.0, "live", None), (1.0, "off", "the camera frame is "), (4.0, "off", None)],
+)
+def test_a_run_that_ends_while_the_arm_is_held_is_in_trouble(seconds, camera, trouble):
+    robot = FakeRobot(FakeClock())
+    executor = FakeExecutor(robot.clock)
+    controller = Controller(robot, as_policy(stay), MYCOBOT_280.limits, clock=robot.clock, executor=executor)
+    start = robot.clock.now()
+
+    def unplug(moment):  # for a time
+        robot.camera = camera if 0.2 < moment - start < 2 else "live"
+
+    robot.clock.on_sleep = unplug
+    controller.run(seconds)
+    assert controller.trouble is None if trouble is None else controller.trouble.startswith(trouble)
+
+
+def test_a_run_in_which_nothing_is_executed_is_in_trouble():
+    robot = FakeRobot(FakeClock())
+    far = as_policy(lambda image, state: np.tile(HOME + 90, (4, 1)))
+    controller = Controller(robot, far, MYCOBOT_280.limits, clock=robot.clock, executor=FakeExecutor(robot.clock))
+    controller.run(0.3)
+    assert controller.trouble == "no actions of the policy could be executed"
+
+
 @pytest.mark.parametrize(("n_action_steps", "is_refused"), [(0, True), (4, False), (5, True)])
 def test_more_actions_than_a_chunk_has_are_refused(n_action_steps, is_refused):
     robot = FakeRobot(FakeClock())

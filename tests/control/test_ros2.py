@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
-from dp_hf.arms.ros import GatheredJoints
+from dp_hf.arms.ros import GatheredJoints, RosTopics
 from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
@@ -160,9 +160,10 @@ def test_another_arm_on_the_wire(wire):
     config = Ros2Config(domain_id=domain_id)
     robot, peer = Ros2Robot(config, FIVE), Dds(domain_id)
     received = {}
-    for topic in (config.arm_topic, config.gripper_topic):
+    topics = FIVE.topics
+    for topic in (topics.arm_topic, topics.gripper_topic):
         peer.subscribe(topic, JointTrajectory, lambda message, topic=topic: received.update({topic: message}))
-    joints = peer.publisher(config.joint_states_topic, JointState)
+    joints = peer.publisher(topics.joint_states_topic, JointState)
     command, state, none = np.array([0.5, -1, 25, 0.2, 90]), np.array([0.1, 0.2, 75, 0.3, -45]), np.zeros(0)
     give_up = time.monotonic() + 10
     while (len(received) < 2 or robot.read_state() is None) and time.monotonic() < give_up:
@@ -171,13 +172,49 @@ def test_another_arm_on_the_wire(wire):
         time.sleep(0.05)
     np.testing.assert_allclose(robot.read_state().value, state)
     assert robot.quantities == FIVE.quantities
-    arm, gripper = received[config.arm_topic], received[config.gripper_topic]
+    arm, gripper = received[topics.arm_topic], received[topics.gripper_topic]
     assert arm.joint_names == ["j1", "j2", "slide", "j4"]
     np.testing.assert_allclose(arm.points[0].positions, [0.5, -1, 0.2, np.pi / 2])
     assert gripper.joint_names == ["jaw_joint"]
     np.testing.assert_allclose(gripper.points[0].positions, [0.8 - 0.9 / 4])
     robot.close()
     peer.close()
+
+
+def test_positions_alone_with_the_gripper_among_the_joints(wire):
+    from dp_hf.control.robots.dds import Dds
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+    from dp_hf.control.robots.ros2_messages import Float64MultiArray
+
+    domain_id, _ = wire
+    topics = RosTopics(image_topic="/camera", arm_topic="/commands", message="Float64MultiArray")
+    robot, peer = Ros2Robot(Ros2Config(domain_id=domain_id), replace(FIVE, topics=topics)), Dds(domain_id)
+    received = []
+    peer.subscribe("/commands", Float64MultiArray, received.append)
+    give_up = time.monotonic() + 10
+    while not received and time.monotonic() < give_up:
+        robot.send_command(np.array([0.5, -1, 25, 0.2, 90]))
+        time.sleep(0.05)
+    np.testing.assert_allclose(received[0].data, [0.5, -1, 0.8 - 0.9 / 4, 0.2, np.pi / 2])
+    assert robot.unheard is None
+    robot.close()
+    peer.close()
+
+
+def test_what_an_arm_has_not_in_ros_is_refused():
+    pytest.importorskip("cyclonedds")
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+
+    by_action = RosTopics(image_topic="/camera", arm_action="/follow")
+    with pytest.raises(UserError, match="five takes commands as goals of /follow, which are not sent from here"):
+        Ros2Robot(Ros2Config(), replace(FIVE, topics=by_action))
+    with pytest.raises(UserError, match="five: its joints and topics in ROS are not known; its file has no ros:"):
+        Ros2Robot(Ros2Config(), replace(FIVE, topics=None))
+    without_gripper = replace(FIVE, gripper=None, topics=by_action)
+    with pytest.raises(UserError, match=r"five has no gripper: leave --ros2\.gripper_joint out"):
+        Ros2Robot(Ros2Config(gripper_joint="claw"), without_gripper)
+    with pytest.raises(UserError, match="it has no gripper, and a gripper_topic or gripper_action: leave them out"):
+        Ros2Robot(Ros2Config(gripper_topic="/claw"), without_gripper)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8"])

@@ -12,11 +12,14 @@ pytest.importorskip("rosbags")
 from dp_hf.control.robots.ros2_messages import (
     Bool,
     Duration,
+    Float64MultiArray,
     Header,
     Image,
     JointState,
     JointTrajectory,
     JointTrajectoryPoint,
+    MultiArrayDimension,
+    MultiArrayLayout,
     Time,
 )
 
@@ -31,7 +34,9 @@ joint_states = st.builds(JointState, headers, st.lists(texts, max_size=8), float
 durations = st.builds(Duration, st.integers(-(2**31), 2**31 - 1), sizes)
 points = st.builds(JointTrajectoryPoint, floats, floats, floats, floats, durations)
 trajectories = st.builds(JointTrajectory, headers, st.lists(texts, max_size=7), st.lists(points, max_size=3))
-messages = st.one_of(images, joint_states, trajectories, st.builds(Bool, st.booleans()))
+dimensions = st.builds(MultiArrayDimension, texts, sizes, sizes)
+arrays = st.builds(Float64MultiArray, st.builds(MultiArrayLayout, st.lists(dimensions, max_size=3), sizes), floats)
+messages = st.one_of(images, joint_states, trajectories, arrays, st.builds(Bool, st.booleans()))
 
 
 def plain(value):

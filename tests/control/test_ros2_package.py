@@ -124,6 +124,37 @@ def test_silence_is_explained_and_ctrl_c_ends_a_node_that_waits(kilted, domain_i
         assert "stopped before the start: SIGINT" in node.output or "cannot start, " in node.output
 
 
+FAILING = """
+import itertools, sys
+from diffusion_policy_inference import model_inference_node, rclpy_robot, recorder_node
+on_joint_state, calls = rclpy_robot.RclpyRobot._on_joint_state, itertools.count()
+
+def fail_later(self, message):
+    if next(calls) > int(sys.argv[2]):
+        raise ZeroDivisionError("somebody's mistake")
+    on_joint_state(self, message)
+
+rclpy_robot.RclpyRobot._on_joint_state = fail_later
+nodes = {"model": model_inference_node, "recorder": recorder_node}
+parameters = [word for parameter in sys.argv[3:] for word in ("-p", parameter)]
+sys.exit(nodes[sys.argv[1]].main(["--ros-args", *parameters]))
+"""
+
+
+@pytest.mark.parametrize("name", ["model", "recorder"])
+def test_what_a_callback_raises_ends_the_run_with_its_name(name, kilted, domain_id, pipeline, tmp_path):
+    parameters = {"model": [f"checkpoint_path:={pipeline}"], "recorder": [f"output_dir:={tmp_path}"]}[name]
+    environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    command = [kilted, "-c", FAILING, name, "20", *parameters]
+    with WireRobot(domain_id, ros_python=kilted):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    said = done.stdout + done.stderr
+    assert "the node's thread failed: ZeroDivisionError: somebody's mistake" in said
+    assert "Traceback" not in said
+    assert done.returncode == 1
+
+
 MANY = """
 import json, sys
 from diffusion_policy_inference import model_inference_node, recorder_node
@@ -140,7 +171,8 @@ def test_wrong_parameters_are_one_sentence(kilted, domain_id, make_pipeline, tmp
     (tmp_path / "model.pth").write_bytes(b"weights")
     cases = [
         ([], "give checkpoint_path"),
-        (["checkpoint_path:=x", "robot_name:=ur5"], "no limits are known for ur5"),
+        (["checkpoint_path:=x", "robot_name:=ur5"], "ur5: no such file, and dp_hf has none of that name"),
+        (["checkpoint_path:=x", "robot_name:=panda", "arm_interface:=action"], "panda has no arm_action in its ros:"),
         (["checkpoint_path:=x", "limits_file:=nowhere.yaml"], "nowhere.yaml"),
         (["checkpoint_path:=x", "inference_rate:=fast"], "inference_rate is a number; got 'fast'"),
         (["command_rate:=true"], "command_rate is a number; got True"),

@@ -3,7 +3,7 @@
 from dp_hf.arms.arm import Arm
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import Quantities
-from dp_hf.arms.ros import RosJoints
+from dp_hf.arms.ros import RosJoints, RosTopics
 
 # Five numbers: radians, metres, and a gripper that is not the last of them.
 FIVE_NUMBERS = Quantities(
@@ -21,6 +21,7 @@ FIVE = Arm(
     ),
     gripper=2,
     ros=RosJoints(FIVE_NUMBERS, ("j1", "j2", "jaw_joint", "slide", "j4"), gripper_closed=0.8, gripper_open=-0.1),
+    topics=RosTopics(image_topic="/camera", arm_topic="/five/joint_trajectory", gripper_topic="/jaw/joint_trajectory"),
 )
 
 # Two arms of seven numbers, in radians.

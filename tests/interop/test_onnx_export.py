@@ -83,6 +83,11 @@ def test_an_exported_pipeline_behaves_like_one(tmp_path, make_pipeline, images):
     with pytest.raises(UserError, match="is for onnx, not for torch"):
         DiffusionPolicyPipeline.from_pretrained(tmp_path / "onnx", backend="torch")
     (tmp_path / "onnx" / "policy" / "denoiser.onnx").write_bytes(b"no graph")
+    with pytest.raises(UserError, match=r"denoiser\.onnx: damaged, or of another export"):
+        DiffusionPolicyPipeline.from_pretrained(tmp_path / "onnx")
+    config = tmp_path / "onnx" / "policy" / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {"export": None}))  # as of exports before there were digests
     with pytest.raises(UserError, match=r"denoiser\.onnx: onnxruntime cannot run it"):
         DiffusionPolicyPipeline.from_pretrained(tmp_path / "onnx")
 

@@ -1,5 +1,6 @@
 """Bags over clocks that jump: whatever a clock does, the parts of a frame are of one moment."""
 
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -117,6 +118,32 @@ def test_a_jump_that_leaves_frames_out_is_said():
     contents.images["image"].made = bag(clock([(4.0, 2.0, 1)], 5000.0), clock([], 1.6e9))[0].images["image"].made
     (note,) = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).notes
     assert "frames are left out: the recorder received their messages more than 1 s apart" in note
+
+
+def test_what_is_said_of_frames_left_out_is_of_the_clock_and_the_parts_that_are_used():
+    """A camera's clock is 2 s ahead, but for the last moment, in which all clocks jump: too short for an episode."""
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    for name, jumps in {"joints": [(7.75, 3600, 1)], "image": [(-1.0, 2.0, 1), (7.75, 3598, 1)]}.items():
+        made, _ = bag(clock(jumps, 5000.0), clock([], 1.6e9))
+        if name == "image":
+            contents.images["image"].made = made.images["image"].made
+        else:
+            for joint in JOINTS:
+                contents.joints[joint].made = made.joints[joint].made
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    assert episodes.clock == "times of the headers"
+    all_frames, short = episodes.notes
+    assert all_frames.startswith(f"in all {len(episodes.times)} frames the recorder received their messages more than")
+    assert short == "left out between jumps of the clock: 1 parts of fewer than 5 frames"
+
+
+def test_frames_left_out_and_kept_are_all_frames():
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    contents.images["image"].made = bag(clock([(4.0, 2.0, 1)], 5000.0), clock([], 1.6e9))[0].images["image"].made
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    (note,) = episodes.notes
+    wrong, total = re.match(r"(\d+) of (\d+) frames are left out", note).groups()
+    assert len(episodes.times) == int(total) - int(wrong)
 
 
 def test_images_that_were_always_late_are_named():

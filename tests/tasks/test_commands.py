@@ -176,6 +176,7 @@ def test_arguments_of_a_file_that_is_for_many_tasks(folder, capsys):
     for given, message in (
         (["nonsense"], "give NAME=VALUE"),
         (["no=3"], "cannot be made with {'render_mode': 'rgb_array'"),
+        (["render_mode=a", "render_mode=b"], "--task_arguments has 'render_mode' twice"),
     ):
         assert evaluate([*arguments, "--task_arguments", *given]) == 2
         assert message in capsys.readouterr().err

@@ -113,6 +113,27 @@ def test_the_digest_is_of_the_file_and_the_python_beside_it(tmp_path):
     assert load_task(changed(tmp_path)).origin != origin
 
 
+def test_the_digest_is_of_what_these_files_import_beside_them_too(tmp_path):
+    codes = {"reach.py": "import sys, a.b", "a/b.py": "def f():\n    from c import g", "c.py": "from .e import *"}
+    for name, code in (codes | {"d.py": "", "e.py": "from a import b", "a/__init__.py": ""}).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code)
+    origins = [load_task(changed(tmp_path)).origin]
+    for name in ("a/b.py", "c.py", "e.py", "a/__init__.py", "d.py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# other\n")
+        origins.append(load_task(changed(tmp_path)).origin)
+    *others, last = origins
+    assert len(set(others)) == len(others) == 5
+    assert last == others[-1]
+
+
+def test_the_order_of_arguments_makes_no_other_task(tmp_path):
+    file = changed(tmp_path, arguments={"b": 1, "a": 2})
+    given = {"d": 3, "a": 4, "c": 5}
+    assert load_task(file, given).origin == load_task(file, dict(reversed(given.items()))).origin
+    assert load_task(file, given).origin != load_task(file, given | {"c": 6}).origin
+
+
 FACTORY = """
 from dp_hf.tasks.description import Numbers, TaskDescription
 import sys

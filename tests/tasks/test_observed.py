@@ -101,6 +101,30 @@ def test_parts_of_the_observation():
     assert env.step([0, 0])[2:] == (True, False, {"success": True})
 
 
+def test_a_key_that_comes_with_the_success_is_not_reached_before_and_one_that_never_came_is_said_once(capsys):
+    env = observed({"stages": {"near": "close", "success": "done"}}, info={})
+    assert finish(env)[2:] == (False, True, {"near": False, "success": False})
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"odd.yaml: {name}: info had no {key} in a whole episode, which counts as not reached; at its end there was "
+        "nothing"
+        for name, key in (("near", "close"), ("success", "done"))
+    ]
+    env.env.info = {"done": True}
+    assert finish(env)[2:] == (True, False, {"near": False, "success": True})
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "nested", [{"a/b": {"c": 1}}, {"a": {"b/c": 1}}, {"a/b/c": 1, "a": {}}, {"a": {"b": {"c": 1}}}]
+)
+def test_keys_that_hold_a_slash_themselves(nested):
+    assert finish(observed({"stages": {"success": "a/b/c"}}, info=nested))[4] == {"success": True}
+    env = observed({"state_source": ["a/b/c"], "state_names": ["a"]})
+    env.env.seen = lambda: {**nested, "pixels": {"top": env.env.picture}}
+    assert env.reset(0)["state"] == [1]
+
+
 def test_actions_are_not_clipped_to_a_space_that_lies():
     env = observed()
     env.reset(0)
@@ -137,7 +161,6 @@ def test_conditions(text, info, holds):
         ({"cameras": {"top": "render"}}, "cameras: top: render() gives nothing"),
         ({"action_names": ["x"]}, "action: has 1 names, and the environment takes the shape (2,)"),
         ({"max_steps": None}, "max_steps: is not given, and the environment has no step limit"),
-        ({"stages": {"success": "won"}}, "success: info had no won in a whole episode; at its end there was done"),
         ({"stages": {"success": "reward"}}, "success: reward is neither true nor false"),
         ({"stages": {"success": "a >= b"}}, "success: 'a >= b' is no condition"),
         ({"environment": "NoSuchThing-v0"}, "environment: NoSuchThing-v0 cannot be made"),
@@ -264,6 +287,51 @@ def test_another_process_sees_the_same_to_the_bit(tmp_path):
         for first, second in zip(one, two, strict=True):
             np.testing.assert_array_equal(first, second)
             assert first.dtype == second.dtype
+
+
+NEIGHBOURS = {
+    "helper.py": "from deeper import part\nSTEP = 0.1\n",
+    "deeper/__init__.py": "",
+    "deeper/part.py": "import gymnasium\nfrom reach import Reach\ngymnasium.register('Mine-v0', Reach)\n",
+}
+
+
+@pytest.mark.parametrize("environment", ["reach.py:Reach", "later.py:make", "deeper.part:Reach", "helper:Mine-v0"])
+@pytest.mark.parametrize("python", ["", f"python: {sys.executable}\n"])
+def test_what_lies_beside_a_task_file_can_be_imported(environment, python, tmp_path):
+    for name, code in NEIGHBOURS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code)
+    (tmp_path / "later.py").write_text("def make():\n    from helper import part\n    return part.Reach()\n")
+    folder = recipe_folder("tasks")
+    code = (folder / "reach.py").read_text("utf-8")
+    (tmp_path / "reach.py").write_text(code if environment != "reach.py:Reach" else f"import helper\n{code}")
+    text = (
+        (folder / "reach.yaml").read_text("utf-8").replace("environment: reach.py:Reach", f"environment: {environment}")
+    )
+    (tmp_path / "reach.yaml").write_text(text + python)
+    # In a process of its own: what has been imported once stays.
+    program = f"""
+import sys
+import numpy as np
+import dp_hf.simulation
+from dp_hf.tasks.description import load_task
+from dp_hf.tasks.environment import TaskExpert
+task = load_task({str(tmp_path / "reach.yaml")!r})
+env = task.make_environment(cameras=task.cameras)
+env.reset(seed=0)
+env.step(TaskExpert(env)())
+env.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_expert_of_half_precision_passes_the_pipe(tmp_path):
+    code = (recipe_folder("tasks") / "reach.py").read_text("utf-8")
+    half = code.replace("Box(-1, 1, (2,))\n\n", "Box(-1, 1, (2,), np.float16)\n\n")
+    assert half != code
+    assert episode(beside(tmp_path, code=half))[0].success
 
 
 def test_what_an_environment_prints_does_not_disturb(tmp_path):

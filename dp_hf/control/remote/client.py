@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
@@ -12,6 +11,7 @@ from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.remote.messages import MAX_MESSAGE_BYTES, PROTOCOL_VERSION, pack, unpack
 from dp_hf.control.robot import Frame
 from dp_hf.errors import UserError
+from dp_hf.pictures import as_pil, resize
 
 
 class RemoteOutput(NamedTuple):
@@ -138,4 +138,4 @@ class RemotePolicy:
 
 def _resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     height, width = size
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(resize(as_pil(image), (height, width)))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from dp_hf.control.robots.sent_once import GRIPPER_STEP, SentOnce
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
+_TOPICS = ("image_topic", "joint_states_topic", "arm_topic", "gripper_topic", "gripper_action")
+
 
 @dataclass(frozen=True)
 class Ros2Config:
@@ -24,24 +26,41 @@ class Ros2Config:
 
     domain_id: Annotated[int, Range(0, MAX_DOMAIN_ID)] | None = None
     """the arm's ROS_DOMAIN_ID; default that of the environment, or 0"""
-    image_topic: str = "/camera_head/color/image_raw"
-    """camera (sensor_msgs/Image)"""
-    joint_states_topic: str = "/joint_states"
-    """measured joints (sensor_msgs/JointState, radians)"""
-    arm_topic: str = "/arm_controller/joint_trajectory"
-    """commands to the arm (trajectory_msgs/JointTrajectory, radians)"""
-    gripper_topic: str = "/gripper_controller/joint_trajectory"
-    """commands to the gripper (trajectory_msgs/JointTrajectory, -0.5 closed .. 0.0 open)"""
-    gripper_action: str = "/gripper_action_controller/gripper_cmd"
-    """goals of the gripper where nobody listens to its topic (control_msgs/GripperCommand; a server with Fast DDS)"""
+    image_topic: str | None = None
+    """camera (sensor_msgs/Image); default, as of all topics, the arm's: of a myCobot /camera_head/color/image_raw"""
+    joint_states_topic: str | None = None
+    """measured joints (sensor_msgs/JointState, radians), of a myCobot /joint_states"""
+    arm_topic: str | None = None
+    """commands to the arm (radians), of a myCobot /arm_controller/joint_trajectory (trajectory_msgs/JointTrajectory)"""
+    gripper_topic: str | None = None
+    """commands to the gripper, of a myCobot /gripper_controller/joint_trajectory (-0.5 closed .. 0.0 open)"""
+    gripper_action: str | None = None
+    """goals of the gripper where nobody listens to its topic (control_msgs/GripperCommand; a server with Fast DDS), of
+    a myCobot /gripper_action_controller/gripper_cmd"""
     emergency_stop_topic: str = "/emergency_stop"
     """true stops the arm (std_msgs/Bool)"""
     record_topic: str = "/record_episode"
     """with record-demonstrations: true starts an episode, false finishes it (std_msgs/Bool)"""
     gripper_joint: str | None = None
     """name of the gripper's joint; default the arm's own"""
-    command_rate: Annotated[float, Range(above=0, high=1000)] = 50.0
-    """commands per second (Hz)"""
+    command_rate: Annotated[float, Range(above=0, high=1000)] | None = None
+    """commands per second (Hz); default the arm's, of a myCobot 50"""
+
+    def of(self, arm: Arm) -> Arm:
+        """The arm, with what is said here in place of its own.
+
+        Raises:
+            UserError: nothing is known of its joints or topics in ROS, or what is said does not fit it.
+        """
+        if arm.ros is None or arm.topics is None:
+            raise UserError(f"{arm.name}: its joints and topics in ROS are not known; its file has no ros:")
+        said = {name: value for name in _TOPICS if (value := getattr(self, name)) is not None}
+        arm = replace(arm, topics=replace(arm.topics, **said), command_rate=self.command_rate or arm.command_rate)
+        if self.gripper_joint is None:
+            return arm
+        if arm.gripper is None or arm.ros is None:
+            raise UserError(f"{arm.name} has no gripper: leave --ros2.gripper_joint out")
+        return replace(arm, ros=arm.ros.with_joint(arm.gripper, self.gripper_joint))
 
 
 class Ros2Robot:
@@ -62,27 +81,34 @@ class Ros2Robot:
             from dp_hf.control.robots.gripper_action import GripperAction
         except ImportError as error:
             raise UserError(f"ROS 2 needs Cyclone DDS: pip install 'dp_hf[ros2]' ({error})") from error
-        if arm.ros is None:
-            raise UserError(f"how ROS names the joints of {arm.name} is not known")
+        self._arm = arm = config.of(arm)
+        assert arm.ros is not None
+        assert arm.topics is not None
+        self._topics = topics = arm.topics
+        if topics.arm_topic is None:
+            raise UserError(
+                f"{arm.name} takes commands as goals of {topics.arm_action}, which are not sent from here: name its"
+                " controller's topic (--ros2.arm_topic), or drive it with the ROS 2 package"
+            )
         self.quantities = arm.quantities
-        self.command_rate = config.command_rate
+        self.command_rate = arm.command_rate
         self.fault: str | None = None
         self.finished: str | None = None
         self._config = config
-        self._arm = arm
-        self._joints = arm.ros.with_gripper_joint(config.gripper_joint) if config.gripper_joint else arm.ros
+        self._joints = arm.ros
         self._gathered = GatheredJoints(self._joints)
         self._messages = ros2_messages
         self._image: Stamped[Frame] | None = None
         self._state: Stamped[np.ndarray] | None = None
         self._dds = Dds(config.domain_id)
-        self._send_to_arm = self._dds.publisher(config.arm_topic, ros2_messages.JointTrajectory)
-        self._send_to_gripper = self._dds.publisher(config.gripper_topic, ros2_messages.JointTrajectory)
-        self._gripper_action = GripperAction(self._dds, config.gripper_action)
+        message = getattr(ros2_messages, topics.message)
+        self._send_to_arm = self._dds.publisher(topics.arm_topic, message)
+        self._send_to_gripper = self._dds.publisher(topics.gripper_topic, message) if topics.gripper_topic else None
+        self._gripper_action = GripperAction(self._dds, topics.gripper_action) if topics.gripper_action else None
         self._gripper_goal = SentOnce(GRIPPER_STEP)
-        self._dds.subscribe(config.image_topic, ros2_messages.Image, self._on_image, option="--ros2.image_topic")
+        self._dds.subscribe(topics.image_topic, ros2_messages.Image, self._on_image, option="--ros2.image_topic")
         self._dds.subscribe(
-            config.joint_states_topic,
+            topics.joint_states_topic,
             ros2_messages.JointState,
             self._on_joint_state,
             option="--ros2.joint_states_topic",
@@ -103,17 +129,20 @@ class Ros2Robot:
     @property
     def unheard(self) -> str | None:
         """Why a command would reach nobody now: a topic of another name, or controllers that are not running."""
-        config = self._config
+        topics = self._topics
         if not self._send_to_arm.is_heard:
             return (
-                f"nobody listens to {config.arm_topic} (--ros2.arm_topic): is the controller running, the name right?"
+                f"nobody listens to {topics.arm_topic} (--ros2.arm_topic): is the controller running, the name right?"
             )
-        if self._arm.gripper is None or self._send_to_gripper.is_heard or self._gripper_action.is_heard:
+        ways = [way for way in (self._send_to_gripper, self._gripper_action) if way is not None]
+        if not ways or any(way.is_heard for way in ways):
             return None
+        nobody = [f"nobody listens to {topics.gripper_topic} (--ros2.gripper_topic)"] if topics.gripper_topic else []
+        if topics.gripper_action:
+            nobody.append(f"no server with Fast DDS to {topics.gripper_action} (--ros2.gripper_action)")
         return (
-            f"nobody listens to {config.gripper_topic} (--ros2.gripper_topic), and no server with Fast DDS to"
-            f" {config.gripper_action} (--ros2.gripper_action): is the gripper's controller running, the name right? A"
-            " server with another RMW is driven by the ROS 2 package"
+            f"{', and '.join(nobody)}: is the gripper's controller running, the name right? A server with another RMW"
+            " is driven by the ROS 2 package"
         )
 
     def read_state(self) -> Stamped[np.ndarray] | None:
@@ -124,18 +153,22 @@ class Ros2Robot:
 
     def send_command(self, command: np.ndarray) -> None:
         positions = self._joints.positions(command)
-        self._send_to_arm(self._trajectory(self._arm.joints, positions))
+        self._send_to_arm(self._message(self._arm.commanded_together, positions))
         gripper = self._arm.gripper
-        if gripper is not None and self._send_to_gripper.is_heard:
-            self._send_to_gripper(self._trajectory([gripper], positions))
-        elif gripper is not None and self._gripper_action.is_heard:
+        if gripper is None:
+            return
+        if self._send_to_gripper is not None and self._send_to_gripper.is_heard:
+            self._send_to_gripper(self._message([gripper], positions))
+        elif self._gripper_action is not None and self._gripper_action.is_heard:
             measured = None if self._state is None else self._state.value[gripper]
             if self._gripper_goal.is_due(command[gripper], measured, time.monotonic()):
                 self._gripper_action.send(float(positions[gripper]))
 
-    def _trajectory(self, numbers: list[int], positions: np.ndarray) -> Any:
-        """One point of these joints, due in one command period; a zero time stamp starts it on arrival."""
+    def _message(self, numbers: list[int], positions: np.ndarray) -> Any:
+        """These joints' positions; of a trajectory one point, due in one command period, which begins on arrival."""
         msg = self._messages
+        if self._topics.message == "Float64MultiArray":
+            return msg.Float64MultiArray(msg.MultiArrayLayout([], 0), positions[numbers])
         due = msg.Duration(*divmod(round(1e9 / self.command_rate), 10**9))
         none = np.zeros(0)
         point = msg.JointTrajectoryPoint(positions[numbers], none, none, none, due)

@@ -71,6 +71,31 @@ class Bool(IdlStruct, typename="std_msgs::msg::dds_::Bool_"):
 @coded_by_rosbags
 @final
 @dataclass
+class MultiArrayDimension(IdlStruct, typename="std_msgs::msg::dds_::MultiArrayDimension_"):
+    label: str
+    size: uint32
+    stride: uint32
+
+
+@coded_by_rosbags
+@final
+@dataclass
+class MultiArrayLayout(IdlStruct, typename="std_msgs::msg::dds_::MultiArrayLayout_"):
+    dim: sequence[MultiArrayDimension]
+    data_offset: uint32
+
+
+@coded_by_rosbags
+@final
+@dataclass
+class Float64MultiArray(IdlStruct, typename="std_msgs::msg::dds_::Float64MultiArray_"):
+    layout: MultiArrayLayout
+    data: sequence[float64]
+
+
+@coded_by_rosbags
+@final
+@dataclass
 class Image(IdlStruct, typename="sensor_msgs::msg::dds_::Image_"):
     header: Header
     height: uint32

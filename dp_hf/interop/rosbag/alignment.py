@@ -35,13 +35,13 @@ class Alignment:
         times: (frames,) seconds, of the leading stream's messages.
         chosen: stream to (frames,) positions of its messages.
         gaps: the ticks left out.
-        largest_offset: how far in seconds a chosen message is from the leading stream's, at most.
+        offsets: (frames,) how far in seconds the chosen messages are from the leading stream's, at most.
     """
 
     times: np.ndarray
     chosen: dict[str, np.ndarray]
     gaps: list[Gap]
-    largest_offset: float
+    offsets: np.ndarray
 
 
 def align(streams: Mapping[str, np.ndarray], fps: float, tolerance: float) -> Alignment:
@@ -79,7 +79,7 @@ def align(streams: Mapping[str, np.ndarray], fps: float, tolerance: float) -> Al
         times=times[kept],
         chosen={name: positions[kept] for name, positions in chosen.items()},
         gaps=_gaps(reasons, fps),
-        largest_offset=float(offsets[kept].max(initial=0.0)),
+        offsets=offsets[kept],
     )
 
 

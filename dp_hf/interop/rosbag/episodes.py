@@ -19,7 +19,11 @@ _LONGEST_WAY = 1.0
 
 @dataclass(frozen=True)
 class EpisodePart:
-    """An episode, as `Alignment` has it, and what of the clock came before it."""
+    """An episode, as `Alignment` has it, and what of the clock came before it.
+
+    Attributes:
+        largest_offset: of its frames' messages, in seconds.
+    """
 
     before: str
     gaps: list[Gap]
@@ -63,18 +67,17 @@ def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: 
         found = ", ".join(contents.joints) or "no joint"
         raise UserError(f"{bag}: the joint states lack {', '.join(missing)}; they have {found}")
     streams: dict[str, Stamps] = {**contents.images, **{name: contents.joints[name] for name in joints}}
-    notes: list[str] = []
     why = f"images and joint states have no time in common within {tolerance:g} s"
     for clock, words in _CLOCKS.items():
         untimed = {name: np.isnan(getattr(stamps, clock)) for name, stamps in streams.items()}
         if any(2 * absent.sum() > len(absent) for absent in untimed.values()):
             continue
         parts = split(streams, clock, fps, tolerance)
-        aligned = [(part, _align(streams, clock, part, fps, tolerance)) for part in parts]
-        if clock == "made":
-            aligned = _without_contradicted(streams, aligned, notes)
         fewest = MIN_FRAMES if len(parts) > 1 else 1
-        kept = [(part, alignment) for part, alignment in aligned if len(alignment.times) >= fewest]
+        kept = _of_so_many([(part, _align(streams, clock, part, fps, tolerance)) for part in parts], fewest)
+        notes: list[str] = []
+        if clock == "made":
+            kept = _of_so_many(_without_contradicted(streams, kept, notes), fewest)
         if kept:
             places = {place for name in streams for place in np.array(streams[name].place)[untimed[name]].tolist()}
             if places:
@@ -94,11 +97,15 @@ def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: 
 def _align(streams: Mapping[str, Stamps], clock: Clock, part: Part, fps: float, tolerance: float) -> Alignment:
     """The frames of a part; none where a stream has no message in it. Chosen are positions in the whole stream."""
     if not all(map(len, part.positions.values())):
-        return Alignment(np.zeros(0), {}, [], 0.0)
+        return Alignment(np.zeros(0), {}, [], np.zeros(0))
     times = {name: np.array(getattr(streams[name], clock))[rows] for name, rows in part.positions.items()}
     alignment = align(times, fps, tolerance)
     chosen = {name: part.positions[name][rows] for name, rows in alignment.chosen.items()}
     return replace(alignment, chosen=chosen)
+
+
+def _of_so_many(aligned: list[tuple[Part, Alignment]], fewest: int) -> list[tuple[Part, Alignment]]:
+    return [(part, alignment) for part, alignment in aligned if len(alignment.times) >= fewest]
 
 
 def _without_contradicted(
@@ -128,14 +135,14 @@ def _received_apart(streams: Mapping[str, Stamps], alignment: Alignment) -> np.n
 
 def _rows(alignment: Alignment, kept: np.ndarray) -> Alignment:
     chosen = {name: rows[kept] for name, rows in alignment.chosen.items()}
-    return replace(alignment, times=alignment.times[kept], chosen=chosen)
+    return replace(alignment, times=alignment.times[kept], chosen=chosen, offsets=alignment.offsets[kept])
 
 
 def _joined(clock: str, kept: list[tuple[Part, Alignment]], notes: list[str]) -> BagEpisodes:
     alignments = [alignment for _, alignment in kept]
     return BagEpisodes(
         clock,
-        [EpisodePart(part.before, alignment.gaps, alignment.largest_offset) for part, alignment in kept],
+        [EpisodePart(part.before, alignment.gaps, float(alignment.offsets.max())) for part, alignment in kept],
         np.repeat(np.arange(len(kept)), [len(alignment.times) for alignment in alignments]),
         np.concatenate([alignment.times - alignment.times[0] for alignment in alignments]),
         {name: np.concatenate([alignment.chosen[name] for alignment in alignments]) for name in alignments[0].chosen},

@@ -79,7 +79,7 @@ def import_bags(
     Raises:
         UserError: no bag gave an episode, two would have one name, or a wrong argument; with `strict` any loss.
     """
-    joints = ROS_JOINTS.with_gripper_joint(gripper_joint).names
+    joints = ROS_JOINTS.with_joint(len(ROS_JOINTS.names) - 1, gripper_joint).names
     options = _Options(user_path(output_dir), fps, tolerance, joints, angle_unit, gripper, strict)
     require_in_range(options)
     names = _episode_names(user_path(path))

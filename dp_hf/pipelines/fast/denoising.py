@@ -4,6 +4,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import torch
 from diffusers import SchedulerMixin
@@ -14,7 +15,7 @@ from dp_hf.pipelines.fast.cuda_graph import replay_steps
 from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
 from dp_hf.pipelines.fast.folding import FoldedDenoiser, can_fold, fold
 from dp_hf.pipelines.fast.scheduler_updates import SchedulerUpdates, scheduler_updates
-from dp_hf.pipelines.inputs import Generator, StepEnd
+from dp_hf.pipelines.inputs import StepEnd
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def denoise_fast(
     observation: torch.Tensor,
     scheduler: SchedulerMixin,
     actions: torch.Tensor,
-    generator: Generator,
+    generator: Any,
     step_end: StepEnd | None,
 ) -> torch.Tensor | None:
     """What the loop of `DiffusionPolicyPipeline.sample` gives, by the fastest way that gives it.
@@ -115,7 +116,7 @@ def tables(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> list[torch.Te
     return [*updates.coefficients.to(denoiser.observation.device).unbind(1), *denoiser.tables(len(updates.timesteps))]
 
 
-def noise_blocks(updates: SchedulerUpdates, actions: torch.Tensor, generator: Generator) -> Iterator[torch.Tensor]:
+def noise_blocks(updates: SchedulerUpdates, actions: torch.Tensor, generator: Any) -> Iterator[torch.Tensor]:
     """sigma noise of all steps, (at most NOISE_BLOCK, *actions.shape) at a time, on the actions' device.
 
     Each step is a draw of its own, exactly as `randn_tensor` makes it: a larger draw need not give the same numbers.

@@ -53,7 +53,7 @@ class WholeGraph:
         return [self.timesteps]
 
     def predict(self, actions: torch.Tensor, rows: Sequence[torch.Tensor]) -> torch.Tensor:
-        chunk = actions.view(len(actions), *self.network.shapes[0][1:])
+        chunk = actions.view(len(actions), *self.network.graph.output)
         return self.network(chunk, rows[0].expand(len(actions)), self.observation).flatten(1)
 
 

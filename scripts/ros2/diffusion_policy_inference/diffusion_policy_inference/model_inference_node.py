@@ -8,9 +8,10 @@ from pathlib import Path
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from diffusion_policy_inference.parameters import Execute, declare, declare_limits
+from diffusion_policy_inference.parameters import Execute, declare, declare_arm
 from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.matching import require_same
 from dp_hf.control.aspect import SameAspect
 from dp_hf.control.clock import punctual_interpreter
@@ -37,14 +38,13 @@ def find_pipeline(checkpoint_path: str, model_dir: str) -> str:
     return found
 
 
-def make_controller(node: Node, robot: RclpyRobot) -> Controller:
+def make_controller(node: Node, robot: RclpyRobot, limits: SafetyLimits) -> Controller:
     """The controller that the node's parameters describe."""
     checkpoint_path = declare(node, "checkpoint_path", "", "pipeline folder, or repository on the Hub")
     model_dir = declare(node, "model_dir", "", "folder that checkpoint_path is in")
     asked_rate = declare(node, "inference_rate", 0.0, "actions a second (Hz); 0 is the policy's own rate")
     num_inference_steps = declare(node, "num_inference_steps", 0, "denoising steps; 0 takes the pipeline's")
     execute = Execute(node)
-    limits = declare_limits(node)
     source = find_pipeline(checkpoint_path, model_dir)
 
     import torch  # takes seconds, in which Ctrl-C shall be obeyed
@@ -98,15 +98,22 @@ def main(args: list[str] | None = None) -> int:
     try:
         with on_signals(stop), spinning_node("model_inference_node", args) as node:
             try:
-                controller = make_controller(node, RclpyRobot(node))
+                arm = declare_arm(node)
+                controller = make_controller(node, RclpyRobot(node, arm), arm.limits)
                 serve_emergency_stop(node, controller)
                 with punctual_interpreter():
                     node.get_logger().info(str(controller.run()))
+                if controller.trouble is not None:
+                    node.get_logger().error(f"the run ended in trouble: {printable(controller.trouble)}")
+                    return 1
             except (UserError, RunFailed) as error:
                 node.get_logger().error(printable(str(error)))
                 return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt as signal:
         logging.getLogger("dp_hf").info("stopped before the start: %s", signal)
+    except RunFailed as error:
+        logging.getLogger("dp_hf").error(printable(str(error)))
+        return 1
     return 0
 
 

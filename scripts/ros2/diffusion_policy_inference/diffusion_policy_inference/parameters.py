@@ -8,8 +8,10 @@ from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.arm import Arm
+from dp_hf.arms.arm_file import read_arm
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.cli.recipes import find_recipe
 from dp_hf.control.controller import Controller
 from dp_hf.errors import UserError
 
@@ -74,16 +76,17 @@ class Execute:
         return None
 
 
-def declare_limits(node: Node) -> SafetyLimits:
-    """The safety limits that the node's parameters `robot_name`, `limits_file` and `camera_has_noise` describe."""
-    robot_name = declare(node, "robot_name", MYCOBOT_280.name, "whose limits are kept")
+def declare_arm(node: Node) -> Arm:
+    """The arm that the node's parameters `robot_name`, `limits_file` and `camera_has_noise` describe."""
+    robot_name = declare(
+        node, "robot_name", MYCOBOT_280.name, "the arm: a YAML file, or the name of one of configs/arms"
+    )
     limits_file = declare(node, "limits_file", "", "YAML file of safety limits in place of the arm's own")
     has_noise = declare(node, "camera_has_noise", True, "hold when the picture stays the same; false in a simulator")
+    arm = MYCOBOT_280 if robot_name == MYCOBOT_280.name else read_arm(find_recipe("arms", robot_name))
     if limits_file:
-        return MYCOBOT_280.limits.updated_from(limits_file)
-    if robot_name != MYCOBOT_280.name:
-        raise UserError(f"no limits are known for {robot_name}: give limits_file, see configs/control")
-    return MYCOBOT_280.limits if has_noise else replace(MYCOBOT_280.limits, max_frozen_age=None)
+        return replace(arm, limits=arm.limits.updated_from(limits_file))
+    return arm if has_noise else replace(arm, limits=replace(arm.limits, max_frozen_age=None))
 
 
 def _descriptor(description: str, read_only: bool = False) -> ParameterDescriptor:

@@ -9,59 +9,61 @@ from control_msgs.action import FollowJointTrajectory, GripperCommand
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from diffusion_policy_inference.parameters import declare
 from diffusion_policy_inference.topics import Listener
-from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
-from dp_hf.arms.ros import GatheredJoints
+from dp_hf.arms.arm import Arm
+from dp_hf.arms.ros import GatheredJoints, RosJoints
 from dp_hf.arms.ros_images import image_from_message
 from dp_hf.control.robot import Stamped
 from dp_hf.control.robots.sent_once import GRIPPER_STEP, MAX_EFFORT, SentOnce
 from dp_hf.errors import UserError
 
-ARM_TOPIC = "/arm_controller/joint_trajectory"
-ARM_ACTION = "/arm_controller/follow_joint_trajectory"
-GRIPPER_ACTION = "/gripper_action_controller/gripper_cmd"
+MESSAGES = {"JointTrajectory": JointTrajectory, "Float64MultiArray": Float64MultiArray}
 ANSWER = 1.0  # seconds within which an action server accepts or rejects a goal
 
 
 class RclpyRobot:
-    """A myCobot 280, or an arm like it: listens to camera and joints; commands the joints by topic (or action) and the
-    gripper by action.
+    """An arm: listens to camera and joints; commands the joints by topic (or action), and the gripper by action, by
+    topic or as one of the joints.
 
     Declares the node's parameters `image_topic`, `joint_states_topic`, `arm_joint_names`, `gripper_joint_name`,
-    `arm_interface` ("topic", or "action", where each new goal aborts the last) and `command_rate`.
+    `arm_interface` ("topic", or "action", where each new goal aborts the last) and `command_rate`, each by default as
+    the arm has it.
 
     Args:
         node: spun by the caller, in another thread.
+        arm: which arm it is.
 
     Raises:
-        UserError: a parameter is of another kind.
+        UserError: nothing is known of the arm's joints and topics in ROS, or a parameter does not fit it.
     """
 
-    quantities = MYCOBOT_280.quantities
-
-    def __init__(self, node: Node):
+    def __init__(self, node: Node, arm: Arm):
+        if arm.ros is None or arm.topics is None:
+            raise UserError(f"{arm.name}: its joints and topics in ROS are not known; its file has no ros:")
         self.node = node
+        self.quantities = arm.quantities
         self.fault: str | None = None
         self.finished: str | None = None
-        self.command_rate = declare(node, "command_rate", 50.0, "commands a second (Hz)")
-        *arm_joints, gripper_joint = ROS_JOINTS.names
-        self._arm_joints = declare(node, "arm_joint_names", arm_joints, "the arm's joints, from the base on")
-        gripper_joint = declare(node, "gripper_joint_name", gripper_joint, "the gripper's joint")
-        if len(self._arm_joints) != len(arm_joints):
-            raise UserError(
-                f"arm_joint_names has {len(self._arm_joints)} joints; {MYCOBOT_280.name} has {len(arm_joints)}"
-            )
-        self._joints = replace(ROS_JOINTS, names=(*self._arm_joints, gripper_joint))
+        self.command_rate = declare(node, "command_rate", float(arm.command_rate), "commands a second (Hz)")
+        self._arm = arm
+        self._topics = topics = arm.topics
+        self._joints = _declare_joints(node, arm)
         self._gathered = GatheredJoints(self._joints)
-        interface = declare(node, "arm_interface", "topic", "how the arm is commanded: topic or action")
-        image_topic = declare(node, "image_topic", "/camera_head/color/image_raw", "camera (sensor_msgs/Image)")
-        joints_topic = declare(node, "joint_states_topic", "/joint_states", "measured joints (sensor_msgs/JointState)")
-        if interface not in ("topic", "action"):
+        ways = {"topic": topics.arm_topic, "action": topics.arm_action}
+        usual = "topic" if topics.arm_topic else "action"
+        interface = declare(node, "arm_interface", usual, "how the arm is commanded: topic or action")
+        image_topic = declare(node, "image_topic", topics.image_topic, "camera (sensor_msgs/Image)")
+        joints_topic = declare(
+            node, "joint_states_topic", topics.joint_states_topic, "measured joints (sensor_msgs/JointState)"
+        )
+        if interface not in ways:
             raise UserError(f"arm_interface is topic or action, not {interface!r}")
+        if not ways[interface]:
+            raise UserError(f"arm_interface is {interface}, and {arm.name} has no arm_{interface} in its ros:")
         self._image: Stamped | None = None
         self._state: Stamped | None = None
         self._complaints: set[str] = set()
@@ -72,19 +74,30 @@ class RclpyRobot:
         Listener(node, Image, image_topic, "image_topic", self._on_image, self._complain)
         Listener(node, JointState, joints_topic, "joint_states_topic", self._on_joint_state, self._complain)
         node.create_subscription(Bool, "/emergency_stop", self._on_emergency_stop, 10)
-        self._arm_topic = node.create_publisher(JointTrajectory, ARM_TOPIC, 10) if interface == "topic" else None
-        self._arm_action = ActionClient(node, FollowJointTrajectory, ARM_ACTION) if interface == "action" else None
-        self._gripper_action = ActionClient(node, GripperCommand, GRIPPER_ACTION)
+        message = MESSAGES[topics.message]
+        self._arm_topic = self._arm_action = self._gripper_topic = self._gripper_action = None
+        if interface == "topic":
+            self._arm_topic = node.create_publisher(message, topics.arm_topic, 10)
+        else:
+            self._arm_action = ActionClient(node, FollowJointTrajectory, topics.arm_action)
+        if topics.gripper_action:
+            self._gripper_action = ActionClient(node, GripperCommand, topics.gripper_action)
+        elif topics.gripper_topic:
+            self._gripper_topic = node.create_publisher(message, topics.gripper_topic, 10)
 
     @property
     def unheard(self) -> str | None:
         """Why a command would reach nobody now: a controller that is not there, or has another name."""
-        if self._arm_topic is not None and not self._arm_topic.get_subscription_count():
-            return f"nobody listens to {self._arm_topic.topic_name}: is the arm's controller running?"
-        if self._arm_action is not None and not self._arm_action.server_is_ready():
-            return f"there is no action server {ARM_ACTION}: is the arm's controller running?"
-        if not self._gripper_action.server_is_ready():
-            return f"there is no action server {GRIPPER_ACTION}: is the gripper's controller running?"
+        for what, topic in (("arm", self._arm_topic), ("gripper", self._gripper_topic)):
+            if topic is not None and not topic.get_subscription_count():
+                return f"nobody listens to {topic.topic_name}: is the {what}'s controller running?"
+        actions = (
+            ("arm", self._topics.arm_action, self._arm_action),
+            ("gripper", self._topics.gripper_action, self._gripper_action),
+        )
+        for what, name, action in actions:
+            if action is not None and not action.server_is_ready():
+                return f"there is no action server {name}: is the {what}'s controller running?"
         return None
 
     def _on_image(self, message: Image) -> None:
@@ -119,25 +132,40 @@ class RclpyRobot:
         return self._image
 
     def send_command(self, command: np.ndarray) -> None:
+        positions = self._joints.positions(command)
+        together = self._arm.commanded_together
+        if self._arm_topic is not None:
+            self._arm_topic.publish(self._message(together, positions))
+        else:
+            goal = FollowJointTrajectory.Goal(trajectory=self._trajectory(together, positions))
+            self._send_goal(self._arm_action, self._topics.arm_action, goal)
+        gripper = self._arm.gripper
+        if self._gripper_topic is not None:
+            self._gripper_topic.publish(self._message([gripper], positions))
+        elif self._gripper_action is not None:
+            self._send_gripper(command[gripper], float(positions[gripper]))
+
+    def _message(self, numbers: list[int], positions: np.ndarray) -> JointTrajectory | Float64MultiArray:
+        if self._topics.message == "Float64MultiArray":
+            return Float64MultiArray(data=positions[numbers].tolist())
+        return self._trajectory(numbers, positions)
+
+    def _trajectory(self, numbers: list[int], positions: np.ndarray) -> JointTrajectory:
+        """One point of these joints, due in one command period."""
         seconds, nanoseconds = divmod(round(1e9 / self.command_rate), 10**9)
         due = Duration(sec=seconds, nanosec=nanoseconds)
-        *positions, gripper_position = self._joints.positions(command).tolist()
-        point = JointTrajectoryPoint(positions=positions, time_from_start=due)
-        trajectory = JointTrajectory(joint_names=self._arm_joints, points=[point])
-        if self._arm_topic is not None:
-            self._arm_topic.publish(trajectory)
-        else:
-            self._send_goal(self._arm_action, ARM_ACTION, FollowJointTrajectory.Goal(trajectory=trajectory))
-        self._send_gripper(command[-1], gripper_position)
+        point = JointTrajectoryPoint(positions=positions[numbers].tolist(), time_from_start=due)
+        return JointTrajectory(joint_names=[self._joints.names[number] for number in numbers], points=[point])
 
     def _send_gripper(self, value: float, position: float) -> None:
-        measured = None if self._state is None else self._state.value[-1]
-        if not self._gripper.is_due(value, measured, time.monotonic(), GRIPPER_ACTION in self._not_accepted):
+        measured = None if self._state is None else self._state.value[self._arm.gripper]
+        name = self._topics.gripper_action
+        if not self._gripper.is_due(value, measured, time.monotonic(), name in self._not_accepted):
             return
         goal = GripperCommand.Goal()
         goal.command.position = position
         goal.command.max_effort = MAX_EFFORT
-        self._send_goal(self._gripper_action, GRIPPER_ACTION, goal)
+        self._send_goal(self._gripper_action, name, goal)
 
     def _send_goal(self, client: ActionClient, name: str, goal: object) -> None:
         """Sends a goal without waiting, and keeps its handle once it is accepted, to cancel it."""
@@ -171,3 +199,16 @@ class RclpyRobot:
 
     def close(self) -> None:
         """Nothing: what belongs to the node goes with it, once it is not spun any more."""
+
+
+def _declare_joints(node: Node, arm: Arm) -> RosJoints:
+    """The arm's joints in ROS, by the parameters `arm_joint_names` and `gripper_joint_name`."""
+    own = [arm.ros.names[number] for number in arm.joints]
+    names = declare(node, "arm_joint_names", own, "the arm's joints, from the base on")
+    if len(names) != len(own):
+        raise UserError(f"arm_joint_names has {len(names)} joints; {arm.name} has {len(own)}")
+    names = list(names)
+    if arm.gripper is not None:
+        own_gripper = arm.ros.names[arm.gripper]
+        names.insert(arm.gripper, declare(node, "gripper_joint_name", own_gripper, "the gripper's joint"))
+    return replace(arm.ros, names=tuple(names))

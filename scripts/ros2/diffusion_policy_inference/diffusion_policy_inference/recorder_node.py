@@ -6,7 +6,7 @@ import time
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from diffusion_policy_inference.parameters import declare, declare_limits
+from diffusion_policy_inference.parameters import declare, declare_arm
 from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.limits import SafetyLimits
@@ -35,20 +35,29 @@ def serve_orders(node: Node, orders: Orders, robot: RclpyRobot, limits: SafetyLi
 
 
 def main(args: list[str] | None = None) -> int:
-    with Keyboard() as keyboard:
-        orders = Orders(keyboard.pressed)
-        with on_signals(lambda name: orders.give("quit")), spinning_node("recorder_node", args) as node:
-            logger = node.get_logger()
-            try:
-                output_dir = declare(node, "output_dir", "demonstrations", "folder of episodes")
-                fps, limits = declare(node, "fps", 10.0, "frames a second (Hz)"), declare_limits(node)
-                robot = RclpyRobot(node)
-                serve_orders(node, orders, robot, limits)
-                logger.info(f"into {output_dir}: space or ~/record starts and finishes an episode, d discards, q quits")
-                record_episodes(robot, output_dir, fps, orders.next, limits, lambda episode: logger.info(str(episode)))
-            except (UserError, RunFailed) as error:
-                logger.error(printable(str(error)))
-                return 2 if isinstance(error, UserError) else 1
+    try:
+        with Keyboard() as keyboard:
+            orders = Orders(keyboard.pressed)
+            with on_signals(lambda name: orders.give("quit")), spinning_node("recorder_node", args) as node:
+                return record_until_quit(node, orders)
+    except RunFailed as error:
+        print(printable(str(error)), file=sys.stderr)
+        return 1
+
+
+def record_until_quit(node: Node, orders: Orders) -> int:
+    """Records what is ordered; returns the exit code."""
+    logger = node.get_logger()
+    try:
+        output_dir = declare(node, "output_dir", "demonstrations", "folder of episodes")
+        fps, arm = declare(node, "fps", 10.0, "frames a second (Hz)"), declare_arm(node)
+        robot, limits = RclpyRobot(node, arm), arm.limits
+        serve_orders(node, orders, robot, limits)
+        logger.info(f"into {output_dir}: space or ~/record starts and finishes an episode, d discards, q quits")
+        record_episodes(robot, output_dir, fps, orders.next, limits, lambda episode: logger.info(str(episode)))
+    except (UserError, RunFailed) as error:
+        logger.error(printable(str(error)))
+        return 2 if isinstance(error, UserError) else 1
     return 0
 
 

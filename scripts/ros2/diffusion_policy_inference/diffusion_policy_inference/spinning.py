@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+from dp_hf.errors import failure
 
 BEFORE_FAST_DDS_3 = ("humble", "iron", "jazzy")
 PROFILES = Path(__file__).with_name("fast_dds.xml")
@@ -29,18 +32,28 @@ def receive_large_images() -> None:
 
 @contextlib.contextmanager
 def spinning_node(name: str, args: list[str] | None) -> Iterator[Node]:
-    """The node `name`; signals are left to the caller, who brakes the arm first."""
+    """The node `name`; signals are left to the caller, who brakes the arm first.
+
+    Raises:
+        RunFailed: at the end, for what was raised where the node was spun, by a callback or by rclpy; the process has
+            been told to end (SIGTERM) when that happened.
+    """
     receive_large_images()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = Node(name)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     ending = threading.Event()
+    ended_by: list[Exception] = []
 
     def spin() -> None:
         # `executor.shutdown` takes away what `executor.spin` waits with, in its thread.
-        while not ending.is_set():
-            executor.spin_once(timeout_sec=0.1)
+        try:
+            while not ending.is_set():
+                executor.spin_once(timeout_sec=0.1)
+        except Exception as error:
+            ended_by.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=spin, name="rclpy", daemon=True)
     thread.start()
@@ -52,3 +65,5 @@ def spinning_node(name: str, args: list[str] | None) -> Iterator[Node]:
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
+        if ended_by:
+            raise failure("the node's thread", ended_by[0]) from ended_by[0]

@@ -8,7 +8,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 ARGUMENTS = {
     "use_sim_time": ("true", bool, "stamp the node's log with the simulator's clock"),
-    "robot_name": ("mycobot_280", str, "whose limits are kept"),
+    "robot_name": ("mycobot_280", str, "the arm: a YAML file, or the name of one of configs/arms"),
     "checkpoint_path": ("", str, "pipeline folder, or repository on the Hub"),
     "model_dir": ("", str, "folder that checkpoint_path is in"),
     "inference_rate": ("0.0", float, "actions per second (Hz); 0 is the policy's own rate"),

@@ -1,0 +1,1 @@
+"""A pipeline that `dp-hf export-policy` has written, without torch."""

@@ -1,0 +1,92 @@
+"""The normalizer of an exported pipeline, read without its libraries."""
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dp_hf.errors import UserError
+from dp_hf.files import read_json, refuse_pointer
+from dp_hf.models.affine import to_network, to_robot
+
+FILE, CONFIG = "diffusion_pytorch_model.safetensors", "config.json"
+TENSORS = ("state_offset", "state_scale", "action_offset", "action_scale")
+MODES = ("min_max", "mean_std", "identity")
+LARGEST_HEADER = 2**20  # bytes
+
+
+class Statistics:
+    """What `Normalizer` does to arrays.
+
+    Args:
+        folder: `normalizer/` of a pipeline.
+
+    Raises:
+        UserError: a file that is absent, cut or damaged, or holds something else.
+    """
+
+    state_offset: np.ndarray
+    state_scale: np.ndarray
+    action_offset: np.ndarray
+    action_scale: np.ndarray
+
+    def __init__(self, folder: Path):
+        config = read_json(folder / CONFIG)
+        if config.get("mode") not in MODES:
+            raise UserError(f"{folder / CONFIG}: mode is {', '.join(MODES)}; got {config.get('mode')!r}")
+        if unknown := [name for name in config if not name.startswith("_") and name not in _CONFIG_KEYS]:
+            raise UserError(
+                f"{folder / CONFIG}: this dp_hf does not know {unknown[0]}: install the one that it was exported with"
+            )
+        tensors = read_float32(folder / FILE)
+        if tensors.keys() != set(TENSORS):
+            raise UserError(f"{folder / FILE}: holds {', '.join(sorted(tensors))}, not {', '.join(sorted(TENSORS))}")
+        for name, values in tensors.items():
+            if values.shape != (config.get(f"{name.partition('_')[0]}_dim"),):
+                raise UserError(f"{folder / FILE}: {name} has the shape {values.shape}, and {CONFIG} another one")
+            if not np.isfinite(values).all():
+                raise UserError(f"{folder / FILE}: tensor {name} holds values that are not finite; restore the file")
+            setattr(self, name, values)
+
+    def normalize(self, values: np.ndarray, name: Literal["state", "action"]) -> np.ndarray:
+        """`values` (..., dim) in the robot's units, to the model's range; float32."""
+        return to_network(values, getattr(self, f"{name}_offset"), getattr(self, f"{name}_scale"))
+
+    def unnormalize(self, values: np.ndarray, name: Literal["state", "action"]) -> np.ndarray:
+        """The inverse of `normalize`: (..., dim) from the model's range to the robot's units; float32."""
+        return to_robot(values, getattr(self, f"{name}_offset"), getattr(self, f"{name}_scale"))
+
+
+_CONFIG_KEYS = ("mode", "state_dim", "action_dim")
+
+
+def read_float32(file: Path) -> dict[str, np.ndarray]:
+    """The float32 tensors of a small safetensors file: a length, a JSON header of that length, the numbers.
+
+    Raises:
+        UserError: it is none, is cut, or holds other types.
+    """
+    refuse_pointer(file)
+    try:
+        data = file.read_bytes()
+        (length,) = struct.unpack_from("<Q", data)
+        if length > min(LARGEST_HEADER, len(data) - 8):
+            raise ValueError("its header is longer than it")
+        header = json.loads(data[8 : 8 + length])
+        numbers = memoryview(data)[8 + length :]
+        tensors = {name: _tensor(numbers, **entry) for name, entry in header.items() if name != "__metadata__"}
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, struct.error, RecursionError) as error:
+        raise UserError(f"{file}: cut or damaged ({error}); restore it") from error
+    return tensors
+
+
+def _tensor(numbers: memoryview, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    start, end = data_offsets
+    if dtype != "F32" or not 0 <= start <= end <= len(numbers) or end - start != 4 * math.prod(shape):
+        raise ValueError(f"{dtype} {shape} at {data_offsets}")
+    return np.frombuffer(numbers[start:end], "<f4").reshape(shape).astype(np.float32)

@@ -1,0 +1,69 @@
+"""YAML files of the user as mappings, and dataclasses from them; what is not known is refused by name."""
+
+import difflib
+from collections.abc import Hashable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from dp_hf.errors import UserError
+
+Kind = TypeVar("Kind")
+
+
+def read_yaml(file: Path) -> Any:
+    """What a YAML file holds; nothing in it is executed.
+
+    Raises:
+        UserError: it cannot be read, is no YAML, or has a key twice.
+    """
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+
+
+def from_mapping(kind: type[Kind], values: Any, where: str = "", **others: Any) -> Kind:
+    """A dataclass from a mapping of YAML, in which one value stands for a list of one.
+
+    Args:
+        kind: the dataclass; its own checks are part of this.
+        where: put before what is said, such as "limits: ".
+        others: fields that are not for the mapping to say.
+
+    Raises:
+        UserError: a key that is none of its fields, one that is missing, or a value that the dataclass refuses.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where}expected `key: value` lines, and got {str(values)[:40]!r}")
+    known = {entry.name: entry for entry in fields(kind) if entry.init and entry.name not in others}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            raise UserError(f"{where}no key {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    for name, entry in known.items():
+        if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
+            raise UserError(f"{where}{name} is missing")
+    lists = {name for name, entry in known.items() if str(entry.type).startswith("list")}
+    values = {
+        name: [value] if name in lists and not isinstance(value, list) else value for name, value in values.items()
+    }
+    for name, value in values.items():
+        if str(known[name].type).startswith("dict") and not isinstance(value, dict):
+            raise UserError(f"{where}{name}: expected `key: value` lines, and got {str(value)[:40]!r}")
+    try:
+        return kind(**values, **others)
+    except UserError as error:
+        raise UserError(f"{where}{error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML's own loader reads without a word: the last of two lines with one key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.YAMLError(f"the key {twice[0]!r} is there twice")
+        return super().construct_mapping(node, deep)
