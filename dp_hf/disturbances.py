@@ -1,10 +1,12 @@
 """What may differ from the nominal scene of the simulator, and the scenes that a policy is measured in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import numpy as np
 
+from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
 
@@ -77,3 +79,14 @@ TABLE: dict[str, Disturbances] = {
     "all together": Disturbances(**dict(_STRENGTHS)),
 }
 """The scenes that a policy is measured in, by name; of two strengths of a kind, all together have the greater one."""
+
+
+def scenes_called(parts: Sequence[str]) -> list[str]:
+    """The scenes of the table whose names have one of the parts in them; all of them without parts.
+
+    Raises:
+        UserError: a part that is in no name.
+    """
+    if unknown := [part for part in parts if not any(part in name for name in TABLE)]:
+        raise UserError(f"--disturbances has no scene {' or '.join(unknown)}: there are {', '.join(TABLE)}")
+    return [name for name in TABLE if not parts or any(part in name for part in parts)]

@@ -13,16 +13,20 @@ ROOT = Path(__file__).parents[1]
 # Which folders (or single modules of them) each folder imports from, beside itself and the modules at the top.
 IMPORTS = {
     "arms": set(),
+    "success": set(),
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub"},
     "pipelines": {"models", "hub", "arms"},
     "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
-    "simulation": {"pipelines", "episodes", "arms"},
+    "simulation": {"pipelines", "episodes", "arms", "success"},
     "tasks": {"simulation", "episodes", "arms"},
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
-    "cli": {"tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"},
+    "cli": {
+        *("tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"),
+        "success",
+    },
 }
 
 

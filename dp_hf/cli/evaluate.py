@@ -2,29 +2,27 @@
 
 import json
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
-from dp_hf.cli.task_arguments import TaskArguments
-from dp_hf.disturbances import NOMINAL, TABLE
+from dp_hf.cli.rollout_arguments import RolloutArguments
+from dp_hf.disturbances import NOMINAL, TABLE, scenes_called
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     from dp_hf.simulation.rollouts import RolloutResult
-    from dp_hf.simulation.task import MakePolicy, Task
+    from dp_hf.simulation.task import Task
 
-EXPERT = "expert"
 OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
 REPLAY_TARGET = 0.95
 
 
 @dataclass(kw_only=True)
-class Evaluate(TaskArguments, EnvironmentArguments):
+class Evaluate(RolloutArguments, EnvironmentArguments):
     """Measure how often a pipeline succeeds, in stacking cubes or in another task, on layouts that were never recorded.
 
     Writes results.json and a video of rollouts side by side to OUTPUT_DIR, and prints the success of each stage with
@@ -44,27 +42,10 @@ class Evaluate(TaskArguments, EnvironmentArguments):
     """where results.json and the video go"""
     num_episodes: Annotated[int, Range(1)] = 100
     """rollouts; with --replay the most that are replayed"""
-    layout_seed: Annotated[int, Range()] = 0
-    """first layout; the simulator's seed is 2^30 plus this, so it is none of a demonstration"""
-    num_workers: Annotated[int, Range(1, 1024)] = 1
-    """processes that run rollouts at the same time"""
     video: Annotated[int, Range(0)] = 8
     """rollouts shown in the video; 0 makes none"""
     video_format: Literal["mp4", "gif"] = "mp4"
     """format of the video"""
-    camera_names: tuple[str, ...] | None = None
-    """of front, side, wrist, or the task's; default those that the pipeline was trained with"""
-    n_action_steps: Annotated[int, Range(1)] | None = None
-    """actions executed of each predicted chunk; default as the pipeline"""
-    temporal_ensemble: Annotated[float, Range()] | None = None
-    """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
-    pipeline"""
-    num_inference_steps: Annotated[int, Range(1)] | None = None
-    """denoising steps; default the pipeline's"""
-    bf16_encoder: bool = False
-    """encode images in bfloat16: about twice as fast on a CPU with AVX512-BF16 or AMX"""
-    device: str = "cpu"
-    """torch device of the pipeline, such as cuda"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,12 +70,11 @@ def evaluate(arguments: Evaluate) -> int:
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
-    from dp_hf.simulation.layouts import EVALUATION, layout_seeds
     from dp_hf.simulation.rollouts import run_rollouts
 
     task = arguments.task()
-    seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, cameras = _policy(arguments, task, pipeline)
+    seeds = arguments.seeds()
+    make_policy, cameras = arguments.policy(task, pipeline)
     results = run_rollouts(
         task,
         make_policy,
@@ -104,7 +84,7 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
         arguments.video,
         "evaluating",
     )
-    _write_results(arguments, task, results, _digest(arguments, pipeline))
+    _write_results(arguments, task, results, arguments.digest(pipeline))
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
@@ -117,19 +97,15 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
 def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ...]) -> int:
     if given := arguments.given():
         raise UserError(f"--disturbances chooses the scenes itself: leave --{' and --'.join(given)} out")
-    scenes = [name for name in TABLE if not parts or any(part in name for part in parts)]
-    if unknown := [part for part in parts if not any(part in name for name in TABLE)]:
-        raise UserError(f"--disturbances has no scene {' or '.join(unknown)}: there are {', '.join(TABLE)}")
+    scenes = scenes_called(parts)
     from dp_hf.simulation.disturbance_table import format_table, run_table
     from dp_hf.simulation.evaluation import summarize
-    from dp_hf.simulation.layouts import EVALUATION, layout_seeds
     from dp_hf.simulation.sheet import write_sheet
 
     task = arguments.task()
-    seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    make_policy, cameras = _policy(arguments, task, pipeline)
-    execution = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
-    identity = {"policy": _digest(arguments, pipeline), **{name: getattr(arguments, name) for name in execution}}
+    seeds = arguments.seeds()
+    make_policy, cameras = arguments.policy(task, pipeline)
+    identity = {"policy": arguments.digest(pipeline), **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
@@ -150,42 +126,6 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], cameras[0], results)
     print(f"what the camera saw: {arguments.output_dir / 'disturbances.png'}")
     return 0
-
-
-def _digest(arguments: Evaluate, pipeline: str) -> str:
-    """What tells the policy from others that lay or will lie in the same place."""
-    if pipeline == EXPERT:
-        return EXPERT
-    from dp_hf.pipelines.loading import digest_pipeline
-    from dp_hf.simulation.policies import load_once
-
-    return digest_pipeline(load_once(pipeline, arguments.device, arguments.bf16_encoder))
-
-
-def _policy(arguments: Evaluate, task: "Task", pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
-    """What acts, and the task's cameras that are taken."""
-    if pipeline == EXPERT:
-        if task.make_expert is None:
-            raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give --pipeline POLICY")
-        return task.make_expert, arguments.camera_names or task.cameras
-    from dp_hf.pipelines.execution import choose_rate
-    from dp_hf.simulation.policies import load_once, pipeline_policy
-
-    # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-    config = load_once(pipeline, arguments.device, arguments.bf16_encoder).policy.config
-    task.require_fitting(config, pipeline)
-    print(choose_rate(config)[1])
-    make_policy = partial(
-        pipeline_policy,
-        task=task,
-        pipeline=pipeline,
-        n_action_steps=arguments.n_action_steps,
-        temporal_ensemble=arguments.temporal_ensemble,
-        num_inference_steps=arguments.num_inference_steps,
-        bf16_encoder=arguments.bf16_encoder,
-        device=arguments.device,
-    )
-    return make_policy, arguments.camera_names or task.cameras_of(config.camera_names)
 
 
 def _replay(arguments: Evaluate, data_dir: Path) -> int:

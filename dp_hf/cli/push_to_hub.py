@@ -33,7 +33,8 @@ class PushArguments:
     """Add the code of the pipeline's classes, so that it loads with plain diffusers and trust_remote_code=True where
     dp_hf is not installed."""
     results: Path | None = None
-    """`results.json` of `dp-hf evaluate`, to put the closed-loop success on the model card."""
+    """`results.json` of `dp-hf evaluate`, to put the closed-loop success on the model card, or `comparison.json` of
+    `dp-hf compare`, to put how it does against another policy there."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,13 +70,19 @@ def push(arguments: PushArguments) -> None:
             commit = upload_folder(folder, arguments.repo_id, **options)
     else:
         from dp_hf.interop.bundled_code import add_code
-        from dp_hf.pipelines.model_card import add_rollouts
+        from dp_hf.pipelines.loading import digest_pipeline
+        from dp_hf.pipelines.model_card import add_comparison, add_rollouts
         from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
+        from dp_hf.success.score_sheet import digest_files
 
         pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
         if arguments.results is not None:
             results = read_json(arguments.results)
-            pipeline.model_card = add_rollouts(pipeline.card(), results, str(arguments.results))
+            if "policies" in results:
+                digests = [digest_pipeline(pipeline), digest_files(folder)]
+                pipeline.model_card = add_comparison(pipeline.card(), results, digests, str(arguments.results))
+            else:
+                pipeline.model_card = add_rollouts(pipeline.card(), results, str(arguments.results))
         prepare = add_code if arguments.bundle_code else None
         commit = pipeline.push_to_hub(arguments.repo_id, prepare=prepare, **options)
     print(f"pushed {kind} {folder} to {commit.commit_url}")

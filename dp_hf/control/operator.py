@@ -9,6 +9,8 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 
+from dp_hf.errors import RunFailed
+
 
 class Keyboard:
     """Context manager: single keys of the terminal, without waiting for Enter. Without a terminal there are none."""
@@ -23,6 +25,24 @@ class Keyboard:
     def __exit__(self, *exception) -> None:
         if self._terminal is not None:
             termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._settings)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a terminal."""
+        return self._terminal is not None
+
+    def wait(self) -> str:
+        """The next key, however long it takes.
+
+        Raises:
+            RunFailed: there is no terminal, or it was closed.
+        """
+        key = b""
+        with contextlib.suppress(OSError):
+            key = b"" if self._terminal is None else os.read(self._terminal, 1)
+        if not key:
+            raise RunFailed("the terminal was closed")
+        return key.decode(errors="replace")
 
     def pressed(self) -> str | None:
         """The next key that was pressed, or None; never waits."""

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 def map_in_processes(
     setup: Callable[[], Callable[[Item], Result]], items: Sequence[Item], num_workers: int, description: str
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yields the result for each item, as they are finished.
 
     Args:

@@ -39,8 +39,8 @@ def drive(arguments: RealTime) -> None:
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.warm_up import warm_up
-    from dp_hf.simulation.evaluation import wilson
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
+    from dp_hf.success.rates import wilson
 
     # The simulator renders beside the policy.
     torch.set_num_threads(1)

@@ -178,7 +178,7 @@ def trained_policy(recording: str, training: str, seed: int, options: Stacking) 
 
 def table(results: list[dict]) -> str:
     """Markdown, one line a row; the interval is over all rollouts of the row's seeds."""
-    from dp_hf.simulation.evaluation import wilson
+    from dp_hf.success.rates import wilson
 
     stages = ("lifted", "placed", "stacked")
     lines = [f"| recipe | seeds | CPU min | {' | '.join(stages)} | 95 % interval |", "|---|---|---|---|---|---|---|"]
@@ -197,7 +197,7 @@ def table(results: list[dict]) -> str:
 
 def scene_table(results: list[dict]) -> str:
     """Markdown, one line a row of the benchmark and scene: stacked over all seeds, and in the worst of them."""
-    from dp_hf.simulation.evaluation import wilson
+    from dp_hf.success.rates import wilson
 
     lines = ["| recipe | scene | stacked | 95 % interval | worst seed |", "|---|---|---|---|---|"]
     for name in [name for name in ROWS if any(result["row"] == name for result in results)]:

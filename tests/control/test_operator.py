@@ -8,6 +8,7 @@ import pytest
 
 from dp_hf.control.operator import Keyboard, on_signals
 from dp_hf.control.recorder import Orders
+from dp_hf.errors import RunFailed
 
 
 @pytest.fixture
@@ -53,3 +54,17 @@ def test_signals_are_handed_over_and_given_back(number):
         os.kill(os.getpid(), number)
     assert received == [number.name] * 2
     assert signal.getsignal(number) == before
+
+
+def test_a_key_is_waited_for_and_a_closed_terminal_ends_the_wait(monkeypatch):
+    keyboard, screen = pty.openpty()
+    with open(screen) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with Keyboard() as keys:
+            assert keys.is_there
+            os.write(keyboard, b"sq")
+            assert [keys.wait(), keys.wait()] == ["s", "q"]
+    os.close(keyboard)
+    monkeypatch.setattr("sys.stdin", io.StringIO("q"))
+    with Keyboard() as keys, pytest.raises(RunFailed, match="the terminal was closed"):
+        keys.wait()

@@ -9,6 +9,8 @@ from dp_hf.cli.push_to_hub import main
 from dp_hf.errors import UserError
 from dp_hf.hub.upload import OUR_FILES, upload_folder
 from dp_hf.pipelines.model_card import add_rollouts
+from dp_hf.success.comparison import Comparison
+from dp_hf.success.score_sheet import digest_files
 
 ACT = """
 import numpy as np, sys, torch
@@ -44,6 +46,18 @@ def test_private_branch_and_results_on_the_card(hub, client, make_pipeline, tmp_
     branches = hub[0].repos["models", "me/private"]
     assert "README.md" not in branches["main"]
     assert "| stack | 85% | 64% to 95% |" in branches["trial"]["README.md"].decode()
+
+
+def test_a_comparison_on_the_card(hub, client, make_pipeline, tmp_path):
+    folder = tmp_path / "pipeline"
+    make_pipeline().save_pretrained(folder)
+    policies = {"A": {"pipeline": "x", "files": "0"}, "B": {"pipeline": "y", "files": digest_files(folder)}}
+    scenes = {"real arm": Comparison.of([{"done": False}] * 4, [{"done": True}] * 4).to_dict()}
+    file = tmp_path / "comparison.json"
+    file.write_text(json.dumps({"policies": policies, "task": "a real arm", "scenes": scenes}))
+    push = ["-m", "dp_hf.cli.main", "push-to-hub", "--pipeline", str(folder), "--repo_id", "me/better"]
+    client(*push, "--results", str(file))
+    assert "| real arm | 4 | 100% | 0% | +100.0 |" in hub[0].repos["models", "me/better"]["main"]["README.md"].decode()
 
 
 def test_a_second_push_keeps_what_is_somebodys_and_removes_what_was_ours(hub, client, make_pipeline, tmp_path):

@@ -1,0 +1,83 @@
+"""The arguments of commands that run policies in closed loop in a simulator, and what they make of them."""
+
+from dataclasses import MISSING, dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from dp_hf.cli.task_arguments import TaskArguments
+from dp_hf.errors import UserError
+from dp_hf.ranges import Range
+
+if TYPE_CHECKING:
+    from dp_hf.simulation.task import MakePolicy, Task
+
+EXPERT = "expert"
+_EXECUTION = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf16_encoder", "device")
+
+
+@dataclass(kw_only=True)
+class RolloutArguments(TaskArguments):
+    """Which layouts, and how a pipeline acts on them."""
+
+    num_episodes: Annotated[int, Range(1)] = 100
+    """layouts, each of them a rollout of a policy"""
+    layout_seed: Annotated[int, Range()] = 0
+    """first layout; the simulator's seed is 2^30 plus this, so it is none of a demonstration"""
+    num_workers: Annotated[int, Range(1, 1024)] = 1
+    """processes that run rollouts at the same time"""
+    camera_names: tuple[str, ...] | None = None
+    """of front, side, wrist, or the task's; default those that the pipeline was trained with"""
+    n_action_steps: Annotated[int, Range(1)] | None = None
+    """actions executed of each predicted chunk; default as the pipeline"""
+    temporal_ensemble: Annotated[float, Range()] | None = None
+    """predict at every step and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01; default as the
+    pipeline"""
+    num_inference_steps: Annotated[int, Range(1)] | None = None
+    """denoising steps; default the pipeline's"""
+    bf16_encoder: bool = False
+    """encode images in bfloat16: about twice as fast on a CPU with AVX512-BF16 or AMX"""
+    device: str = "cpu"
+    """torch device of the pipeline, such as cuda"""
+
+    def rollout_options_given(self) -> list[str]:
+        """Names of those options above, and of the task's, that are not the default."""
+        return [
+            field.name
+            for field in fields(RolloutArguments)
+            if field.default is not MISSING and getattr(self, field.name) != field.default
+        ]
+
+    def seeds(self) -> range:
+        """Of the layouts, for the simulator."""
+        from dp_hf.simulation.layouts import EVALUATION, layout_seeds
+
+        return layout_seeds(EVALUATION, self.layout_seed, self.num_episodes)
+
+    def execution(self) -> dict[str, Any]:
+        """How a pipeline acts, beside what it is."""
+        return {name: getattr(self, name) for name in _EXECUTION}
+
+    def digest(self, pipeline: str) -> str:
+        """What tells the policy from others that lay or will lie in the same place."""
+        if pipeline == EXPERT:
+            return EXPERT
+        from dp_hf.pipelines.loading import digest_pipeline
+        from dp_hf.simulation.policies import load_once
+
+        return digest_pipeline(load_once(pipeline, self.device, self.bf16_encoder))
+
+    def policy(self, task: "Task", pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
+        """What acts, and the task's cameras that are taken."""
+        if pipeline == EXPERT:
+            if task.make_expert is None:
+                raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give a pipeline")
+            return task.make_expert, self.camera_names or task.cameras
+        from dp_hf.pipelines.execution import choose_rate
+        from dp_hf.simulation.policies import load_once, pipeline_policy
+
+        # Loaded here first, so that a Hub repository is fetched once and not by every worker.
+        config = load_once(pipeline, self.device, self.bf16_encoder).policy.config
+        task.require_fitting(config, pipeline)
+        print(choose_rate(config)[1])
+        make_policy = partial(pipeline_policy, task=task, pipeline=pipeline, **self.execution())
+        return make_policy, self.camera_names or task.cameras_of(config.camera_names)

@@ -1,0 +1,81 @@
+"""Records in a file of JSON lines, each kept as it comes: whoever was cut off goes on from there."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dp_hf.errors import UserError
+from dp_hf.files import file_written_beside
+
+
+class KeptLines:
+    """Context manager: a file that begins with what its records depend on, and has a record in every further line.
+
+    Half a line, of a run that was killed, is cut off.
+
+    Args:
+        file: JSON lines; made where there is none.
+        identity: what the records depend on; JSON.
+        what: the records are, in a message.
+
+    Attributes:
+        records: those of earlier runs, and then those appended.
+
+    Raises:
+        UserError: the file holds records of another identity, or is damaged.
+    """
+
+    def __init__(self, file: Path, identity: Mapping[str, Any], what: str):
+        self.file = file
+        lines = _whole_lines(file)
+        if lines is None:
+            lines = [json.dumps(identity) + "\n"]
+        self.remedy = "give another --output_dir, or remove that file"
+        try:
+            found, *self.records = map(json.loads, lines)
+            wanted = json.loads(json.dumps(identity))
+            differing = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+            if not all(isinstance(record, dict) for record in self.records):
+                raise ValueError("a line is no JSON object")
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self.damaged(error) from error
+        if differing:
+            raise UserError(f"{file} holds {what} with another {', '.join(differing)}: {self.remedy}")
+        with file_written_beside(file) as new:
+            new.write_text("".join(lines), encoding="utf-8")
+
+    def damaged(self, error: Exception) -> UserError:
+        return UserError(f"{self.file} is damaged ({error!r}): {self.remedy}")
+
+    def __enter__(self) -> "KeptLines":
+        self._stream = open(self.file, "a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._stream.close()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Writes the record to the disk, at once."""
+        self._stream.write(json.dumps(record) + "\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self.records.append(record)
+
+
+def read_identity(file: Path) -> dict[str, Any] | None:
+    """What the records of a file depend on; None where there is no such file, or no whole line in it."""
+    lines = _whole_lines(file)
+    try:
+        return None if lines is None else dict(json.loads(lines[0]))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error!r}): remove it") from error
+
+
+def _whole_lines(file: Path) -> list[str] | None:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is damaged ({error!r}): remove it") from error
+    return [line for line in lines if line.endswith("\n")] or None

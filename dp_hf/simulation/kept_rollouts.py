@@ -1,0 +1,100 @@
+"""Rollouts of one policy or several, in one scene or several, kept in a file as they end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+
+from dp_hf.kept_lines import KeptLines
+from dp_hf.simulation.parallel import map_in_processes
+from dp_hf.simulation.rollouts import RolloutResult, rollout
+from dp_hf.simulation.task import MakePolicy, Task
+
+
+class Episode(NamedTuple):
+    """Which rollout: of the policy and the scene of these names, on the layout of a seed."""
+
+    policy: str
+    scene: str
+    seed: int
+
+
+Done = dict[Episode, RolloutResult]
+Policies = Mapping[str, tuple[MakePolicy, Sequence[str]]]
+
+
+def run_kept(
+    task: Task,
+    policies: Policies,
+    scenes: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+    file: Path,
+    identity: Mapping[str, Any],
+    num_workers: int = 1,
+    enough: Callable[[Done], bool] = lambda done: False,
+) -> Done:
+    """Runs an episode for each scene, seed and policy, in this order, that `file` does not hold yet.
+
+    Args:
+        policies: by name, as in `run_rollouts`, and the cameras of the environment.
+        scenes: by name, options of the task's environment.
+        seeds: of the layouts, the same for every policy and scene.
+        file: JSON lines, the identity and then a rollout each; goes on where an earlier run ended.
+        identity: what the rollouts depend on; JSON.
+        num_workers: processes.
+        enough: whether to run no more; asked before the first and after each.
+
+    Returns:
+        All rollouts of the file by now, whichever run they are from.
+
+    Raises:
+        UserError: `file` holds rollouts of another identity, or is damaged.
+    """
+    with KeptLines(file, identity, "rollouts") as kept:
+        try:
+            done = dict(map(_from_record, kept.records))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise kept.damaged(error) from error
+        wanted = (Episode(policy, scene, seed) for scene in scenes for seed in seeds for policy in policies)
+        missing = [episode for episode in wanted if episode not in done]
+        if enough(done):
+            return done
+        setup = partial(_KeptRollouts, task, policies, scenes)
+        with closing(map_in_processes(setup, missing, num_workers, "evaluating")) as results:
+            for episode, result in results:
+                done[episode] = result
+                kept.append({"policy": episode.policy, "scene": episode.scene, **asdict(result)})
+                if enough(done):
+                    break
+    return done
+
+
+def _from_record(record: Mapping[str, Any]) -> tuple[Episode, RolloutResult]:
+    of_result = {name: value for name, value in record.items() if name not in ("policy", "scene")}
+    # Files from before there were several policies name none.
+    return Episode(record.get("policy", ""), record["scene"], record["seed"]), RolloutResult(**of_result)
+
+
+class _KeptRollouts:
+    """One process' share: an environment for each policy, for as long as the scene is the same."""
+
+    def __init__(self, task: Task, policies: Policies, scenes: Mapping[str, Mapping[str, Any]]):
+        self.task, self.policies, self.scenes = task, policies, scenes
+        self.scene: str | None = None
+        self.environments: dict[str, gymnasium.Env] = {}
+
+    def __call__(self, episode: Episode) -> tuple[Episode, RolloutResult]:
+        if episode.scene != self.scene:
+            while self.environments:
+                self.environments.popitem()[1].close()
+            self.scene = episode.scene
+        make_policy, cameras = self.policies[episode.policy]
+        if episode.policy not in self.environments:
+            options = {"cameras": list(cameras), **self.scenes[episode.scene]}
+            self.environments[episode.policy] = self.task.make_environment(**options)
+        env = self.environments[episode.policy]
+        return episode, rollout(env, make_policy(env, episode.seed), episode.seed)
