@@ -1,6 +1,5 @@
 """What a robot or a policy of one's own may get wrong is one sentence, before anything moves."""
 
-import time
 from types import SimpleNamespace
 
 import numpy as np
