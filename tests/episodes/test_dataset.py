@@ -81,7 +81,10 @@ def test_an_absent_action_is_refused_by_whoever_meets_it_first(converted):
     absent = rows.remove_columns("action").add_column("action", actions, feature=rows.features["action"])
     with pytest.raises(UserError, match="out: column action has rows without a value"):
         numbers_of(absent, "out")
-    rewrite(converted, with_value("action", 3, None))
+    try:
+        rewrite(converted, with_value("action", 3, None))
+    except pa.ArrowNotImplementedError:  # pyarrow 15 writes no such file
+        return
     # Before 26 pyarrow itself has no place for it in lists of one length.
     words = "column action has rows without a value|Expected all lists to be of size=7"
     with pytest.raises(UserError, match=f"out.*({words})"):
