@@ -92,9 +92,14 @@ ROWS: dict[str, tuple[str, str, str]] = {
         )
         for count, epochs in ((10, 760), (25, 300), (50, 150), (100, 76))
     },
-    "stack_robust: demonstrations of every disturbance": (
-        f"--num_episodes 1000 --disturbed_share 0.7 {DISTURBED}",
+    "stack_robust: surfaces, distractors and a moved camera in the demonstrations": (
+        "--num_episodes 600 --disturbed_share 0.6 --surfaces 10 --distractors 3 --camera_turn 3 --camera_shift 10",
         STACK_ROBUST,
+        "",
+    ),
+    "stack_cpu wider, 1000 demonstrations of every disturbance": (
+        f"--num_episodes 1000 --disturbed_share 0.7 {DISTURBED}",
+        f"{STACK_ROBUST} --cnn_width 64 --image_size 48 84 --num_epochs 10 --validation_fraction 0.02",
         "",
     ),
     "stack_cpu, 400 demonstrations of every disturbance": (

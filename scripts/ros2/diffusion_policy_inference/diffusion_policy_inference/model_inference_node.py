@@ -85,6 +85,10 @@ def serve_emergency_stop(node: Node, controller: Controller) -> None:
     node.create_service(Trigger, "~/reset", reset)
 
 
+class _Stopped(BaseException):
+    """By a signal. After a KeyboardInterrupt out of some imports Python kills itself, though it was caught."""
+
+
 def main(args: list[str] | None = None) -> int:
     logging.basicConfig(format="[%(name)s] %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
@@ -92,7 +96,7 @@ def main(args: list[str] | None = None) -> int:
 
     def stop(name: str) -> None:
         if controller is None:  # there is nothing to brake yet
-            raise KeyboardInterrupt(name)
+            raise _Stopped(name)
         controller.stop(name)
 
     try:
@@ -109,7 +113,7 @@ def main(args: list[str] | None = None) -> int:
             except (UserError, RunFailed) as error:
                 node.get_logger().error(printable(str(error)))
                 return 2 if isinstance(error, UserError) else 1
-    except KeyboardInterrupt as signal:
+    except _Stopped as signal:
         logging.getLogger("dp_hf").info("stopped before the start: %s", signal)
     except RunFailed as error:
         logging.getLogger("dp_hf").error(printable(str(error)))
