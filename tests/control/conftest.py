@@ -1,6 +1,7 @@
 """Real ROS 2 for the tests, from wheels."""
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -11,10 +12,15 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ros2" / "environment.sh"
 
 
+_NUMBERS = itertools.count(os.getpid())
+
+
 @pytest.fixture
 def domain_id() -> int:
-    """The ROS_DOMAIN_ID of this process's tests: processes that run tests at the same time have others."""
-    return 100 + os.getpid() % 100
+    """The ROS_DOMAIN_ID of a test. Each has its own: participants of the last one may not be gone yet, and Fast DDS
+    takes no type from one vendor after it has met it from another. Beyond 101 its ports are any program's."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return 1 + 2 * (next(_NUMBERS) % 50) + int(worker[2:]) % 2
 
 
 @pytest.fixture(scope="session")
