@@ -18,7 +18,7 @@ _NUMBERS = itertools.count(os.getpid())
 @pytest.fixture
 def domain_id() -> int:
     """The ROS_DOMAIN_ID of a test. Each has its own: participants of the last one may not be gone yet, and Fast DDS
-    takes no type from one vendor after it has met it from another. Beyond 101 its ports are any program's."""
+    then refused a type as inconsistent that both vendors announce. Beyond 101 its ports are any program's."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     return 1 + 2 * (next(_NUMBERS) % 50) + int(worker[2:]) % 2
 
