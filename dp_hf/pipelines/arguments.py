@@ -12,6 +12,7 @@ import numpy as np
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.pictures import pixels
+from dp_hf.pipelines.execution import as_numbers
 
 LARGEST_SEED = 2**63 - 1
 
@@ -122,13 +123,21 @@ def step_end_of(
     return step_end
 
 
-def in_terms_of_step_end(callback: Callable[[int, int, Any], None]) -> Callable[..., None]:
-    """An older `callback`, which gets (step index, timestep, noisy actions), as a `callback_on_step_end`."""
+def one_callback(
+    callback: Callable[[int, int, Any], None] | None,
+    callback_on_step_end: Callable[..., Any] | None,
+    tensor_inputs: Sequence[str],
+) -> tuple[Callable[..., Any] | None, Sequence[str]]:
+    """`callback_on_step_end` and its inputs; or those of a `callback`, which gets (step index, timestep, actions)."""
+    if callback is None:
+        return callback_on_step_end, tensor_inputs
+    if callback_on_step_end is not None:
+        raise UserError("give either callback or callback_on_step_end")
 
     def step_end(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> None:
         callback(index, int(timestep), tensors["latents"])
 
-    return step_end
+    return step_end, ("latents",)
 
 
 def require_count(count: Any, name: str, most: int | None = None) -> int:
@@ -141,11 +150,8 @@ def require_count(count: Any, name: str, most: int | None = None) -> int:
 
 def as_float32(values: Any, name: str) -> np.ndarray:
     """An array or nested list of real numbers as float32 of its shape."""
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that numpy cannot hold
-        array = np.empty((), dtype=object)
-    if array.dtype.kind not in "fiu" or np.ma.is_masked(values):
+    array = as_numbers(values)
+    if array is None or np.ma.is_masked(values):
         raise UserError(f"{name} is an array of numbers; got {str(values)[:80]}")
     with np.errstate(over="ignore"):
         return array.astype(np.float32, order="C")

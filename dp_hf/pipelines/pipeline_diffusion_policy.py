@@ -16,7 +16,7 @@ from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
-from dp_hf.pipelines.arguments import in_terms_of_step_end
+from dp_hf.pipelines.arguments import one_callback
 from dp_hf.pipelines.fast.denoising import denoise_fast
 from dp_hf.pipelines.fast.encoder import InferenceEncoder
 from dp_hf.pipelines.folder import require_widths
@@ -139,10 +139,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         """
         if not isinstance(output_type, str) or output_type not in ("np", "pt"):
             raise UserError(f"output_type is 'np' or 'pt'; got {output_type!r}")
-        if callback is not None:
-            if callback_on_step_end is not None:
-                raise UserError("give either callback or callback_on_step_end")
-            callback_on_step_end, callback_on_step_end_tensor_inputs = in_terms_of_step_end(callback), ("latents",)
+        step_end = one_callback(callback, callback_on_step_end, callback_on_step_end_tensor_inputs)
         config, device = self.policy.config, self._execution_device
         images = prepare_images(image, config)
         states = prepare_state(state, config, len(images)).to(device) if config.use_proprioception else None
@@ -154,8 +151,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
             generator,
             latents,
             num_samples,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
+            *step_end,
         )
         output = actions.cpu().numpy() if output_type == "np" else actions
         if not return_dict:

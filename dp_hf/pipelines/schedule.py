@@ -7,7 +7,7 @@ computed here, as diffusers does.
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -26,24 +26,27 @@ SCHEDULER_KEYS = {
 }  # fmt: skip
 
 
+Numbers = TypeVar("Numbers")
+
+
 @dataclass(frozen=True)
-class StepTable:
+class StepTable(Generic[Numbers]):
     """The steps of a run, each of them
 
         clean = clamp(a actions + b prediction, -clip, clip)
         actions = c clean + d actions + e prediction + sigma noise
 
     Args:
-        timesteps: (steps,) int64.
+        timesteps: (steps,) int64; an array or a tensor, as the next two.
         coefficients: (steps, 5) float32, the columns a, b, c, d, e.
         sigma: (steps,) float32.
         draws: how many of the steps draw noise, the first ones.
         clip: bound of the clean chunk; infinite for none.
     """
 
-    timesteps: np.ndarray
-    coefficients: np.ndarray
-    sigma: np.ndarray
+    timesteps: Numbers
+    coefficients: Numbers
+    sigma: Numbers
     draws: int
     clip: float
 
@@ -105,7 +108,7 @@ class _Schedule:
         """Shares of the signal's variance that are left, float32 as diffusers has them, of products in float64."""
         return (1 - self.betas).astype(np.float64).cumprod().astype(np.float32)
 
-    def steps(self, num_inference_steps: int) -> StepTable:
+    def steps(self, num_inference_steps: int) -> StepTable[np.ndarray]:
         """The table of a run.
 
         Raises:
@@ -148,7 +151,7 @@ def step_table(
     timesteps: np.ndarray,
     num_inference_steps: int,
     is_ddpm: bool,
-) -> StepTable | None:
+) -> StepTable[np.ndarray] | None:
     """The updates of `DDPMScheduler.step`, or of `DDIMScheduler.step`.
 
     The formulas are those of Ho et al. 2020, arXiv:2006.11239, eq. 7, and of Song et al. 2020, arXiv:2010.02502,

@@ -13,7 +13,7 @@ from dp_hf.errors import UserError
 from dp_hf.files import user_place
 from dp_hf.pipelines.arguments import (
     as_float32,
-    in_terms_of_step_end,
+    one_callback,
     one_or_each,
     require_count,
     require_noise,
@@ -138,10 +138,7 @@ class DiffusionPolicyPipeline:
         """
         if output_type != "np":
             raise UserError(f"output_type is 'np' where there is no torch; got {output_type!r}")
-        if callback is not None:
-            if callback_on_step_end is not None:
-                raise UserError("give either callback or callback_on_step_end")
-            callback_on_step_end, callback_on_step_end_tensor_inputs = in_terms_of_step_end(callback), ("latents",)
+        step_end = one_callback(callback, callback_on_step_end, callback_on_step_end_tensor_inputs)
         config = self.policy.config
         images = stack_images(image, config)
         states = None
@@ -154,8 +151,7 @@ class DiffusionPolicyPipeline:
             generator,
             latents,
             num_samples,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
+            *step_end,
         )
         if not return_dict:
             return (actions,)
@@ -208,7 +204,7 @@ class DiffusionPolicyPipeline:
                 actions = step_end(index, timestep, actions)
         return self.normalizer.unnormalize(actions, "action")
 
-    def _step_table(self, num_inference_steps: int | None) -> StepTable:
+    def _step_table(self, num_inference_steps: int | None) -> StepTable[np.ndarray]:
         if num_inference_steps is None:
             num_inference_steps = self.config.num_inference_steps
         if num_inference_steps is None:

@@ -14,8 +14,9 @@ from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.pipelines.fast.cuda_graph import replay_steps
 from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
 from dp_hf.pipelines.fast.folding import FoldedDenoiser, can_fold, fold
-from dp_hf.pipelines.fast.scheduler_updates import SchedulerUpdates, scheduler_updates
+from dp_hf.pipelines.fast.scheduler_updates import scheduler_updates
 from dp_hf.pipelines.inputs import StepEnd
+from dp_hf.pipelines.schedule import StepTable
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def load_compiled() -> Callable | None:
 
 def run_eagerly(
     denoiser: FoldedDenoiser,
-    updates: SchedulerUpdates,
+    updates: StepTable[torch.Tensor],
     actions: torch.Tensor,
     noise: Iterator[torch.Tensor],
     shape: tuple[int, ...],
@@ -98,7 +99,7 @@ def run_eagerly(
     return actions
 
 
-def denoising_step(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> Callable[..., torch.Tensor]:
+def denoising_step(denoiser: FoldedDenoiser, updates: StepTable[torch.Tensor]) -> Callable[..., torch.Tensor]:
     """A step from actions (B, horizon * action_dim) to the next ones, given its noise and its row of each table."""
     clip, uses_prediction = updates.clip, bool(updates.coefficients[:, 4].any())
 
@@ -111,12 +112,12 @@ def denoising_step(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> Calla
     return step
 
 
-def tables(denoiser: FoldedDenoiser, updates: SchedulerUpdates) -> list[torch.Tensor]:
+def tables(denoiser: FoldedDenoiser, updates: StepTable[torch.Tensor]) -> list[torch.Tensor]:
     """What `denoising_step` reads besides the noise, each with a row for each step."""
     return [*updates.coefficients.to(denoiser.observation.device).unbind(1), *denoiser.tables(len(updates.timesteps))]
 
 
-def noise_blocks(updates: SchedulerUpdates, actions: torch.Tensor, generator: Any) -> Iterator[torch.Tensor]:
+def noise_blocks(updates: StepTable[torch.Tensor], actions: torch.Tensor, generator: Any) -> Iterator[torch.Tensor]:
     """sigma noise of all steps, (at most NOISE_BLOCK, *actions.shape) at a time, on the actions' device.
 
     Each step is a draw of its own, exactly as `randn_tensor` makes it: a larger draw need not give the same numbers.

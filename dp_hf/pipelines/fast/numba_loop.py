@@ -12,7 +12,7 @@ import torch
 from numba import boolean, float32
 
 from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
-from dp_hf.pipelines.fast.scheduler_updates import SchedulerUpdates
+from dp_hf.pipelines.schedule import StepTable
 
 # Sums may be reordered, which vectorises them; infinities and NaN keep their meaning.
 OPTIONS: dict[str, Any] = {
@@ -123,7 +123,7 @@ def _denoise(
     Args:
         actions: (B, A), A = horizon * action_dim.
         noise: (steps, B, A), scaled by sigma.
-        coefficients, clip: as in `SchedulerUpdates`.
+        coefficients, clip: as in `StepTable`.
         norms: (layers + 1, 2, H), or (0, 2, H).
         output_weight: (A, H).
         the rest: as in `FoldedMLP`, hidden weights and biases stacked.
@@ -156,7 +156,7 @@ def _denoise(
                 actions[item, k] = c * clean + d * actions[item, k] + e * prediction[k] + noise[step, item, k]
 
 
-def run_compiled(mlp: FoldedMLP, updates: SchedulerUpdates, actions: torch.Tensor, noise: torch.Tensor) -> None:
+def run_compiled(mlp: FoldedMLP, updates: StepTable[torch.Tensor], actions: torch.Tensor, noise: torch.Tensor) -> None:
     """Denoises actions (B, horizon * action_dim) in place, given sigma noise (steps, *actions.shape); on the CPU."""
     norms = [torch.stack(norm) for norm in mlp.norms]
     width = mlp.observation.shape[1]

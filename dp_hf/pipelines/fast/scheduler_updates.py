@@ -1,33 +1,12 @@
 """What `DDPMScheduler.step` and `DDIMScheduler.step` compute, as a table of coefficients for a whole run."""
 
-from dataclasses import dataclass
-
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin
 
-from dp_hf.pipelines.schedule import step_table
+from dp_hf.pipelines.schedule import StepTable, step_table
 
 
-@dataclass
-class SchedulerUpdates:
-    """A `StepTable` of tensors.
-
-    Args:
-        timesteps: (steps,).
-        coefficients: (steps, 5), the columns a, b, c, d, e.
-        sigma: (steps,).
-        draws: how many of the steps draw noise, the first ones.
-        clip: bound of the clean chunk; infinite for none.
-    """
-
-    timesteps: torch.Tensor
-    coefficients: torch.Tensor
-    sigma: torch.Tensor
-    draws: int
-    clip: float
-
-
-def scheduler_updates(scheduler: SchedulerMixin) -> SchedulerUpdates | None:
+def scheduler_updates(scheduler: SchedulerMixin) -> StepTable[torch.Tensor] | None:
     """The updates of a scheduler whose timesteps are set; None for one that does anything else or more."""
     config, is_ddpm = scheduler.config, type(scheduler) is DDPMScheduler
     if not is_ddpm and type(scheduler) is not DDIMScheduler:
@@ -43,4 +22,4 @@ def scheduler_updates(scheduler: SchedulerMixin) -> SchedulerUpdates | None:
     if table is None:
         return None
     timesteps, coefficients, sigma = map(torch.from_numpy, (table.timesteps, table.coefficients, table.sigma))
-    return SchedulerUpdates(timesteps, coefficients, sigma, table.draws, table.clip)
+    return StepTable(timesteps, coefficients, sigma, table.draws, table.clip)
