@@ -3,6 +3,8 @@
 import errno
 import os
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _REMEDIES = {
     errno.ENOSPC: "free space there, or choose another place",
@@ -30,6 +32,17 @@ class RunFailed(RuntimeError):
 def failure(what: str, error: BaseException) -> RunFailed:
     """`error` of `what`, such as "the policy", as a `RunFailed` to be raised from it."""
     return RunFailed(f"{what} failed: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def failing_as(what: str) -> Iterator[None]:
+    """Whatever is raised within, but for a `UserError`, is a `failure` of `what`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise failure(what, error) from error
 
 
 def disk_error(error: BaseException) -> OSError | None:

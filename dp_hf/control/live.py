@@ -11,7 +11,7 @@ from dp_hf.control.planner import Policy
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.report import Durations
 from dp_hf.control.robot import Frame, Robot, measure
-from dp_hf.errors import UserError, failure
+from dp_hf.errors import failing_as
 from dp_hf.pipelines.execution import ObservationHistory, predict_chunk
 
 logger = logging.getLogger(__name__)
@@ -92,12 +92,8 @@ def predict_live(
         is_silent = False
         history.add((image.value, state.value))
         asked_at = clock.now()
-        try:
+        with failing_as("the policy"):
             actions = predict_chunk(policy, history.observations(), settings.action_dim)
-        except UserError:
-            raise
-        except Exception as error:
-            raise failure("the policy", error) from error
         report.predictions += 1
         report.inference.add(clock.now() - asked_at)
         report.image_to_action.add(clock.now() - image.timestamp)

@@ -7,7 +7,7 @@ import numpy as np
 from dp_hf.cameras import as_frame
 from dp_hf.control.planner import Policy
 from dp_hf.control.policy_settings import PolicySettings
-from dp_hf.errors import UserError, failure
+from dp_hf.errors import failing_as
 from dp_hf.pipelines.execution import predict_chunk
 
 NUM_CALLS = 3
@@ -26,11 +26,7 @@ def warm_up(policy: Policy, settings: PolicySettings) -> float:
     seconds = []
     for _ in range(NUM_CALLS):
         start = time.perf_counter()
-        try:
+        with failing_as("the policy"):
             predict_chunk(policy, [(frame, each) for each in state[0]], settings.action_dim)
-        except UserError:
-            raise
-        except Exception as error:
-            raise failure("the policy", error) from error
         seconds.append(time.perf_counter() - start)
     return min(seconds)
