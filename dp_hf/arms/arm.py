@@ -56,6 +56,16 @@ class Arm:
         """Names and units of the state's and the command's numbers."""
         return self.limits.quantities
 
+    def in_ros(self) -> tuple[RosJoints, RosTopics]:
+        """Its joints and topics in ROS.
+
+        Raises:
+            UserError: nothing is known of them.
+        """
+        if self.ros is None or self.topics is None:
+            raise UserError(f"{self.name}: its joints and topics in ROS are not known; its file has no ros:")
+        return self.ros, self.topics
+
     def doubt_of_radians(self, states: np.ndarray) -> str | None:
         """Why the angles of messages from ROS are hardly radians, as ROS has them; None where they may be.
 

@@ -14,11 +14,11 @@ from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.find import explore
-from dp_hf.episodes.format import MIN_FRAMES, QUANTITIES, RECORDING_FILE, part_name
+from dp_hf.episodes.format import MIN_FRAMES, RECORDING_FILE, part_name
 from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode, load_images, read_episode
-from dp_hf.episodes.recording import Recording
+from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.episodes.timing import FrameTimes, Rate, decide_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, decide_unit, to_public_units
 from dp_hf.errors import UserError
@@ -86,7 +86,7 @@ def convert_episodes(
     assert rate.fps is not None
     gripper = gripper or Gripper()
     doubts = _doubts(usable, unit, rate, gripper)
-    quantities = QUANTITIES if recording is None else recording.quantities
+    quantities = numbers_of(recording)
 
     def in_public_units(raw: np.ndarray) -> np.ndarray:
         if unit is None:
@@ -162,10 +162,9 @@ def _recording(episodes: Sequence[Episode], stated: Sequence[bool]) -> Recording
         UserError: episodes of other numbers lie together, or both say what the numbers are.
     """
     first = episodes[0]
-    own = QUANTITIES if first.recording is None else first.recording.quantities
+    own = numbers_of(first.recording)
     for episode in episodes:
-        its = QUANTITIES if episode.recording is None else episode.recording.quantities
-        if difference := own.difference(its):
+        if difference := own.difference(numbers_of(episode.recording)):
             raise UserError(
                 f"{first.name} and {episode.name} are of two arms: the second {difference}; convert the episodes of one"
                 " from a folder of their own"

@@ -11,11 +11,11 @@ import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
-from dp_hf.episodes.format import MIN_FRAMES, STATE_DIM, STATES_FILES
+from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import Problem, shorten
-from dp_hf.episodes.recording import Recording
+from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import inside, read_json_values, user_path
 
@@ -54,7 +54,7 @@ class Episode:
     @property
     def states(self) -> np.ndarray:
         """(frames, n) float64; of a myCobot six angles in the recording's unit, the raw gripper value."""
-        count = STATE_DIM if self.recording is None else len(self.recording.quantities)
+        count = len(numbers_of(self.recording))
         return np.array([frame.state for frame in self.frames], dtype=np.float64).reshape(-1, count)
 
     @property

@@ -52,6 +52,11 @@ class Recording:
             raise UserError(f"{file}: {error}") from error
 
 
+def numbers_of(recording: Recording | None) -> Quantities:
+    """What the numbers of an episode are; without a recording a myCobot's."""
+    return QUANTITIES if recording is None else recording.quantities
+
+
 def require_room(folder: Path, recording: Recording | None) -> None:
     """Refuses a folder of episodes whose numbers or rate are others.
 
@@ -67,8 +72,7 @@ def require_room(folder: Path, recording: Recording | None) -> None:
         return
     if there is None and not find_episodes(folder):
         return
-    numbers = QUANTITIES if there is None else there.quantities
-    if difference := numbers.difference(QUANTITIES if recording is None else recording.quantities):
+    if difference := numbers_of(there).difference(numbers_of(recording)):
         raise UserError(f"{folder} holds episodes of another arm: this one {difference}; record into another folder")
     assert there is not None
     assert recording is not None

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA, is_camera_name
-from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATE_DIM, STATES_FILE
+from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATES_FILE
 from dp_hf.episodes.images import Pixels, save_png, upright
-from dp_hf.episodes.recording import Recording, write_recording
+from dp_hf.episodes.recording import Recording, numbers_of, write_recording
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named, user_path
 
@@ -93,7 +93,7 @@ class FrameWriter:
         self.num_frames += 1
 
     def _numbers(self, what: str, values: np.ndarray) -> list[float]:
-        count = STATE_DIM if self.recording is None else len(self.recording.quantities)
+        count = len(numbers_of(self.recording))
         array = np.asarray(values, dtype=np.float32)
         if array.shape != (count,) or not np.isfinite(array).all():
             raise UserError(f"{what} is {count} finite numbers, not {array}")

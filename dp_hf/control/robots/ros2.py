@@ -52,15 +52,14 @@ class Ros2Config:
         Raises:
             UserError: nothing is known of its joints or topics in ROS, or what is said does not fit it.
         """
-        if arm.ros is None or arm.topics is None:
-            raise UserError(f"{arm.name}: its joints and topics in ROS are not known; its file has no ros:")
+        joints, topics = arm.in_ros()
         said = {name: value for name in _TOPICS if (value := getattr(self, name)) is not None}
-        arm = replace(arm, topics=replace(arm.topics, **said), command_rate=self.command_rate or arm.command_rate)
+        arm = replace(arm, topics=replace(topics, **said), command_rate=self.command_rate or arm.command_rate)
         if self.gripper_joint is None:
             return arm
-        if arm.gripper is None or arm.ros is None:
+        if arm.gripper is None:
             raise UserError(f"{arm.name} has no gripper: leave --ros2.gripper_joint out")
-        return replace(arm, ros=arm.ros.with_joint(arm.gripper, self.gripper_joint))
+        return replace(arm, ros=joints.with_joint(arm.gripper, self.gripper_joint))
 
 
 class Ros2Robot:
@@ -82,9 +81,8 @@ class Ros2Robot:
         except ImportError as error:
             raise UserError(f"ROS 2 needs Cyclone DDS: pip install 'dp_hf[ros2]' ({error})") from error
         self._arm = arm = config.of(arm)
-        assert arm.ros is not None
-        assert arm.topics is not None
-        self._topics = topics = arm.topics
+        self._joints, self._topics = arm.in_ros()
+        topics = self._topics
         if topics.arm_topic is None:
             raise UserError(
                 f"{arm.name} takes commands as goals of {topics.arm_action}, which are not sent from here: name its"
@@ -95,7 +93,6 @@ class Ros2Robot:
         self.fault: str | None = None
         self.finished: str | None = None
         self._config = config
-        self._joints = arm.ros
         self._gathered = GatheredJoints(self._joints)
         self._messages = ros2_messages
         self._image: Stamped[Frame] | None = None

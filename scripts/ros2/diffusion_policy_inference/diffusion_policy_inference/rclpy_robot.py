@@ -43,15 +43,14 @@ class RclpyRobot:
     """
 
     def __init__(self, node: Node, arm: Arm):
-        if arm.ros is None or arm.topics is None:
-            raise UserError(f"{arm.name}: its joints and topics in ROS are not known; its file has no ros:")
+        _, self._topics = arm.in_ros()
+        topics = self._topics
         self.node = node
         self.quantities = arm.quantities
         self.fault: str | None = None
         self.finished: str | None = None
         self.command_rate = declare(node, "command_rate", float(arm.command_rate), "commands a second (Hz)")
         self._arm = arm
-        self._topics = topics = arm.topics
         self._joints = _declare_joints(node, arm)
         self._gathered = GatheredJoints(self._joints)
         ways = {"topic": topics.arm_topic, "action": topics.arm_action}
