@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dp_hf.success.betting import ENOUGH, anytime_interval, evidence, is_decided, pairs_to_decide
+from dp_hf.success.betting import ENOUGH, anytime_interval, evidence, pairs_to_decide
 from dp_hf.success.paired import Pairs, exact_mcnemar, newcombe
 from dp_hf.success.rates import Rate
 
@@ -104,12 +104,6 @@ class Comparison:
                 last.verdict,
             ]
         )
-
-
-def decided_at(a: Sequence[bool], b: Sequence[bool]) -> int | None:
-    """The number of the first pairs after which one who looks after each stops; None where they all do not decide."""
-    numbers = range(1, min(len(a), len(b)) + 1)
-    return next((number for number in numbers if is_decided(Pairs.of(a[:number], b[:number]))), None)
 
 
 def points(difference: float) -> str:

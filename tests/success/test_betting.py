@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dp_hf.success.betting import ENOUGH, anytime_interval, evidence, is_decided, pairs_to_decide
-from dp_hf.success.comparison import decided_at
 from dp_hf.success.paired import Pairs, exact_mcnemar, newcombe
 
 counts = st.builds(Pairs, *[st.integers(0, 60)] * 4)
@@ -86,6 +85,12 @@ def test_at_the_foretold_number_about_half_of_such_comparisons_are_over(pairs):
     over = ended_by(pairs.only_b / discordant, looks, is_decided)[-1]
     assert 0.4 < over <= 1
     assert ended_by(pairs.only_b / discordant, looks // 2, is_decided)[-1] < 0.5
+
+
+def decided_at(a, b):
+    """The number of the first pairs after which one who looks after each stops."""
+    looks = range(1, len(a) + 1)
+    return next((number for number in looks if is_decided(Pairs.of(a[:number], b[:number]))), None)
 
 
 def test_nothing_decides_between_equals():
