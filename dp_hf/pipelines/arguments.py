@@ -12,7 +12,6 @@ import numpy as np
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.pictures import pixels
-from dp_hf.pipelines.execution import as_numbers
 
 LARGEST_SEED = 2**63 - 1
 
@@ -150,8 +149,11 @@ def require_count(count: Any, name: str, most: int | None = None) -> int:
 
 def as_float32(values: Any, name: str) -> np.ndarray:
     """An array or nested list of real numbers as float32 of its shape."""
-    array = as_numbers(values)
-    if array is None or np.ma.is_masked(values):
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that numpy cannot hold
+        array = np.empty((), dtype=object)
+    if array.dtype.kind not in "fiu" or np.ma.is_masked(values):
         raise UserError(f"{name} is an array of numbers; got {str(values)[:80]}")
     with np.errstate(over="ignore"):
         return array.astype(np.float32, order="C")
