@@ -5,8 +5,9 @@ computed here, as diffusers does.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -105,7 +106,9 @@ class _Schedule:
 
     @cached_property
     def alpha_bars(self) -> np.ndarray:
-        """Shares of the signal's variance that are left, float32 as diffusers has them, of products in float64."""
+        """Shares of the signal's variance that are left, as `step_table` wants them; of products in float64."""
+        if self.beta_schedule == "linear":
+            return (1 - self.betas.astype(np.float64)).cumprod()
         return (1 - self.betas).astype(np.float64).cumprod().astype(np.float32)
 
     def steps(self, num_inference_steps: int) -> StepTable[np.ndarray]:
@@ -121,10 +124,11 @@ class _Schedule:
                 f"{self.num_train_timesteps - 1}: take fewer"
             )
         is_ddpm = isinstance(self, DDPMSchedule)
-        table = step_table(self, self.betas, self.alpha_bars, timesteps, num_inference_steps, is_ddpm)
+        table = step_table(np, self, self.alpha_bars, timesteps, num_inference_steps, is_ddpm)
         if table is None:
             raise UserError("the scheduler's betas leave no signal: with torch the pipeline runs as it is")
-        return table
+        coefficients, sigma = table.coefficients.astype(np.float32), table.sigma.astype(np.float32)
+        return replace(table, coefficients=coefficients, sigma=sigma)
 
 
 @dataclass(frozen=True)
@@ -145,42 +149,42 @@ SCHEDULES = {"DDPMScheduler": DDPMSchedule, "DDIMScheduler": DDIMSchedule}
 
 
 def step_table(
+    xp: ModuleType,
     config: Any,
-    betas: np.ndarray,
-    alpha_bars: np.ndarray,
-    timesteps: np.ndarray,
+    alpha_bars: Any,
+    timesteps: Any,
     num_inference_steps: int,
     is_ddpm: bool,
-) -> StepTable[np.ndarray] | None:
+) -> StepTable[Any] | None:
     """The updates of `DDPMScheduler.step`, or of `DDIMScheduler.step`.
 
     The formulas are those of Ho et al. 2020, arXiv:2006.11239, eq. 7, and of Song et al. 2020, arXiv:2010.02502,
-    eq. 12 with eta = 0. For linear betas, the reference's, they are evaluated in float64: a thousand steps then agree
-    with the published algorithm to 1e-5, and to 1e-4 with diffusers, whose float32 `1 - alpha_bar` is off by up to
-    1e-3 of itself at first. For other betas that would be more, so these are evaluated in float32 as diffusers does.
+    eq. 12 with eta = 0. For linear betas, the reference's, `alpha_bars` are float64: a thousand steps then agree with
+    the published algorithm to 1e-5, and to 1e-4 with diffusers, whose float32 `1 - alpha_bar` is off by up to 1e-3 of
+    itself at first. For other betas that would be more, so these are float32 as diffusers has them.
 
     Args:
+        xp: numpy or torch, whose the arrays are; each rounds in its own way, by a unit in the last place.
         config: of the scheduler.
-        betas, alpha_bars: (num_train_timesteps,) float32.
+        alpha_bars: (num_train_timesteps,) shares of the signal's variance that are left.
         timesteps: (steps,) int64.
 
     Returns:
-        None where a step would divide by zero: betas rescaled to zero terminal SNR leave no signal.
+        The table, in the precision of `alpha_bars`; None where a step would divide by zero: betas rescaled to zero
+        terminal SNR leave no signal.
     """
-    if config.beta_schedule == "linear":
-        alpha_bars = (1 - betas.astype(np.float64)).cumprod()
-    one = np.ones(len(timesteps), alpha_bars.dtype)
+    one = 0 * alpha_bars[timesteps] + 1
     if is_ddpm:
-        previous, last = np.append(timesteps[1:], -1), one
+        previous, last = xp.concatenate([timesteps[1:], 0 * timesteps[:1] - 1]), one
     else:
         previous = timesteps - config.num_train_timesteps // num_inference_steps
         last = one if config.set_alpha_to_one else alpha_bars[0] * one
     alpha_bar = alpha_bars[timesteps]
-    previous_alpha_bar = np.where(previous >= 0, alpha_bars[previous.clip(0)], last)
-    signal, spread, zero = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar), 0 * one
+    previous_alpha_bar = xp.where(previous >= 0, alpha_bars[previous.clip(0)], last)
+    signal, spread, zero = alpha_bar**0.5, (1 - alpha_bar) ** 0.5, 0 * one
 
+    # The clean chunk and the noise, each in terms of (actions, prediction).
     with np.errstate(divide="ignore", invalid="ignore"):
-        # The clean chunk and the noise, each in terms of (actions, prediction).
         clean, noise = {
             "epsilon": ((1 / signal, -spread / signal), (zero, one)),
             "sample": ((zero, one), (1 / spread, -signal / spread)),
@@ -188,18 +192,18 @@ def step_table(
         }[config.prediction_type]
         if is_ddpm:
             alpha = alpha_bar / previous_alpha_bar
-            of_clean = np.sqrt(previous_alpha_bar) * (1 - alpha) / (1 - alpha_bar)
-            of_actions, of_prediction = np.sqrt(alpha) * (1 - previous_alpha_bar) / (1 - alpha_bar), zero
+            of_clean = previous_alpha_bar**0.5 * (1 - alpha) / (1 - alpha_bar)
+            of_actions, of_prediction = alpha**0.5 * (1 - previous_alpha_bar) / (1 - alpha_bar), zero
             variance = (1 - previous_alpha_bar) / (1 - alpha_bar) * (1 - alpha)
             variance = 1 - alpha if config.variance_type == "fixed_large" else variance.clip(1e-20)
             draws = int((timesteps > 0).sum())
-            sigma = np.where(timesteps > 0, np.sqrt(variance), zero)
+            sigma = xp.where(timesteps > 0, variance**0.5, zero)
         else:
-            of_clean, of_noise = np.sqrt(previous_alpha_bar), np.sqrt(1 - previous_alpha_bar)
+            of_clean, of_noise = previous_alpha_bar**0.5, (1 - previous_alpha_bar) ** 0.5
             of_actions, of_prediction = of_noise * noise[0], of_noise * noise[1]
             draws, sigma = 0, zero
-    coefficients = np.stack([*clean, of_clean, of_actions, of_prediction], axis=1).astype(np.float32)
-    if not np.isfinite(coefficients).all():
+    coefficients = xp.stack([*clean, of_clean, of_actions, of_prediction], 1)
+    if not xp.isfinite(coefficients).all():
         return None
     clip = config.clip_sample_range if config.clip_sample else math.inf
-    return StepTable(timesteps, coefficients, sigma.astype(np.float32), draws, clip)
+    return StepTable(timesteps, coefficients, sigma, draws, clip)

@@ -1,5 +1,7 @@
 """What `DDPMScheduler.step` and `DDIMScheduler.step` compute, as a table of coefficients for a whole run."""
 
+from dataclasses import replace
+
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin
 
@@ -15,11 +17,8 @@ def scheduler_updates(scheduler: SchedulerMixin) -> StepTable[torch.Tensor] | No
         return None
     if config.thresholding or config.prediction_type not in ("epsilon", "sample", "v_prediction"):
         return None
-    betas, alpha_bars, timesteps = (
-        tensor.cpu().numpy() for tensor in (scheduler.betas, scheduler.alphas_cumprod, scheduler.timesteps)
-    )
-    table = step_table(config, betas, alpha_bars, timesteps, scheduler.num_inference_steps, is_ddpm)
-    if table is None:
-        return None
-    timesteps, coefficients, sigma = map(torch.from_numpy, (table.timesteps, table.coefficients, table.sigma))
-    return StepTable(timesteps, coefficients, sigma, table.draws, table.clip)
+    exact = (1 - scheduler.betas.double()).cumprod(0)
+    alpha_bars = (exact if config.beta_schedule == "linear" else scheduler.alphas_cumprod).cpu()
+    steps = scheduler.num_inference_steps
+    table = step_table(torch, config, alpha_bars, scheduler.timesteps.cpu(), steps, is_ddpm)
+    return table and replace(table, coefficients=table.coefficients.float(), sigma=table.sigma.float())
