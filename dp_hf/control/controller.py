@@ -14,7 +14,7 @@ from dp_hf.control.following import Following
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
-from dp_hf.control.report import Report
+from dp_hf.control.report import Border, Report
 from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, measure, require_robot, why_unheard
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, failure
@@ -113,6 +113,7 @@ class Controller:
             self.period / 2,
             self.executor,
             self.report,
+            self.clock,
         )
         self._sent_at = -np.inf
         self._hold_reason: str | None = None
@@ -222,7 +223,7 @@ class Controller:
         )
         reason = self._alarm(now, image, state) or away or stray
         is_withheld = away is not None and limiter.at_rest
-        observed_at = None
+        observed_at, before, velocity = None, limiter.position, limiter.velocity
         if reason or image is None or state is None:
             self.planner.forget(now)
             command = limiter.brake()
@@ -238,8 +239,11 @@ class Controller:
         self._update_hold(reason)
         if not is_withheld:
             self._send(command, limiter, now)
-        if observed_at is not None:
+        if observed_at is not None and self.planner.trajectory is not None:
             self.report.image_to_command.add(self.clock.now() - observed_at)
+            asked = (self.planner.trajectory.at(now) - before) / self.period
+            jump = np.abs(asked - velocity) / self.limits.velocity
+            self.report.borders.append(Border(now - self._started_at, float(jump.max())))
         for observer in self.observers:
             observer(Tick(now, image, state, command, self._hold_reason))
         return now

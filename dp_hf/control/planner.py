@@ -1,7 +1,6 @@
 """Inference beside the control loop: observations go to the policy, chunks come back as trajectories."""
 
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import amount
-from dp_hf.control.clock import Grid
+from dp_hf.control.clock import Clock, Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
+from dp_hf.control.trajectory import HandOver, Trajectory, ensemble, hand_over
 from dp_hf.errors import UserError, failure
 from dp_hf.pipelines.execution import ObservationHistory, predict_chunk, require_executable
 
@@ -44,9 +43,11 @@ class Planner:
         tolerance: seconds that an observation may come early.
         executor: runs the policy, one call at a time.
         report: counts chunks, misses and times.
+        clock: tells how long the policy takes.
 
     Attributes:
         trajectory: what to follow, None when there is nothing.
+        hand_over: the way from the motion under way into a chunk, called as `trajectory.hand_over` is.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Planner:
         tolerance: float,
         executor: Executor,
         report: Report,
+        clock: Clock,
     ):
         self.policy = policy
         self.limits = limits
@@ -69,6 +71,8 @@ class Planner:
         self.tolerance = tolerance
         self.executor = executor
         self.report = report
+        self.clock = clock
+        self.hand_over: HandOver = hand_over
         self.trajectory: Trajectory | None = None
         self._history: ObservationHistory[tuple[Frame, np.ndarray | None]] = ObservationHistory(n_obs_steps)
         self._chunks: list[Trajectory] = []
@@ -109,11 +113,11 @@ class Planner:
         self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
 
     def _predict(self, observations: list[tuple[Frame, np.ndarray | None]]) -> np.ndarray:
-        start = time.perf_counter()
+        start = self.clock.now()
         try:
             return predict_chunk(self.policy, observations, len(self.limits.quantities))
         finally:
-            self._last_took = time.perf_counter() - start
+            self._last_took = self.clock.now() - start
 
     def await_quick_answer(self, patience: float) -> bool:
         """Waits at most `patience` seconds for a policy that took less the last time; whether there is an answer.
@@ -172,7 +176,7 @@ class Planner:
         chunk = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
         if self.temporal_ensemble is not None:
             chunk = self._average(chunk, inference.observed_at, self.temporal_ensemble)
-        trajectory = hand_over(chunk, inference.observed_at, self.step, position, sent_at, now)
+        trajectory = self.hand_over(chunk, inference.observed_at, self.step, position, sent_at, now)
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
             worst = int(np.argmax(distance / self.limits.max_jump))

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+LATEST = 100_000
+
 
 class Durations:
-    """Seconds that something took: how often, and percentiles of the latest 100,000."""
+    """Seconds that something took: how often, and percentiles of the `LATEST`."""
 
     def __init__(self):
         self.count = 0
-        self._latest: deque[float] = deque(maxlen=100_000)
+        self._latest: deque[float] = deque(maxlen=LATEST)
 
     def add(self, seconds: float) -> None:
         self.count += 1
@@ -25,6 +27,20 @@ class Durations:
         if not self._latest:
             return "none"
         return f"p50 {1000 * self.percentile(50):.1f} ms, p99 {1000 * self.percentile(99):.1f} ms"
+
+
+@dataclass(frozen=True)
+class Border:
+    """Where a chunk took over from the one before.
+
+    Attributes:
+        time: of its first command, seconds since the start.
+        jump: change of velocity that it asked for there, before the limiter; the largest of all numbers, each as a
+            share of its limit of velocity.
+    """
+
+    time: float
+    jump: float
 
 
 @dataclass
@@ -42,6 +58,7 @@ class Report:
         holds: times that the arm was held, by reason.
         inference: from an observation's submission until its chunk was picked up.
         image_to_command: from a frame's arrival until the first command based on it was sent.
+        borders: the `LATEST` chunks that took over.
     """
 
     seconds: float = 0.0
@@ -54,6 +71,7 @@ class Report:
     holds: int = 0
     inference: Durations = field(default_factory=Durations)
     image_to_command: Durations = field(default_factory=Durations)
+    borders: deque[Border] = field(default_factory=lambda: deque(maxlen=LATEST))
 
     def __str__(self) -> str:
         seconds = max(self.seconds, 1e-9)

@@ -1,6 +1,6 @@
 """A chunk of actions laid out in time: hand-over from the motion under way, and interpolation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,10 @@ def ensemble(chunks: Sequence[Trajectory], temporal_ensemble: float) -> np.ndarr
     weights = ensemble_weights(len(chunks), temporal_ensemble)[:, None]
     weights = weights * np.stack([times <= chunk.times[-1] for chunk in chunks])
     return np.einsum("ct,cdt->td", weights / weights.sum(axis=0), positions)
+
+
+HandOver = Callable[[np.ndarray, float, float, np.ndarray, float, float], Trajectory]
+"""Called as `hand_over` is, whose arguments these are."""
 
 
 def hand_over(

@@ -72,6 +72,20 @@ def test_the_command_of_a_tick_waits_for_a_quick_policy():
     assert report.image_to_command.percentile(80) == pytest.approx(0, abs=1e-6)
 
 
+def test_borders_between_chunks_are_kept_with_the_jump_that_each_asked_for():
+    flip = iter(range(1000))
+    controller = make(lambda image, state: np.tile(HOME + 10 * (-1) ** next(flip), (8, 1)), n_action_steps=4)
+    report = controller.run(duration=3)
+    assert len(report.borders) == report.chunks > 5
+    times = [border.time for border in report.borders]
+    assert times[0] == pytest.approx(0.04)
+    np.testing.assert_allclose(np.diff(times), 0.4)
+    # To the other end in the 0.08 s that are left of a step, where 160 degrees a second are the most.
+    assert 1 < report.borders[-1].jump < 20 / 0.08 / 160
+    still = make(lambda image, state: np.tile(HOME, (8, 1)), n_action_steps=4).run(duration=1)
+    assert {border.jump for border in still.borders} == {0.0}
+
+
 @pytest.mark.parametrize("horizon", [1, 8])
 def test_a_nervous_policy_is_not_overshot_by_much(horizon):
     rng = np.random.default_rng(0)
