@@ -35,11 +35,17 @@ class Border:
 
     Attributes:
         time: of its first command, seconds since the start.
+        predicted: latency that it was expected to have, seconds; None where none had been measured.
+        latency: that it had, from the policy's being asked to the first command.
+        prefix: actions that the policy had been told as committed.
         jump: change of velocity that it asked for there, before the limiter; the largest of all numbers, each as a
             share of its limit of velocity.
     """
 
     time: float
+    predicted: float | None
+    latency: float
+    prefix: int
     jump: float
 
 
@@ -73,11 +79,22 @@ class Report:
     image_to_command: Durations = field(default_factory=Durations)
     borders: deque[Border] = field(default_factory=lambda: deque(maxlen=LATEST))
 
+    def borders_in_words(self) -> str:
+        """How chunks met: jumps, how far latencies were from what was expected, and how much was committed."""
+        if not self.borders:
+            return "no borders"
+        jumps = np.percentile([border.jump for border in self.borders], [50, 99])
+        off = [abs(border.latency - border.predicted) for border in self.borders if border.predicted is not None]
+        told = np.mean([border.prefix for border in self.borders])
+        known = f", latency off by p99 {1000 * np.percentile(off, 99):.1f} ms" if off else ""
+        return f"jumps at borders p50 {jumps[0]:.0%}, p99 {jumps[1]:.0%} of the limit{known}, {told:.1f} committed"
+
     def __str__(self) -> str:
         seconds = max(self.seconds, 1e-9)
         rejected = "".join(f", {count} rejected: {reason}" for reason, count in self.rejected.items())
         return (
             f"{self.seconds:.1f} s: {self.commands} commands ({self.commands / seconds:.2f} Hz, {self.overruns} late), "
             f"{self.chunks} chunks ({self.chunks / seconds:.2f} Hz, {self.misses} misses, {self.starved} starved"
-            f"{rejected}), {self.holds} holds; inference {self.inference}; image to command {self.image_to_command}"
+            f"{rejected}), {self.holds} holds; inference {self.inference}; image to command {self.image_to_command}; "
+            f"{self.borders_in_words()}"
         )

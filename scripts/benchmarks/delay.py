@@ -8,7 +8,8 @@ and one that is there is not repeated. Prints a table and writes it to delay.md;
 borders.
 
 Ways: `synchronous` stands and waits for each chunk; `naive` takes the new chunk as it is; `hand-over` is that of
-`dp-hf run-policy`, and `ensemble` the same with a prediction for every action, averaged.
+`dp-hf run-policy`, and `ensemble` the same with a prediction for every action, averaged. `prefix` and `prefix
+ensemble` tell the policy what will have been sent by then; it has been trained with `--max_prefix`.
 """
 
 import sys
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from dp_hf.control.report import Report
     from dp_hf.control.trajectory import Trajectory
 
-WAYS = ("synchronous", "naive", "hand-over", "ensemble")
+WAYS = ("synchronous", "naive", "hand-over", "ensemble", "prefix", "prefix ensemble")
+WITHOUT_PREFIX = WAYS[:4]
 ENSEMBLE = 0.01  # of Zhao et al. 2023, arXiv:2304.13705
 MEASURED = ("jerk_rms", "jerk_max", "border_jump_mean", "border_jump_max", "speed", "chunks")
 
@@ -41,8 +43,8 @@ class Delay:
 
     pipelines: tuple[str, ...]
     """Pipeline folders or Hub repositories; several, such as of three seeds, are rows of one table."""
-    ways: tuple[str, ...] = WAYS
-    """Ways to meet a late chunk."""
+    ways: tuple[str, ...] = WITHOUT_PREFIX
+    """Ways to meet a late chunk: those above."""
     delays: tuple[Annotated[float, Range(0)], ...] = (0, 50, 100, 200, 300, 500)
     """Milliseconds from a picture to its chunk."""
     jitter: Annotated[float, Range(0, 1)] = 0.0
@@ -53,8 +55,8 @@ class Delay:
     """Pictures a second."""
     image_age: Annotated[float, Range(0)] = 0.0
     """Milliseconds from a picture to its arrival, of which the loop does not know."""
-    due_later: Annotated[float, Range(0)] = 0.0
-    """Milliseconds by which every action is due later than the loop has it: it takes pictures for so much younger."""
+    reach_time: Annotated[float, Range(0)] = 100.0
+    """Milliseconds from a picture to when its action is due; the demonstrations' arm is there at the end of a step."""
     slow_arm: bool = False
     """Keep the real arm's limits of speed and acceleration in place of the simulated one's."""
     num_episodes: Annotated[int, Range(1)] = 100
@@ -100,7 +102,7 @@ def benchmark(arguments: Delay) -> None:
 
     digests = {digest_pipeline(load_once(pipeline, "cpu")): pipeline for pipeline in arguments.pipelines}
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
-    names = ("jitter", "n_action_steps", "camera_rate", "image_age", "due_later", "slow_arm", "duration")
+    names = ("jitter", "n_action_steps", "camera_rate", "image_age", "reach_time", "slow_arm", "duration")
     identity = {name: getattr(arguments, name) for name in names}
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     with KeptLines(arguments.output_dir / "delay.jsonl", identity, "rollouts") as kept:
@@ -175,17 +177,20 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
     clock, random = SimulatedClock(), np.random.default_rng(trial.seed)
     cameras = STACKING.cameras_of(settings.camera_names)
     robot = SteppedRobot(
-        env, clock, trial.seed, cameras, arguments.camera_rate, arguments.image_age / 1000, arguments.due_later / 1000
+        env, clock, trial.seed, cameras, arguments.camera_rate, arguments.image_age / 1000, arguments.reach_time / 1000
     )
     limits, real = SIMULATED_MYCOBOT_280.limits, MYCOBOT_280.limits
     if arguments.slow_arm:
         limits = replace(limits, velocity=real.velocity, acceleration=real.acceleration)
     executed = arguments.n_action_steps or settings.n_action_steps
     longest = delay * (1 + arguments.jitter)
-    n_action_steps = {
-        "ensemble": 1,
-        "synchronous": executed + int(np.ceil(longest * settings.fps - 1e-9)),
-    }.get(trial.way, executed)
+    averages = trial.way.endswith("ensemble")
+    n_action_steps = 1 if averages else executed
+    if trial.way == "synchronous":
+        n_action_steps += int(np.ceil(longest * settings.fps - 1e-9))
+    max_prefix = settings.max_prefix if trial.way.startswith("prefix") else 0
+    if trial.way.startswith("prefix") and max_prefix == 0:
+        raise UserError(f"{trial.pipeline} learned without a prefix: give --ways {' '.join(WITHOUT_PREFIX)}")
     controller = Controller(
         robot,
         partial(pipeline, generator=torch.Generator().manual_seed(trial.seed)),
@@ -193,9 +198,10 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
         settings.fps,
         settings.n_obs_steps,
         n_action_steps,
-        ENSEMBLE if trial.way == "ensemble" else None,
+        ENSEMBLE if averages else None,
         clock=clock,
         executor=LateExecutor(clock, lambda: delay * (1 + arguments.jitter * random.uniform(-1, 1))),
+        max_prefix=max_prefix,
     )
     planner = controller.planner
     planner.hand_over = {"synchronous": partial(from_its_beginning, executed), "naive": as_it_is}.get(
@@ -205,7 +211,7 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
 
 
 def from_its_beginning(
-    executed: int, chunk: np.ndarray, observed_at: float, step: float, position: np.ndarray, sent_at: float, now: float
+    executed: int, chunk: np.ndarray, first_due: float, step: float, position: np.ndarray, sent_at: float, now: float
 ) -> "Trajectory":
     """All actions that are executed, however late: the arm has waited for them. The first is due in a step."""
     from dp_hf.control.trajectory import Trajectory
@@ -215,12 +221,12 @@ def from_its_beginning(
 
 
 def as_it_is(
-    chunk: np.ndarray, observed_at: float, step: float, position: np.ndarray, sent_at: float, now: float
+    chunk: np.ndarray, first_due: float, step: float, position: np.ndarray, sent_at: float, now: float
 ) -> "Trajectory":
     """The chunk by its own times, wherever the arm is."""
     from dp_hf.control.trajectory import Trajectory
 
-    return Trajectory(observed_at + step * np.arange(len(chunk)), chunk)
+    return Trajectory(first_due + step * np.arange(len(chunk)), chunk)
 
 
 def demonstrated_speed(seeds: Sequence[int]) -> float:

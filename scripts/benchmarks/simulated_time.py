@@ -9,7 +9,7 @@ import numpy as np
 
 from dp_hf.cameras import as_frame
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.simulation.environment import HOME, CubeStackingEnv
+from dp_hf.simulation.environment import CONTROL_HZ, HOME, CubeStackingEnv
 
 COMMAND_RATE = 50  # commands a second, and steps of the physics' control
 EPSILON = 1e-6  # seconds, less than which are rounding
@@ -66,7 +66,7 @@ class SteppedRobot:
         cameras: of the scene, those that the policy sees.
         camera_rate: pictures a second.
         image_age: seconds from a picture to its arrival.
-        stamped_later: seconds that are added to a picture's stamp.
+        reach_time: see `control.robot.Robot`.
 
     Attributes:
         times, commands: what was sent, and when.
@@ -85,10 +85,10 @@ class SteppedRobot:
         cameras: tuple[str, ...] = ("front",),
         camera_rate: float = 10.0,
         image_age: float = 0.0,
-        stamped_later: float = 0.0,
+        reach_time: float = 1 / CONTROL_HZ,
     ):
         self.env, self.clock, self.cameras = env, clock, cameras
-        self.camera_period, self.image_age, self.stamped_later = 1 / camera_rate, image_age, stamped_later
+        self.camera_period, self.image_age, self.reach_time = 1 / camera_rate, image_age, reach_time
         self.times: list[float] = []
         self.commands: list[np.ndarray] = []
         env.reset(seed=seed)
@@ -117,13 +117,13 @@ class SteppedRobot:
         names = ("image",) if len(self.cameras) == 1 else self.cameras
         pictures = [env.sensor(env.renderer.render(env.data, camera)) for camera in self.cameras]
         frame = as_frame(dict(zip(names, pictures, strict=True)))
-        self._on_their_way.append(Stamped(frame, self._time + self.image_age + self.stamped_later))
+        self._on_their_way.append(Stamped(frame, self._time + self.image_age))
 
     def read_state(self) -> Stamped[np.ndarray]:
         return Stamped(self.env.state().astype(np.float64), self.clock.now())
 
     def read_image(self) -> Stamped[Frame] | None:
-        while self._on_their_way and self._on_their_way[0].timestamp <= self.clock.now() + self.stamped_later + EPSILON:
+        while self._on_their_way and self._on_their_way[0].timestamp <= self.clock.now() + EPSILON:
             self._image = self._on_their_way.popleft()
         return self._image
 

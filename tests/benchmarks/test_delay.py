@@ -25,7 +25,7 @@ def pipeline(make_pipeline, tmp_path) -> str:
 
     names = {"state_names": QUANTITIES.names, "action_names": QUANTITIES.names}
     units = {"state_units": QUANTITIES.units, "action_units": QUANTITIES.units}
-    made = make_pipeline(2, horizon=8, n_action_steps=4, use_proprioception=True, **names, **units)
+    made = make_pipeline(2, horizon=8, n_action_steps=4, max_prefix=3, use_proprioception=True, **names, **units)
     rows = np.array(HOME) + [[-10.0] * 7, [10.0] * 7]
     made.register_modules(normalizer=Normalizer.from_data(rows, rows))
     made.save_pretrained(tmp_path / "policy")
@@ -57,7 +57,7 @@ def test_a_run_in_simulated_time_is_the_same_again_and_goes_on_where_it_was(pipe
         options = ("--num_episodes", "1", "--duration", "0.8", "--plot_delay", "150", *options)
         assert main(["--pipelines", pipeline, "--output_dir", str(folder), *options]) == 0
 
-    benchmark(tmp_path / "one", "--delays", "0", "150", "--jitter", "0.3")
+    benchmark(tmp_path / "one", "--delays", "0", "150", "--jitter", "0.3", "--ways", *WAYS)
     first = lines(tmp_path / "one")
     assert [(line["way"], line["delay"]) for line in first] == [(way, delay) for delay in (0, 150) for way in WAYS]
     assert all(line["chunks"] >= 1 and line["speed"] > 0 for line in first)
@@ -66,9 +66,9 @@ def test_a_run_in_simulated_time_is_the_same_again_and_goes_on_where_it_was(pipe
     assert table in capsys.readouterr().out
     assert len(table.splitlines()) == 2 + 2 * len(WAYS)
 
-    benchmark(tmp_path / "two", "--delays", "150", "--jitter", "0.3", "--ways", "hand-over")
-    assert lines(tmp_path / "two") == [line for line in first if (line["way"], line["delay"]) == ("hand-over", 150)]
-    benchmark(tmp_path / "one", "--delays", "150", "--jitter", "0.3")
+    benchmark(tmp_path / "two", "--delays", "150", "--jitter", "0.3", "--ways", "prefix")
+    assert lines(tmp_path / "two") == [line for line in first if (line["way"], line["delay"]) == ("prefix", 150)]
+    benchmark(tmp_path / "one", "--delays", "150", "--jitter", "0.3")  # what is there is not repeated
     assert lines(tmp_path / "one") == first
 
 
