@@ -86,7 +86,7 @@ def _told_by_pictures(tracks: list[Track], scale: np.ndarray) -> list[np.ndarray
     pictures = [
         np.concatenate([view.reshape(len(view), -1) for view in track.views.values()], axis=1) for track in tracks
     ]
-    rows = np.concatenate(pictures).astype(np.float32) / 255
+    rows = np.concatenate(pictures) / 255
     states = np.concatenate([track.states / scale for track in tracks])
     lengths = [len(track.states) for track in tracks]
     # In turns, so that episodes of one day are in all folds.
@@ -107,8 +107,9 @@ def _told_by_pictures(tracks: list[Track], scale: np.ndarray) -> list[np.ndarray
 def _features(rows: np.ndarray) -> np.ndarray:
     """(frames, features) of (frames, pixels)."""
     centred = rows - rows.mean(axis=0)
-    _, _, directions = np.linalg.svd(centred[:: max(1, len(rows) // 3000)], full_matrices=False)
-    components = (centred @ directions[:_COMPONENTS].T).astype(np.float64)
+    some = centred[:: max(1, len(rows) // 3000)]
+    _, directions = np.linalg.eigh(some.T @ some)  # a decomposition of `some` itself need not converge
+    components = centred @ directions[:, : -_COMPONENTS - 1 : -1]
     components /= max(float(components.std()), 1e-9)
     rng = np.random.default_rng(0)
     waves = components @ rng.normal(0, _WIDTH, (components.shape[1], _FOURIER)) + rng.uniform(0, 2 * np.pi, _FOURIER)
