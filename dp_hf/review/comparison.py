@@ -18,6 +18,8 @@ _RIDGES = (1e-2, 1e-1, 1.0, 10.0)
 _LONGEST_DELAY = 6  # frames
 _MOMENTS = 24
 _NEIGHBOURS = 5
+# Of the median distance between two episodes; a copy with other noise is nearer.
+_COPY = 0.05
 # Of the usual misfit of all frames.
 _STANDS_OUT = 4.0
 
@@ -33,6 +35,7 @@ class Comparison:
         gripper: median distance to all other episodes by the gripper alone; 0 without one.
         nearest: distance to the nearest.
         nearest_name: which that is.
+        is_copy: whether that is nearer than a twentieth of what lies between any two.
         start: distance of its first state to the nearest first state of another.
     """
 
@@ -42,6 +45,7 @@ class Comparison:
     gripper: float
     nearest: float
     nearest_name: str
+    is_copy: bool
     start: float
 
 
@@ -60,6 +64,7 @@ def compare(tracks: list[Track], scale: np.ndarray) -> list[tuple[Comparison, li
     delays -= np.median(delays)
     grippers = tracks[0].state.grippers
     distances = _distances(tracks, scale, [*range(len(scale))])
+    usual_distance = float(np.median(distances[np.isfinite(distances)]))
     near = min(_NEIGHBOURS, len(tracks) - 1)
     by_gripper = _distances(tracks, scale, grippers)
     starts = np.array([values[0] for values in states])
@@ -75,6 +80,7 @@ def compare(tracks: list[Track], scale: np.ndarray) -> list[tuple[Comparison, li
             gripper=float(np.median(np.delete(by_gripper[index], index))) if grippers else 0.0,
             nearest=float(distances[index, nearest]),
             nearest_name=tracks[nearest].name,
+            is_copy=bool(distances[index, nearest] < _COPY * usual_distance),
             start=float(between_starts[index].min()),
         )
         compared.append((comparison, _misfit_marks(misfits[index], usual)))
