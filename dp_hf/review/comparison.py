@@ -18,6 +18,8 @@ _RIDGES = (1e-2, 1e-1, 1.0, 10.0)
 _LONGEST_DELAY = 6  # frames
 _MOMENTS = 24
 _NEIGHBOURS = 5
+# Of the median distance between two episodes; a copy with other noise is nearer.
+_COPY = 0.05
 # Of the usual misfit of all frames.
 _STANDS_OUT = 4.0
 
@@ -33,6 +35,7 @@ class Comparison:
         gripper: median distance to all other episodes by the gripper alone; 0 without one.
         nearest: distance to the nearest.
         nearest_name: which that is.
+        is_copy: whether that is nearer than a twentieth of what lies between any two.
         start: distance of its first state to the nearest first state of another.
     """
 
@@ -42,6 +45,7 @@ class Comparison:
     gripper: float
     nearest: float
     nearest_name: str
+    is_copy: bool
     start: float
 
 
@@ -60,6 +64,7 @@ def compare(tracks: list[Track], scale: np.ndarray) -> list[tuple[Comparison, li
     delays -= np.median(delays)
     grippers = tracks[0].state.grippers
     distances = _distances(tracks, scale, [*range(len(scale))])
+    usual_distance = float(np.median(distances[np.isfinite(distances)]))
     near = min(_NEIGHBOURS, len(tracks) - 1)
     by_gripper = _distances(tracks, scale, grippers)
     starts = np.array([values[0] for values in states])
@@ -75,6 +80,7 @@ def compare(tracks: list[Track], scale: np.ndarray) -> list[tuple[Comparison, li
             gripper=float(np.median(np.delete(by_gripper[index], index))) if grippers else 0.0,
             nearest=float(distances[index, nearest]),
             nearest_name=tracks[nearest].name,
+            is_copy=bool(distances[index, nearest] < _COPY * usual_distance),
             start=float(between_starts[index].min()),
         )
         compared.append((comparison, _misfit_marks(misfits[index], usual)))
@@ -86,7 +92,7 @@ def _told_by_pictures(tracks: list[Track], scale: np.ndarray) -> list[np.ndarray
     pictures = [
         np.concatenate([view.reshape(len(view), -1) for view in track.views.values()], axis=1) for track in tracks
     ]
-    rows = np.concatenate(pictures).astype(np.float32) / 255
+    rows = np.concatenate(pictures) / 255
     states = np.concatenate([track.states / scale for track in tracks])
     lengths = [len(track.states) for track in tracks]
     # In turns, so that episodes of one day are in all folds.
@@ -107,8 +113,9 @@ def _told_by_pictures(tracks: list[Track], scale: np.ndarray) -> list[np.ndarray
 def _features(rows: np.ndarray) -> np.ndarray:
     """(frames, features) of (frames, pixels)."""
     centred = rows - rows.mean(axis=0)
-    _, _, directions = np.linalg.svd(centred[:: max(1, len(rows) // 3000)], full_matrices=False)
-    components = (centred @ directions[:_COMPONENTS].T).astype(np.float64)
+    some = centred[:: max(1, len(rows) // 3000)]
+    _, directions = np.linalg.eigh(some.T @ some)  # a decomposition of `some` itself need not converge
+    components = centred @ directions[:, : -_COMPONENTS - 1 : -1]
     components /= max(float(components.std()), 1e-9)
     rng = np.random.default_rng(0)
     waves = components @ rng.normal(0, _WIDTH, (components.shape[1], _FOURIER)) + rng.uniform(0, 2 * np.pi, _FOURIER)

@@ -27,8 +27,6 @@ _RULES = {
     "far": (1, 0.0, 0.15),
     "gripper": (1, 0.05, 0.3),
 }
-# Of the usual distance to the nearest episode; a copy with other noise is nearer.
-_COPY = 0.2
 # Largest part of a score that one measure makes.
 _MOST = 20.0
 
@@ -55,7 +53,8 @@ class Scored:
     @property
     def measures(self) -> dict[str, float | str]:
         """Every measure, by name."""
-        return asdict(self.motion) | ({} if self.comparison is None else asdict(self.comparison))
+        found = asdict(self.motion) | ({} if self.comparison is None else asdict(self.comparison))
+        return {name: value for name, value in found.items() if not isinstance(value, bool)}
 
     @property
     def suspect(self) -> list[str]:
@@ -87,14 +86,12 @@ def rank(tracks: list[Track]) -> list[Scored]:
 
 def _with_scores(scored: list[Scored]) -> list[Scored]:
     deviations = {name: _deviations(scored, name) for name in _RULES}
-    nearest = np.array([each.comparison.nearest for each in scored if each.comparison is not None])
     result = []
     for index, each in enumerate(scored):
         own = {name: min(float(values[index]), _MOST) for name, values in deviations.items() if values[index] > 0}
         own = dict(sorted(own.items(), key=lambda item: -item[1]))
-        is_copy = each.comparison is not None and each.comparison.nearest < _COPY * np.median(nearest)
-        copy_of = each.comparison.nearest_name if is_copy and each.comparison is not None else None
-        score = max([*own.values(), _MOST if is_copy else 0.0])
+        copy_of = each.comparison.nearest_name if each.comparison is not None and each.comparison.is_copy else None
+        score = max([*own.values(), 0.0 if copy_of is None else _MOST])
         result.append(Scored(each.track, each.motion, each.comparison, score, own, copy_of, each.marks))
     return result
 

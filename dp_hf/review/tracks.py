@@ -19,6 +19,7 @@ from dp_hf.episodes.motion import motion_problems, stall_problems, still_picture
 from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.run_file import Chunk, Hold, Run
 from dp_hf.episodes.timing import detect_rate, frame_times
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.errors import UserError
@@ -43,6 +44,7 @@ class Track:
         frames: (T,) the frames' numbers in the recording, by which `problems` and editing name them.
         views: every camera's pictures, (T, height, width, 3) uint8, of `VIEW_SIZE`.
         problems: of the check.
+        run: of a recorded run, its chunks and holds, in `seconds`.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Track:
     frames: np.ndarray
     views: dict[str, np.ndarray]
     problems: list[Problem] = field(default_factory=list)
+    run: Run | None = None
 
 
 def read_tracks(
@@ -106,11 +109,19 @@ def _of_episodes(report: CheckReport, views: dict[str, dict[str, np.ndarray]]) -
         frames = np.array([frame.index for frame in episode.frames])
         # Where the rate is not clear, which is a problem of its own, frames are counted.
         seconds = (frames - frames[0]) / DEFAULT_FPS if rate.fps is None else frame_times(episode, rate).seconds
-        problems = episode.problems
-        tracks.append(
-            Track(episode.name, state, states, state, actions, seconds, frames, views[episode.name], problems)
-        )
+        small, problems = views[episode.name], episode.problems
+        run = _run_of(episode, len(state))
+        tracks.append(Track(episode.name, state, states, state, actions, seconds, frames, small, problems, run))
     return tracks
+
+
+def _run_of(episode: Episode, state_dim: int) -> Run | None:
+    """The run that an episode is of, from the first frame on."""
+    run, first = Run.read(episode.path, state_dim), episode.frames[0].timestamp
+    if run is None or first is None:
+        return None
+    chunks = [Chunk(chunk.times - first, chunk.positions) for chunk in run.chunks]
+    return Run(chunks, [Hold(hold.start - first, hold.end - first, hold.reason) for hold in run.holds])
 
 
 def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track]:
