@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.worker_arguments import WorkerArguments
 
 if TYPE_CHECKING:
     from dp_hf.episodes.checks import CheckReport, Move
     from dp_hf.episodes.problems import Problem
 
 
-@dataclass
-class CheckEpisodes:
+@dataclass(kw_only=True)
+class CheckEpisodes(WorkerArguments):
     """Report every problem of recorded episodes (scan), or move the bad ones aside (clean).
 
     Exit codes: 0 no errors, that is nothing that a conversion leaves out or stops at (clean: nothing left to move), 1
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 def check(arguments: CheckEpisodes) -> int:
     from dp_hf.episodes.checks import check_episodes
 
-    report = check_episodes(arguments.data_dir)
+    report = check_episodes(arguments.data_dir, workers=arguments.workers())
     if arguments.action == "clean":
         return _clean(arguments, report)
     print(json.dumps(_as_json(report), indent=2) if arguments.json else _as_table(report))
