@@ -15,7 +15,7 @@ from dp_hf.episodes.checks import CheckReport, check_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.format import DEFAULT_FPS, QUANTITIES
 from dp_hf.episodes.metadata import META_FILE
-from dp_hf.episodes.motion import motion_problems, stall_problems, still_pictures
+from dp_hf.episodes.motion import Still, StillFinder, motion_problems, stall_problems
 from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.rows import numbers_of
@@ -25,6 +25,7 @@ from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
 from dp_hf.pictures import decode, upright_rgb
+from dp_hf.workers.workers import HERE, Workers
 
 VIEW_SIZE = (20, 12)  # (width, height) of the pictures that are compared
 
@@ -60,12 +61,13 @@ class Track:
 
 
 def read_tracks(
-    data_dir: str | os.PathLike, visit: Visit | None = None, progress: bool = True
+    data_dir: str | os.PathLike, visit: Visit | None = None, progress: bool = True, workers: Workers = HERE
 ) -> tuple[list[Track], list[Problem], dict[str, list[Problem]]]:
     """Every usable episode of a folder of episodes, or of a dataset.
 
     Args:
         visit: is given the name and, by camera, the picture files of each usable episode, as it is read.
+        workers: who checks a folder of episodes.
 
     Returns:
         The episodes; what is wrong with the whole; and the problems of each episode that cannot be used.
@@ -76,18 +78,16 @@ def read_tracks(
     root = user_path(data_dir)
     if (root / META_FILE).is_file():
         return _of_dataset(root, visit, progress), [], {}
-    views: dict[str, dict[str, np.ndarray]] = {}
-
-    def look(episode: Episode, files: list[dict[str, bytes]]) -> None:
-        by_camera = {camera: [frame[camera] for frame in files] for camera in (files[0] if files else ())}
-        views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in by_camera.items()}
-        if visit is not None and episode.why_unusable is None:
-            visit(episode.name, by_camera)
-
-    report = check_episodes(root, progress, look)
+    report = check_episodes(root, progress, workers)
     if not report.usable:
         why = "; ".join(f"{episode.name}: {episode.why_unusable}" for episode in report.episodes[:3])
         raise UserError(f"{root} holds no usable episode{': ' if why else ''}{why}")
+    views: dict[str, dict[str, np.ndarray]] = {}
+    for episode in tqdm(report.usable, "Looking", unit="episode", delay=1, disable=not progress):
+        files = {name: [frame.images[name].read_bytes() for frame in episode.frames] for name in episode.camera_names}
+        views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in files.items()}
+        if visit is not None:
+            visit(episode.name, files)
     unusable = {episode.name: episode.problems for episode in report.episodes if episode.why_unusable is not None}
     return _of_episodes(report, views), report.problems, unusable
 
@@ -141,7 +141,7 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track
         states, actions = numbers["state"][rows], numbers["action"][rows]
         comparable = actions if recorded and meta.action == meta.state else None
         problems = motion_problems(states, meta.state, comparable)
-        problems += stall_problems(states, meta.state, still_pictures(files), times[rows])
+        problems += stall_problems(states, meta.state, _stills(files), times[rows])
         views = {camera: small_views(of_camera) for camera, of_camera in files.items()}
         tracks.append(
             Track(
@@ -157,6 +157,14 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track
             )
         )
     return tracks
+
+
+def _stills(files: dict[str, list[bytes]]) -> list[Still]:
+    finders = {camera: StillFinder(camera) for camera in files}
+    for camera, of_camera in files.items():
+        for file in of_camera:
+            finders[camera].add(file)
+    return [still for finder in finders.values() for still in finder.found()]
 
 
 def small_views(files: Sequence[bytes]) -> np.ndarray:
