@@ -97,7 +97,9 @@ def run_policy(arguments: RunPolicy) -> int:
         require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
+        controller = Controller(
+            robot, policy, limits, rate, settings.n_obs_steps, *execution, max_prefix=settings.max_prefix
+        )
         keyboard = stack.enter_context(Keyboard())
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
