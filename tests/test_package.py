@@ -17,6 +17,7 @@ IMPORTS = {
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub"},
+    "review": {"episodes", "arms"},
     "pipelines": {"models", "hub", "arms"},
     "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
@@ -25,7 +26,7 @@ IMPORTS = {
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
     "cli": {
         *("tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"),
-        "success",
+        *("success", "review"),
     },
 }
 

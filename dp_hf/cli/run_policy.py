@@ -189,13 +189,17 @@ def _recording(
     """
     from dp_hf.control.recorder import FrameRecorder
     from dp_hf.control.report import REPORT_FILE
+    from dp_hf.control.run_log import RunLog
     from dp_hf.episodes.writer import EpisodeWriter
     from dp_hf.files import file_written_beside
 
+    log = RunLog(controller)
+    controller.observers.append(log)
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
         yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
         if controller.trouble is not None:
             writer.fail(controller.trouble)
+    log.run(recorder.started_at).write(writer.path)
     with file_written_beside(writer.path / REPORT_FILE) as file:
         file.write_text(json.dumps(controller.report.to_dict(), indent=1) + "\n", encoding="utf-8")
     print(f"recorded {writer.path}: {recorder.num_frames} frames, {recorder.num_dropped} dropped")

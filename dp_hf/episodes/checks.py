@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -47,8 +47,15 @@ class CheckReport:
         return self.problems + [problem for episode in self.episodes for problem in episode.problems]
 
 
-def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckReport:
+def check_episodes(
+    data_dir: str | os.PathLike,
+    progress: bool = True,
+    visit: Callable[[Episode, list[dict[str, bytes]]], None] | None = None,
+) -> CheckReport:
     """Scans a folder of episodes and decodes every image.
+
+    Args:
+        visit: is given each episode and the picture files of its usable frames, by camera, as they are read.
 
     Raises:
         UserError: `data_dir` is no folder.
@@ -63,6 +70,8 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True) -> CheckR
         sizes.append(Counter((camera, image.size) for frame in images for camera, image in frame.items()))
         files = {camera: [frame[camera].data for frame in images] for camera in (images[0] if images else ())}
         stills[report.episodes[-1].name] = still_pictures(files)
+        if visit is not None:
+            visit(report.episodes[-1], [{camera: image.data for camera, image in frame.items()} for frame in images])
 
     report_other_cameras(report.episodes)
     _check_sizes(report.episodes, sizes)

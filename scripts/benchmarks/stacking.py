@@ -26,7 +26,8 @@ from dp_hf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-# Flags of the recorder.
+# Flags of the recorder; after THEN it goes on in the same folder, so that --num_episodes counts what is there.
+THEN = " then "
 CLEAN_50 = "--num_episodes 50 --noise 0"
 CLEAN_200 = "--num_episodes 200 --noise 0"
 NOISY_200 = "--num_episodes 200 --noise 0.5"
@@ -35,6 +36,15 @@ SURFACES_400 = "--num_episodes 400 --disturbed_share 0.7 --surfaces 10 --distrac
 DISTURBED = (
     "--shadows --camera_shift 10 --camera_turn 3 --light_jitter 0.3 "
     "--light_color 0.3 --surfaces 10 --distractors 3 --sensor 1 --hue_jitter 0.1 --push 20"
+)
+# What no augmentation imitates, in each by a chance of its own; with a push too; and all at once.
+CHANGED = "--surfaces 10 --distractors 3 --camera_turn 3 --camera_shift 10"
+ROBUST_850 = THEN.join(
+    (
+        f"--num_episodes 600 --disturbed_share 0.6 {CHANGED}",
+        f"--num_episodes 700 {CHANGED} --push 20",
+        f"--num_episodes 850 {DISTURBED}",
+    )
 )
 
 REFERENCE = (
@@ -92,9 +102,14 @@ ROWS: dict[str, tuple[str, str, str]] = {
         )
         for count, epochs in ((10, 760), (25, 300), (50, 150), (100, 76))
     },
-    "stack_robust: surfaces, distractors and a moved camera in the demonstrations": (
-        "--num_episodes 600 --disturbed_share 0.6 --surfaces 10 --distractors 3 --camera_turn 3 --camera_shift 10",
+    "stack_robust: demonstrations of what augmentation does not imitate, and some of everything": (
+        ROBUST_850,
         STACK_ROBUST,
+        "",
+    ),
+    "stack_robust, without pushes and everything": (
+        f"--num_episodes 600 --disturbed_share 0.6 {CHANGED}",
+        f"{STACK_ROBUST} --num_epochs 27 --validation_interval 9 --save_interval 9",
         "",
     ),
     "stack_cpu wider, 1000 demonstrations of every disturbance": (
@@ -170,9 +185,10 @@ def trained_policy(recording: str, training: str, seed: int, options: Stacking) 
     if not time_file.exists():
         # What an interrupted run left has no complete process time.
         shutil.rmtree(folder, ignore_errors=True)
-        data = options.output_dir / f"demonstrations{recording.replace(' ', '').replace('--', '-')}-{first}"
+        data = options.output_dir / "demonstrations" / hashlib.sha256(f"{recording} {first}".encode()).hexdigest()[:10]
         recorder = ("--output_dir", data, "--layout_seed", first, "--num_workers", options.num_workers)
-        command("record_demonstrations", *recording.split(), *recorder)
+        for flags in recording.split(THEN):
+            command("record_demonstrations", *flags.split(), *recorder)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command("train", *training.split(), "--data_dir", data, "--output_dir", folder, "--seed", seed)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
