@@ -14,6 +14,11 @@ _KINDS = (
     (_CHECKPOINT, "a training's checkpoint", "`dp-hf train --resume_from_checkpoint {}` goes on with it"),
     (_RUN, "the output of a training", "its recordings are what data_dir names in it"),
     ("model_index.json", "a policy", "`dp-hf infer --pipeline {}` reads it"),
+    (
+        "results.json",
+        "an evaluation",
+        "it keeps no frames: `dp-hf report --training RUN --evaluation {}` shows it, and its video",
+    ),
     ("*.db3", "a ROS 2 bag", "`dp-hf convert-episodes from-rosbag --data_dir {} --output_dir NEW` first"),
     ("*.mcap", "a ROS 2 bag", "`dp-hf convert-episodes from-rosbag --data_dir {} --output_dir NEW` first"),
     ("data/train-*-of-*.parquet", "converted rows", "`dp-hf train --data_dir {}` reads them, with their meta.json"),

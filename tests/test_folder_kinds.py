@@ -35,6 +35,12 @@ def test_without_a_best_it_is_the_final_one(run):
         DiffusionPolicyPipeline.from_pretrained(run)
 
 
+def test_an_evaluation_has_no_episodes(tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(UserError, match=r"is an evaluation .* `dp-hf report --training RUN --evaluation"):
+        open_data(tmp_path)
+
+
 def test_what_is_inspected_may_be_a_run(run, capsys):
     assert inspect_checkpoint([str(run)]) == 2
     assert f"the trained policy is {run / 'best'}" in capsys.readouterr().err

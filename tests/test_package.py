@@ -18,6 +18,7 @@ IMPORTS = {
     "hub": set(),
     "models": {"hub"},
     "episodes": {"arms", "hub", "workers"},
+    "review": {"episodes", "arms", "workers"},
     "pipelines": {"models", "hub", "arms"},
     "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
@@ -26,7 +27,7 @@ IMPORTS = {
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
     "cli": {
         *("tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"),
-        *("success", "workers"),
+        *("success", "review", "workers"),
     },
 }
 

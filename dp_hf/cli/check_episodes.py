@@ -1,4 +1,4 @@
-"""`dp-hf check-episodes`: report the problems of recorded episodes, or move the bad ones aside."""
+"""`dp-hf check-episodes`: report the problems of recorded episodes, rank them, or move the bad ones aside."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import tyro
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.worker_arguments import WorkerArguments
+from dp_hf.errors import UserError
 
 if TYPE_CHECKING:
     from dp_hf.episodes.checks import CheckReport, Move
@@ -18,17 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class CheckEpisodes(WorkerArguments):
-    """Report every problem of recorded episodes (scan), or move the bad ones aside (clean).
+    """Report every problem of recorded episodes (scan), rank them (score), or move the bad ones aside (clean).
 
-    Exit codes: 0 no errors, that is nothing that a conversion leaves out or stops at (clean: nothing left to move), 1
-    errors, with --strict warnings too (clean: nothing was moved), 2 wrong input or no usable episode.
+    Exit codes: 0 no errors, that is nothing that a conversion leaves out or stops at (score: ranked; clean: nothing
+    left to move), 1 errors, with --strict warnings too (clean: nothing was moved), 2 wrong input or no usable episode.
     """
 
-    action: tyro.conf.Positional[Literal["scan", "clean"]]
-    """scan only reports; clean shows what it would move into DATA_DIR/_set_aside, asks, and moves it. Nothing is
-    ever deleted or overwritten, and finders pass _set_aside over."""
+    action: tyro.conf.Positional[Literal["scan", "score", "clean"]]
+    """scan only reports; score ranks the episodes by how much they stand out from the others, in how they were moved
+    and in whether their pictures fit; clean shows what it would move into DATA_DIR/_set_aside, asks, and moves it.
+    Nothing is ever deleted or overwritten, and finders pass _set_aside over."""
     data_dir: tyro.conf.Positional[Path]
-    """folder that holds the episodes, or one episode"""
+    """folder that holds the episodes, or one episode; of score also a converted dataset"""
     json: bool = False
     """print JSON instead of a table"""
     strict: bool = False
@@ -46,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 def check(arguments: CheckEpisodes) -> int:
     from dp_hf.episodes.checks import check_episodes
 
+    _require_own_options(arguments)
+    if arguments.action == "score":
+        return _score(arguments)
     report = check_episodes(arguments.data_dir, workers=arguments.workers())
     if arguments.action == "clean":
         return _clean(arguments, report)
@@ -54,6 +59,27 @@ def check(arguments: CheckEpisodes) -> int:
         print(f"error: no usable episode in {arguments.data_dir}", file=sys.stderr)
         return 2
     return int(any(problem.is_error(arguments.strict) for problem in report.all_problems))
+
+
+def _require_own_options(arguments: CheckEpisodes) -> None:
+    """Refuses options that the action would pass over."""
+    owners = {"strict": "scan", "yes": "clean", "with_bad_frames": "clean"}
+    for option, owner in owners.items():
+        if getattr(arguments, option) and arguments.action != owner:
+            raise UserError(f"--{option} is for {owner}: leave it out of {arguments.action}")
+
+
+def _score(arguments: CheckEpisodes) -> int:
+    from dp_hf.review.ranking import rank
+    from dp_hf.review.report import as_json, as_text
+    from dp_hf.review.tracks import read_tracks
+
+    tracks, _, unusable = read_tracks(arguments.data_dir, workers=arguments.workers())
+    for name, problems in unusable.items():
+        print(f"left out: {name}: {problems[0]}", file=sys.stderr)
+    ranked = rank(tracks)
+    print(json.dumps(as_json(ranked), indent=2) if arguments.json else as_text(ranked))
+    return 0
 
 
 def _clean(arguments: CheckEpisodes, report: "CheckReport") -> int:

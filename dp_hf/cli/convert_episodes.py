@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dp_hf.arms.mycobot_280 import ROS_JOINTS
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.episodes.format import DEFAULT_FPS
@@ -167,25 +166,29 @@ class FromRosbag:
     """topics of Image or CompressedImage, one a camera; by default the only one"""
     joint_topics: tuple[str, ...] = ()
     """topics of JointState, which together have all joints; by default the only one"""
+    arm: str | None = None
+    """YAML file that describes the arm, or the name of one that comes with dp_hf, such as so101; default a myCobot
+    280"""
     angle_unit: Literal["auto", "radians", "degrees"] = "auto"
     """unit of the arm joints' positions; auto takes them for radians, as ROS has them, and refuses a bag in which they
     cannot be"""
-    gripper_joint: str = ROS_JOINTS.names[-1]
-    """name of the gripper's joint"""
-    gripper_open: Literal["high", "low"] = "high"
-    """which end of the gripper's range is the open gripper"""
-    gripper_range: tuple[Annotated[float, Range()], Annotated[float, Range()]] = (
-        ROS_JOINTS.gripper_closed,
-        ROS_JOINTS.gripper_open,
-    )
-    """lowest and highest position of the gripper's joint, which become 0..100"""
+    gripper_joint: str | None = None
+    """name of the gripper's joint; default the arm's own"""
+    gripper_open: Literal["high", "low"] | None = None
+    """which end of the gripper's range is the open gripper; default as the arm has it, of a myCobot high"""
+    gripper_range: tuple[Annotated[float, Range()], Annotated[float, Range()]] | None = None
+    """lowest and highest position of the gripper's joint, which become 0..100; default the arm's own, of a myCobot -0.5
+    0"""
     strict: bool = False
     """a gap, messages that are of no use, or a bag without an episode is an error"""
 
     def convert(self) -> None:
-        from dp_hf.episodes.units import Gripper
+        from dp_hf.arms.arm_file import read_arm
+        from dp_hf.arms.mycobot_280 import MYCOBOT_280
+        from dp_hf.cli.recipes import find_recipe
         from dp_hf.interop.rosbag.importing import import_bags
 
+        arm = MYCOBOT_280 if self.arm is None else read_arm(find_recipe("arms", self.arm))
         reports = import_bags(
             self.data_dir,
             self.output_dir,
@@ -194,8 +197,10 @@ class FromRosbag:
             image_topics=self.image_topics,
             joint_topics=self.joint_topics,
             angle_unit=self.angle_unit,
+            arm=arm,
             gripper_joint=self.gripper_joint,
-            gripper=Gripper(self.gripper_open, self.gripper_range),
+            gripper_open=self.gripper_open,
+            gripper_range=self.gripper_range,
             strict=self.strict,
         )
         print("\n".join(map(str, reports)))

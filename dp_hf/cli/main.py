@@ -8,7 +8,9 @@ from dp_hf.cli.recipes import recipe_folder, recipe_names
 from dp_hf.cli.stdout import while_somebody_reads
 
 COMMANDS = {
-    "check-episodes": "report the problems of recorded episodes, or move the bad ones aside",
+    "check-episodes": "report the problems of recorded episodes, rank them, or move the bad ones aside",
+    "view": "write a page that shows recordings, and which frames stand out",
+    "edit-episodes": "cut, drop, split, join and merge recordings into a new folder",
     "convert-episodes": "turn episode folders into a dataset",
     "record-demonstrations": "record demonstrations",
     "train": "train a diffusion policy",

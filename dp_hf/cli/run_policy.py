@@ -97,7 +97,9 @@ def run_policy(arguments: RunPolicy) -> int:
         require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
+        controller = Controller(
+            robot, policy, limits, rate, settings.n_obs_steps, *execution, max_prefix=settings.max_prefix
+        )
         keyboard = stack.enter_context(Keyboard())
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
@@ -182,10 +184,14 @@ def _recording(
 ) -> "Iterator[Callable[[Tick], None]]":
     """An observer that records the run; an episode that ends while the arm is held is marked as failed."""
     from dp_hf.control.recorder import FrameRecorder
+    from dp_hf.control.run_log import RunLog
     from dp_hf.episodes.writer import EpisodeWriter
 
+    log = RunLog(controller)
+    controller.observers.append(log)
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
         yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
         if controller.trouble is not None:
             writer.fail(controller.trouble)
+    log.run(recorder.started_at).write(writer.path)
     print(f"recorded {writer.path}: {recorder.num_frames} frames, {recorder.num_dropped} dropped")

@@ -12,10 +12,10 @@ from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
 from dp_hf.control.following import Following
 from dp_hf.control.motion_limiter import MotionLimiter
-from dp_hf.control.planner import Planner, Policy
+from dp_hf.control.planner import Inference, Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
-from dp_hf.control.report import Report
-from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, measure, require_robot, why_unheard
+from dp_hf.control.report import Border, Report
+from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, measure, reach_time, require_robot, why_unheard
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.errors import RunFailed, UserError, failure
 
@@ -60,7 +60,7 @@ class Controller:
         rate: actions per second of the policy's chunks.
         n_obs_steps: observations that the policy sees at once, `1 / rate` s apart.
         n_action_steps: actions from one inference to the next.
-        temporal_ensemble: see `planner.Planner`.
+        temporal_ensemble, max_prefix: see `planner.Planner`.
         observers: called with every `Tick`; they must be quick.
         heartbeat: seconds between reports in the log.
         clock, executor: in place of the computer's clock and a thread.
@@ -87,6 +87,7 @@ class Controller:
         heartbeat: float = 10.0,
         clock: Clock | None = None,
         executor: Executor | None = None,
+        max_prefix: int = 0,
     ):
         require_robot(robot)
         if not 0 < rate <= robot.command_rate < np.inf:
@@ -113,6 +114,9 @@ class Controller:
             self.period / 2,
             self.executor,
             self.report,
+            self.clock,
+            reach_time(robot),
+            max_prefix,
         )
         self._sent_at = -np.inf
         self._hold_reason: str | None = None
@@ -222,24 +226,25 @@ class Controller:
         )
         reason = self._alarm(now, image, state) or away or stray
         is_withheld = away is not None and limiter.at_rest
-        observed_at = None
+        taken, before, velocity = None, limiter.position, limiter.velocity
         if reason or image is None or state is None:
             self.planner.forget(now)
             command = limiter.brake()
         else:
-            observed_at = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
+            taken = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
                 newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
-                observed_at = observed_at if newer is None else newer
+                taken = taken if newer is None else newer
             command = self._follow(limiter, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"
         self._update_hold(reason)
         if not is_withheld:
             self._send(command, limiter, now)
-        if observed_at is not None:
-            self.report.image_to_command.add(self.clock.now() - observed_at)
+        if taken is not None:
+            self.report.image_to_command.add(self.clock.now() - taken.observed_at)
+            self._note_border(taken, now, before, velocity)
         for observer in self.observers:
             observer(Tick(now, image, state, command, self._hold_reason))
         return now
@@ -289,6 +294,15 @@ class Controller:
         wish_velocity = (wish - trajectory.at(now - self.period)) / self.period
         low, high = trajectory.range_from(now)
         return limiter.follow(wish, wish_velocity, np.clip(low, *leash), np.clip(high, *leash))
+
+    def _note_border(self, taken: Inference, now: float, position: np.ndarray, velocity: np.ndarray) -> None:
+        """Keeps what the chunk that takes over `now` asked of an arm with this last command and its velocity."""
+        trajectory = self.planner.trajectory
+        assert trajectory is not None, "of the chunk"
+        asked = (trajectory.at(now) - position) / self.period
+        jump = float((np.abs(asked - velocity) / self.limits.velocity).max())
+        latency = now - taken.submitted_at
+        self.report.borders.append(Border(now - self._started_at, taken.predicted, latency, taken.num_committed, jump))
 
     def _send(self, command: np.ndarray, limiter: MotionLimiter, now: float) -> None:
         try:

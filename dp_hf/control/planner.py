@@ -1,7 +1,7 @@
 """Inference beside the control loop: observations go to the policy, chunks come back as trajectories."""
 
 import logging
-import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
@@ -11,24 +11,38 @@ import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.quantities import amount
-from dp_hf.control.clock import Grid
+from dp_hf.control.clock import Clock, Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.control.trajectory import Trajectory, ensemble, hand_over
+from dp_hf.control.trajectory import HandOver, Trajectory, ensemble, hand_over
 from dp_hf.errors import UserError, failure
 from dp_hf.pipelines.execution import ObservationHistory, predict_chunk, require_executable
 
 logger = logging.getLogger(__name__)
 
 Policy = Callable[..., Any]
-"""`policy([frames], state=states (1, n_obs_steps, n)).actions` -> (1, horizon, n): a pipeline, or a `RemotePolicy`."""
+"""`policy([frames], state=states (1, n_obs_steps, n)).actions` -> (1, horizon, n): a pipeline, or a `RemotePolicy`.
+One with a `max_prefix` is also called with `prefix=actions (k, n)`, those that are committed."""
+
+# The longest of so many latencies is what the next is taken for.
+LATENCIES = 10
 
 
 @dataclass(frozen=True)
-class _Inference:
+class Inference:
+    """A chunk under way.
+
+    Attributes:
+        observed_at, submitted_at: when the picture was there, and when the policy was asked.
+        predicted: seconds that it was expected to take; None where none had been measured.
+        num_committed: actions that it was told as committed.
+    """
+
     chunk: Future
     observed_at: float
     submitted_at: float
+    predicted: float | None
+    num_committed: int
 
 
 class Planner:
@@ -44,9 +58,14 @@ class Planner:
         tolerance: seconds that an observation may come early.
         executor: runs the policy, one call at a time.
         report: counts chunks, misses and times.
+        clock: tells how long the policy takes.
+        reach_time: seconds after its picture at which a chunk's first action is due, see `robot.Robot`.
+        max_prefix: so many actions at most the policy is told as committed: those that will have been sent when its
+            chunk takes over, if it takes as long as the longest of the last `LATENCIES`. The chunk goes on from them.
 
     Attributes:
         trajectory: what to follow, None when there is nothing.
+        hand_over: the way from the motion under way into a chunk, called as `trajectory.hand_over` is.
     """
 
     def __init__(
@@ -60,6 +79,9 @@ class Planner:
         tolerance: float,
         executor: Executor,
         report: Report,
+        clock: Clock,
+        reach_time: float = 0.0,
+        max_prefix: int = 0,
     ):
         self.policy = policy
         self.limits = limits
@@ -69,10 +91,15 @@ class Planner:
         self.tolerance = tolerance
         self.executor = executor
         self.report = report
+        self.clock = clock
+        self.reach_time = reach_time
+        self.max_prefix = max_prefix
+        self.hand_over: HandOver = hand_over
         self.trajectory: Trajectory | None = None
         self._history: ObservationHistory[tuple[Frame, np.ndarray | None]] = ObservationHistory(n_obs_steps)
         self._chunks: list[Trajectory] = []
-        self._inference: _Inference | None = None
+        self._inference: Inference | None = None
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._last_took = np.inf  # seconds
         self._observations = Grid(self.step)
         self._steps_left = 0
@@ -105,15 +132,26 @@ class Planner:
             self.report.misses += 1
             return
         self._steps_left = self.n_action_steps
-        chunk = self.executor.submit(self._predict, self._history.observations())
-        self._inference = _Inference(chunk, observed_at=image.timestamp, submitted_at=now)
+        predicted = max(self._latencies, default=None)
+        committed = self._committed(image.timestamp, now + (predicted or 0.0))
+        chunk = self.executor.submit(self._predict, self._history.observations(), committed)
+        self._inference = Inference(chunk, image.timestamp, now, predicted, len(committed))
 
-    def _predict(self, observations: list[tuple[Frame, np.ndarray | None]]) -> np.ndarray:
-        start = time.perf_counter()
+    def _committed(self, observed_at: float, taken_over_at: float) -> np.ndarray:
+        """The actions (k, n) of a chunk that will have been sent when it takes over: those that `hand_over` skips."""
+        due = observed_at + self.reach_time + self.step * np.arange(self.max_prefix)
+        due = due[due < taken_over_at + self.step / 2]
+        if self.trajectory is None or not len(due):
+            return np.empty((0, len(self.limits.quantities)))
+        return np.stack([self.trajectory.at(moment) for moment in due])
+
+    def _predict(self, observations: list[tuple[Frame, np.ndarray | None]], committed: np.ndarray) -> np.ndarray:
+        start = self.clock.now()
+        given = {"prefix": committed} if len(committed) else {}
         try:
-            return predict_chunk(self.policy, observations, len(self.limits.quantities))
+            return predict_chunk(self.policy, observations, len(self.limits.quantities), **given)
         finally:
-            self._last_took = time.perf_counter() - start
+            self._last_took = self.clock.now() - start
 
     def await_quick_answer(self, patience: float) -> bool:
         """Waits at most `patience` seconds for a policy that took less the last time; whether there is an answer.
@@ -138,11 +176,11 @@ class Planner:
         ended_at = -np.inf if self.trajectory is None else self.trajectory.times[-1]
         return max(0.0, now - max(self._asked_at, ended_at))
 
-    def take_over(self, now: float, position: np.ndarray, sent_at: float, measured: np.ndarray) -> float | None:
+    def take_over(self, now: float, position: np.ndarray, sent_at: float, measured: np.ndarray) -> Inference | None:
         """Makes the trajectory of a chunk that has arrived, from the last command `position`, sent at `sent_at`.
 
         Returns:
-            when the chunk's observation was made, or None when no chunk was taken.
+            whose chunk was taken, or None when none was.
 
         Raises:
             UserError: the policy's, its actions are not the arm's, or fewer than are to be executed.
@@ -155,6 +193,7 @@ class Planner:
         if inference.submitted_at <= self._forgot_at:
             return None
         self.report.inference.add(now - inference.submitted_at)
+        self._latencies.append(now - inference.submitted_at)
         try:
             actions = inference.chunk.result()
         except OSError as error:
@@ -170,9 +209,10 @@ class Planner:
             self._reject("not finite")
             return None
         chunk = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
+        first_due = inference.observed_at + self.reach_time
         if self.temporal_ensemble is not None:
-            chunk = self._average(chunk, inference.observed_at, self.temporal_ensemble)
-        trajectory = hand_over(chunk, inference.observed_at, self.step, position, sent_at, now)
+            chunk = self._average(chunk, first_due, self.temporal_ensemble)
+        trajectory = self.hand_over(chunk, first_due, self.step, position, sent_at, now)
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
             worst = int(np.argmax(distance / self.limits.max_jump))
@@ -182,11 +222,11 @@ class Planner:
         self.trajectory = trajectory
         self._asked_at = None
         self.report.chunks += 1
-        return inference.observed_at
+        return inference
 
-    def _average(self, chunk: np.ndarray, observed_at: float, temporal_ensemble: float) -> np.ndarray:
-        self._chunks = [earlier for earlier in self._chunks if earlier.times[-1] >= observed_at]
-        self._chunks.append(Trajectory(observed_at + self.step * np.arange(len(chunk)), chunk))
+    def _average(self, chunk: np.ndarray, first_due: float, temporal_ensemble: float) -> np.ndarray:
+        self._chunks = [earlier for earlier in self._chunks if earlier.times[-1] >= first_due]
+        self._chunks.append(Trajectory(first_due + self.step * np.arange(len(chunk)), chunk))
         return ensemble(self._chunks, temporal_ensemble)
 
     def _reject(self, reason: str, detail: str = "") -> None:

@@ -28,6 +28,7 @@ class PolicySettings:
     use_proprioception: bool
     state_dim: int
     action_dim: int
+    max_prefix: int = 0
     recorded_aspects: Sequence[float] | None = None
     state_names: Sequence[str] | None = None
     state_units: Sequence[str] | None = None
@@ -59,6 +60,8 @@ class PolicySettings:
         names = ("n_obs_steps", "horizon", "n_action_steps", "state_dim", "action_dim")
         counts = {name: getattr(settings, name) for name in names}
         _require(counts, all(_is_whole(count, MAX_COUNT) for count in counts.values()))
+        most = settings.max_prefix
+        _require({"max_prefix": most}, most == 0 or (_is_whole(most, settings.horizon - 1)))
         size, cameras, fps = settings.image_size, settings.camera_names, settings.fps
         _require({"image_size": size}, _is_list(size) and len(size) == 2 and all(_is_whole(n, MAX_SIDE) for n in size))
         _require({"camera_names": cameras}, _is_list(cameras) and bool(cameras) and _are_texts(cameras))

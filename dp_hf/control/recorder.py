@@ -55,6 +55,7 @@ class FrameRecorder:
 
     Attributes:
         num_frames, num_dropped: so far.
+        started_at: when the timestamps are 0, on the clock of what is offered.
     """
 
     def __init__(self, writer: EpisodeWriter, fps: float):
@@ -63,7 +64,7 @@ class FrameRecorder:
         self._writer = writer
         self._period = 1 / fps
         self._next: float | None = None
-        self._started_at = 0.0
+        self.started_at = 0.0
         self._image_at = -np.inf
         self._states: deque[Stamped[np.ndarray]] = deque(maxlen=100)
         self._writing: deque[Future] = deque()
@@ -94,7 +95,7 @@ class FrameRecorder:
         if not self._states or state.timestamp > self._states[-1].timestamp:
             self._states.append(state)
         if self._next is None:
-            self._next = self._started_at = now
+            self._next = self.started_at = now
         if now < self._next:
             return
         missed = int((now - self._next) / self._period)
@@ -113,7 +114,7 @@ class FrameRecorder:
                     image.value,
                     self._state_at(image.timestamp),
                     None if action is None else np.array(action),
-                    image.timestamp - self._started_at,
+                    image.timestamp - self.started_at,
                 )
             )
 

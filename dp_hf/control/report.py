@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+LATEST = 100_000
+
 
 class Durations:
-    """Seconds that something took: how often, and percentiles of the latest 100,000."""
+    """Seconds that something took: how often, and percentiles of the `LATEST`."""
 
     def __init__(self):
         self.count = 0
-        self._latest: deque[float] = deque(maxlen=100_000)
+        self._latest: deque[float] = deque(maxlen=LATEST)
 
     def add(self, seconds: float) -> None:
         self.count += 1
@@ -25,6 +27,26 @@ class Durations:
         if not self._latest:
             return "none"
         return f"p50 {1000 * self.percentile(50):.1f} ms, p99 {1000 * self.percentile(99):.1f} ms"
+
+
+@dataclass(frozen=True)
+class Border:
+    """Where a chunk took over from the one before.
+
+    Attributes:
+        time: of its first command, seconds since the start.
+        predicted: latency that it was expected to have, seconds; None where none had been measured.
+        latency: that it had, from the policy's being asked to the first command.
+        prefix: actions that the policy had been told as committed.
+        jump: change of velocity that it asked for there, before the limiter; the largest of all numbers, each as a
+            share of its limit of velocity.
+    """
+
+    time: float
+    predicted: float | None
+    latency: float
+    prefix: int
+    jump: float
 
 
 @dataclass
@@ -42,6 +64,7 @@ class Report:
         holds: times that the arm was held, by reason.
         inference: from an observation's submission until its chunk was picked up.
         image_to_command: from a frame's arrival until the first command based on it was sent.
+        borders: the `LATEST` chunks that took over.
     """
 
     seconds: float = 0.0
@@ -54,6 +77,17 @@ class Report:
     holds: int = 0
     inference: Durations = field(default_factory=Durations)
     image_to_command: Durations = field(default_factory=Durations)
+    borders: deque[Border] = field(default_factory=lambda: deque(maxlen=LATEST))
+
+    def borders_in_words(self) -> str:
+        """How chunks met: jumps, how far latencies were from what was expected, and how much was committed."""
+        if not self.borders:
+            return "no borders"
+        jumps = np.percentile([border.jump for border in self.borders], [50, 99])
+        off = [abs(border.latency - border.predicted) for border in self.borders if border.predicted is not None]
+        told = np.mean([border.prefix for border in self.borders])
+        known = f", latency off by p99 {1000 * np.percentile(off, 99):.1f} ms" if off else ""
+        return f"jumps at borders p50 {jumps[0]:.0%}, p99 {jumps[1]:.0%} of the limit{known}, {told:.1f} committed"
 
     def __str__(self) -> str:
         seconds = max(self.seconds, 1e-9)
@@ -61,5 +95,6 @@ class Report:
         return (
             f"{self.seconds:.1f} s: {self.commands} commands ({self.commands / seconds:.2f} Hz, {self.overruns} late), "
             f"{self.chunks} chunks ({self.chunks / seconds:.2f} Hz, {self.misses} misses, {self.starved} starved"
-            f"{rejected}), {self.holds} holds; inference {self.inference}; image to command {self.image_to_command}"
+            f"{rejected}), {self.holds} holds; inference {self.inference}; image to command {self.image_to_command}; "
+            f"{self.borders_in_words()}"
         )

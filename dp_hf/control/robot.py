@@ -42,6 +42,9 @@ class Robot(Protocol):
         finished: why there is nothing more to do, or None; the controller ends the run.
         unheard: why a command would reach nobody now, or None; the controller does not start, and holds. A robot that
             cannot know has no such attribute.
+        reach_time: seconds in which the arm of its recordings gets to where an action says: a chunk's first action is
+            due so much after its picture. A robot whose recorded actions are the commands of their pictures' moments, 0
+            s, has no such attribute.
     """
 
     quantities: Quantities
@@ -101,6 +104,11 @@ def why_unheard(robot: Robot) -> str | None:
     return getattr(robot, "unheard", None)
 
 
+def reach_time(robot: Robot) -> float:
+    """Seconds from a picture to when an action recorded with it is due."""
+    return getattr(robot, "reach_time", 0.0)
+
+
 class RobotWrapper:
     """Passes everything on to `robot`; a subclass overrides what it does differently."""
 
@@ -108,6 +116,7 @@ class RobotWrapper:
         self.robot = robot
         self.quantities = robot.quantities
         self.command_rate = robot.command_rate
+        self.reach_time = reach_time(robot)
 
     @property
     def fault(self) -> str | None:

@@ -1,6 +1,6 @@
 """A chunk of actions laid out in time: hand-over from the motion under way, and interpolation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,23 +52,27 @@ def ensemble(chunks: Sequence[Trajectory], temporal_ensemble: float) -> np.ndarr
     return np.einsum("ct,cdt->td", weights / weights.sum(axis=0), positions)
 
 
+HandOver = Callable[[np.ndarray, float, float, np.ndarray, float, float], Trajectory]
+"""Called as `hand_over` is, whose arguments these are."""
+
+
 def hand_over(
-    chunk: np.ndarray, observed_at: float, step: float, position: np.ndarray, sent_at: float, now: float
+    chunk: np.ndarray, first_due: float, step: float, position: np.ndarray, sent_at: float, now: float
 ) -> Trajectory:
     """The way from the last command into a chunk that has just been predicted.
 
-    Action i is due i steps after the observation, as in the demonstrations. Those whose time inference has eaten are
+    Action i is due i steps after the first, as in the demonstrations. Those whose time inference has eaten are
     skipped, the next one too when it is less than half a step away; when none is left, the last is due in one step.
 
     Args:
         chunk: (horizon, n) actions.
-        observed_at: when the observation behind the chunk was made.
+        first_due: when the first action is due, which is when the observation behind the chunk was made or later.
         step: seconds between actions.
         position: (n,) the last command.
         sent_at: when it was sent.
         now: the time of the next command.
     """
-    due = observed_at + step * np.arange(len(chunk))
+    due = first_due + step * np.arange(len(chunk))
     left = due >= now + step / 2
     if not left.any():
         return Trajectory(np.array([sent_at, now + step]), np.stack([position, chunk[-1]]))

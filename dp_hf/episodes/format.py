@@ -47,4 +47,4 @@ def part_name(episode: str, number: int) -> str:
 def whole_episode(name: str) -> str:
     """The recorded episode that an episode of a dataset is, or is a part of."""
     before, _, number = name.rpartition(_PART)
-    return before if before and number.isdecimal() else name
+    return whole_episode(before) if before and number.isdecimal() else name

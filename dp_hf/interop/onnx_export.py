@@ -17,6 +17,7 @@ from dp_hf.errors import UserError
 from dp_hf.models.onnx_graph import DENOISER_FILE, ENCODER_FILE, export_record
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
+from dp_hf.models.policy_config import prefix_dim
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
 Quantization = Literal["none", "int8", "bf16"]
@@ -84,7 +85,7 @@ def _example_of_denoiser(policy: DiffusionPolicyModel) -> dict[str, torch.Tensor
     return {
         "noisy_actions": torch.zeros(2, config.horizon, config.action_dim),
         "timesteps": torch.zeros(2, dtype=torch.int64),
-        "observation": torch.zeros(2, features),
+        "observation": torch.zeros(2, features + prefix_dim(config)),
     }
 
 

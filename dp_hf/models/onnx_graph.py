@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dp_hf.errors import UserError
+from dp_hf.models.policy_config import prefix_dim
 
 ENCODER_FILE, DENOISER_FILE = "encoder.onnx", "denoiser.onnx"
 # Of what an export's config says of its files; one that does not know the number cannot run the export.
@@ -73,6 +74,7 @@ def open_graphs(folder: Path, config: Any) -> tuple[OnnxGraph, OnnxGraph]:
         raise UserError(f"{encoder.file}: gives {encoder.output}, and one vector of features is expected; {_AGAIN}")
     observed = encoder.output[0] * len(config.camera_names) * config.n_obs_steps
     observed += config.state_dim * config.n_obs_steps if config.use_proprioception else 0
+    observed += prefix_dim(config)
     chunk = [config.horizon, config.action_dim]
     _require(encoder, {"images": ("tensor(uint8)", [3, *config.image_size])})
     _require(

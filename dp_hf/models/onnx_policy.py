@@ -36,6 +36,7 @@ class OnnxPolicy(ModelMixin, ConfigMixin):
 
     encode_images = DiffusionPolicyModel.encode_images
     observation_features = DiffusionPolicyModel.observation_features
+    with_prefix = DiffusionPolicyModel.with_prefix
     denoise = DiffusionPolicyModel.denoise
 
     def __init__(self, folder: str | Path):

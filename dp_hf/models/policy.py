@@ -10,7 +10,7 @@ from diffusers.utils import BaseOutput
 from dp_hf.errors import UserError
 from dp_hf.models.image_encoder import ImageEncoder
 from dp_hf.models.mlp_denoiser import LayerNormMLPDenoiser, MLPDenoiser
-from dp_hf.models.policy_config import OPTIONAL_IN_CONFIG, PolicyConfig, takes_fields_of
+from dp_hf.models.policy_config import OPTIONAL_IN_CONFIG, PolicyConfig, prefix_dim, takes_fields_of
 from dp_hf.models.saved_model import SavedModel
 from dp_hf.models.unet1d_denoiser import ConditionalUnet1DModel
 
@@ -59,7 +59,7 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
             self.encoder.requires_grad_(False).eval()
         observation_dim = self.encoder.feature_dim * len(config.camera_names) * config.n_obs_steps
         observation_dim += config.state_dim * config.n_obs_steps if config.use_proprioception else 0
-        self.denoising_network = self.make_denoiser(config, observation_dim)
+        self.denoising_network = self.make_denoiser(config, observation_dim + prefix_dim(config))
         if not any(type(module) in DENOISERS for module in self.denoising_network.modules()):
             self.register_to_config(denoiser="own")
 
@@ -120,6 +120,16 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
             raise UserError("this policy uses proprioception: pass the robot's state beside the image")
         return torch.cat([image_features.flatten(1), state.to(image_features.dtype).flatten(1)], dim=1)
 
+    def with_prefix(self, observation: torch.Tensor, actions: torch.Tensor, committed: torch.Tensor) -> torch.Tensor:
+        """Observation features (B, observation_dim) and, beside them, which of a chunk's actions (B, horizon,
+        action_dim) are `committed` (B, horizon), and what these are; only for a policy that learned with prefixes."""
+        count = getattr(self.config, "max_prefix", 0)
+        if count == 0:
+            return observation
+        given = committed[:, :count, None].to(observation.dtype)
+        shown = given * actions[:, :count].to(observation.dtype)
+        return torch.cat([observation, shown.flatten(1), given.flatten(1)], dim=1)
+
     def denoise(self, noisy_actions: torch.Tensor, timesteps: torch.Tensor, observation: torch.Tensor) -> torch.Tensor:
         """One call of the denoiser: noisy actions (B, horizon, action_dim), timesteps (B,), observation features
         (B, observation_dim) to a prediction of the noisy actions' shape."""
@@ -133,15 +143,20 @@ class DiffusionPolicyModel(SavedModel, ModelMixin):
         state: torch.Tensor | None = None,
         image_features: torch.Tensor | None = None,
         return_dict: bool = True,
+        committed: torch.Tensor | None = None,
     ) -> DiffusionPolicyModelOutput | tuple[torch.Tensor]:
         """Images, or their features where they are cached, to the prediction; shapes as in the methods above.
 
         One observation may serve several noise samples: the noisy actions' batch is then a multiple K of the
-        images', with the K samples of an observation next to each other.
+        images', with the K samples of an observation next to each other. Where `committed` (B, horizon), the noisy
+        actions are those that are committed, without noise.
         """
         if image_features is None:
             image_features = self.encode_images(images)
         observation = self.observation_features(image_features, state)
         observation = observation.repeat_interleave(len(noisy_actions) // len(observation), dim=0)
+        if committed is None:
+            committed = torch.zeros(noisy_actions.shape[:2], dtype=torch.bool, device=noisy_actions.device)
+        observation = self.with_prefix(observation, noisy_actions, committed)
         sample = self.denoise(noisy_actions, timesteps, observation)
         return DiffusionPolicyModelOutput(sample) if return_dict else (sample,)

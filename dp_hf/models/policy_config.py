@@ -18,7 +18,7 @@ Model = TypeVar("Model")
 # What a saved config may lack, because it was written before there was such an option.
 OPTIONAL_IN_CONFIG = (
     *("state_names", "state_units", "action_names", "action_units"),
-    *("action_source", "action_offset", "recorded_aspects", "cnn_width"),
+    *("action_source", "action_offset", "recorded_aspects", "cnn_width", "max_prefix"),
 )
 LARGEST_EXPONENT = 700.0  # exp of it is finite in float64, and so is its inverse
 
@@ -38,6 +38,9 @@ class PolicyOptions:
     """Actions of a chunk that are executed before the next is predicted."""
     temporal_ensemble: Annotated[float, Range()] | None = None
     """Predict at every step instead and average, the i-th oldest weighing exp(-x * i) for this x, such as 0.01."""
+    max_prefix: Annotated[int, Range(0, 4096)] = 0
+    """The first actions of a chunk, up to so many, may be given as committed, and the policy learns to go on from them:
+    a late chunk then meets the arm's motion. At 10 Hz a delay of 300 ms needs 4."""
     image_size: tuple[Annotated[int, Range(1, 8192)], ...] = (224, 224)
     """Height and width of the images the encoder sees, in pixels; one number is both."""
     image_encoder: str = "resnet34.tv_in1k"
@@ -78,6 +81,8 @@ class PolicyOptions:
         if len(self.image_size) == 1:
             self.image_size = (*self.image_size, *self.image_size)
         require_executable(self.horizon, self.n_action_steps, self.temporal_ensemble)
+        if self.max_prefix >= self.horizon:
+            raise UserError(f"max_prefix leaves an action to predict: 0 to {self.horizon - 1}; got {self.max_prefix}")
         if self.freeze_image_encoder and self.num_keypoints is not None:
             raise UserError("num_keypoints adds a learned projection; train the encoder, or leave it None")
         if self.cnn_width % 16:
@@ -128,6 +133,15 @@ class PolicyConfig(PolicyOptions):
         require_different("camera_names", self.camera_names)
         if self.recorded_aspects is not None and len(self.recorded_aspects) != len(self.camera_names):
             raise UserError(f"recorded_aspects has {len(self.recorded_aspects)} of {len(self.camera_names)} cameras")
+
+
+def prefix_dim(config: Any) -> int:
+    """Width of what tells the denoiser which actions are committed, beside the observation; 0 where none can be.
+
+    Args:
+        config: a policy's, also one from before there was such an option.
+    """
+    return getattr(config, "max_prefix", 0) * (config.action_dim + 1)
 
 
 def require_different(name: str, values: Sequence[str]) -> None:

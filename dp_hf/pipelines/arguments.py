@@ -75,6 +75,31 @@ def spread_state(states: np.ndarray | None, config: Any, batch_size: int) -> np.
     return states
 
 
+def spread_prefix(prefix: np.ndarray | None, config: Any, batch_size: int) -> np.ndarray:
+    """The committed actions of every chunk, (B, n, action_dim), of what a caller may leave out of that shape.
+
+    Args:
+        prefix: float32, (n, action_dim) or (B, n, action_dim) with n up to the policy's `max_prefix`; None is n = 0.
+        config: the policy's.
+    """
+    most = getattr(config, "max_prefix", 0)
+    if prefix is None:
+        return np.empty((batch_size, 0, config.action_dim), np.float32)
+    given = prefix.shape
+    if prefix.ndim == 2:
+        prefix = prefix[None]
+    if prefix.ndim == 3 and len(prefix) == 1:
+        prefix = prefix.repeat(batch_size, axis=0)
+    if prefix.ndim != 3 or prefix.shape[::2] != (batch_size, config.action_dim):
+        raise UserError(f"prefix must be {(batch_size, 'n', config.action_dim)} or a part of it; got {given}")
+    if prefix.shape[1] > most:
+        learned = f"learned to go on from {most} committed actions at most" if most else "learned without a prefix"
+        raise UserError(f"this policy {learned} (max_prefix); prefix has {prefix.shape[1]}")
+    if not np.isfinite(prefix).all():
+        raise UserError("prefix holds a value that is not finite")
+    return prefix
+
+
 def require_noise(latents: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """`latents`, where they are noise that a chunk of `shape` can start from."""
     if latents.shape != shape:

@@ -25,6 +25,7 @@ from dp_hf.pipelines.arguments import (
     one_or_each,
     require_count,
     require_noise,
+    spread_prefix,
     spread_state,
     stack_images,
     step_end_of,
@@ -79,6 +80,17 @@ def prepare_state(state: "Numbers | None", config: Any, batch_size: int) -> torc
     return torch.from_numpy(spread_state(states, config, batch_size))
 
 
+def prepare_prefix(prefix: "Numbers | None", config: Any, num_chunks: int, num_samples: Any) -> torch.Tensor:
+    """Whatever a pipeline accepts as `prefix`, as float32 (num_chunks, n, action_dim); n = 0 for None.
+
+    Args:
+        config: the policy's.
+        num_samples: chunks that each prefix is for.
+    """
+    given = None if prefix is None else _as_float32(prefix, "prefix").cpu().numpy()
+    return repeat_for_samples(torch.from_numpy(spread_prefix(given, config, num_chunks // num_samples)), num_samples)
+
+
 def prepare_generator(generator: Generator, num_chunks: int, device: torch.device) -> Any:
     """None, one generator for all chunks, or a list with one for each."""
 
@@ -106,7 +118,7 @@ def prepare_latents(
 
 
 def repeat_for_samples(observation: torch.Tensor, num_samples: Any) -> torch.Tensor:
-    """Each row of observation features (B, observation_dim), `num_samples` times in a row."""
+    """Each row of a batch (B, ...), such as observation features, `num_samples` times in a row."""
     return observation.repeat_interleave(require_count(num_samples, "num_samples"), dim=0)
 
 

@@ -28,6 +28,7 @@ from dp_hf.pipelines.inputs import (
     prepare_generator,
     prepare_images,
     prepare_latents,
+    prepare_prefix,
     prepare_state,
     repeat_for_samples,
     require_steps,
@@ -113,6 +114,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         num_samples: int = 1,
         callback_on_step_end: Callable[..., dict | None] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        prefix: "Numbers | None" = None,
     ) -> DiffusionPolicyOutput | tuple:
         """Predicts a chunk of actions.
 
@@ -133,6 +135,9 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
             callback_on_step_end: called after each denoising step with (pipeline, step index, timestep, tensors), as
                 in diffusers; where it returns a dict, the next step begins with its `latents`.
             callback_on_step_end_tensor_inputs: which `tensors` it gets: `latents`, the normalised noisy actions.
+            prefix: actions that are committed already, the first n of the chunk, in the units of the actions:
+                (n, action_dim) or (B, n, action_dim), n up to the `max_prefix` that the policy learned with. The chunk
+                begins with them and goes on from them.
 
         Raises:
             UserError: an argument of another kind, shape or range, or a missing camera, named.
@@ -152,6 +157,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
             latents,
             num_samples,
             *step_end,
+            prefix=prefix,
         )
         output = actions.cpu().numpy() if output_type == "np" else actions
         if not return_dict:
@@ -171,6 +177,7 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         callback_on_step_end: Callable[..., dict | None] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         fast: bool = True,
+        prefix: "Numbers | None" = None,
     ) -> torch.Tensor:
         """Samples chunks of actions for observations that are encoded already: from noise, denoising step by step.
 
@@ -196,22 +203,35 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         generator = prepare_generator(generator, len(observation), device)
         shape = (len(observation), policy.config.horizon, policy.config.action_dim)
         actions = prepare_latents(latents, shape, generator, device) * scheduler.init_noise_sigma
+        committed = prepare_prefix(prefix, policy.config, len(observation), num_samples).to(device)
+        count = committed.shape[1]
+        actions[:, :count] = self.normalizer.normalize(committed, "action")
+        is_committed = (torch.arange(shape[1], device=device) < count).expand(shape[:2])
+        observation = policy.with_prefix(observation, actions, is_committed)
         step_end = prepare_callback(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
 
         # A detour that gives what the loop below gives, sooner; None where it does not lead, see pipelines/fast/.
-        sooner = denoise_fast(policy, observation, scheduler, actions, generator, step_end) if fast else None
+        sooner = denoise_fast(policy, observation, scheduler, actions, generator, step_end, count) if fast else None
         if sooner is not None:
-            return self.normalizer.unnormalize(sooner, "action")
+            return self._in_units(sooner, committed)
 
         takes_generator = "generator" in inspect.signature(scheduler.step).parameters
         step_kwargs = {"generator": generator} if takes_generator else {}
         for index, timestep in enumerate(scheduler.timesteps):
             model_input = scheduler.scale_model_input(actions, timestep).to(policy.dtype)
             prediction = policy.denoise(model_input, timestep.expand(len(actions)), observation).float()
-            actions = scheduler.step(prediction, timestep, actions, **step_kwargs).prev_sample
+            denoised = scheduler.step(prediction, timestep, actions, **step_kwargs).prev_sample
+            denoised[:, :count] = actions[:, :count]
+            actions = denoised
             if step_end is not None:
                 actions = step_end(index, timestep, actions)
-        return self.normalizer.unnormalize(actions, "action")
+        return self._in_units(actions, committed)
+
+    def _in_units(self, actions: torch.Tensor, committed: torch.Tensor) -> torch.Tensor:
+        """Normalised actions in the robot's units, the committed ones (B, n, action_dim) as they were given."""
+        result = self.normalizer.unnormalize(actions, "action")
+        result[:, : committed.shape[1]] = committed
+        return result
 
     def optimize_for_inference(self, dtype: torch.dtype | None = torch.bfloat16) -> "DiffusionPolicyPipeline":
         """Encodes images by a faster copy of the encoder: batch norms folded, channels-last, in `dtype`.

@@ -28,11 +28,11 @@ LIFT_HEIGHT = 0.02
 PLACE_TOLERANCE = 0.0125
 HEIGHT_TOLERANCE = 0.004
 STILL_SPEED = 0.01
-STILL_STEPS = 5  # control steps: half a second
+STILL_SECONDS = 0.5
 
 
 class CubeStackingEnv(gymnasium.Env):
-    """Stacking two 25 mm cubes, controlled at 10 Hz.
+    """Stacking two 25 mm cubes, controlled at 10 Hz unless `control_hz` says otherwise.
 
     Observation: `state` (7,) float32, six joint angles in degrees and the gripper, 0 (closed) to 100 (open); `image`
     uint8 (H, W, 3) RGB of the only camera, or one image under the name of each of several.
@@ -49,6 +49,7 @@ class CubeStackingEnv(gymnasium.Env):
         image_size: height and width in pixels.
         x_range, y_range, yaw_range, min_distance: of the cubes, see `sample_layout`.
         render_mode: "rgb_array" lets `render()` return the first camera's image.
+        control_hz: steps a second; divides 500, the physics' steps.
         disturbances: fields of `Disturbances`, such as `camera_turn=3`.
 
     Attributes:
@@ -70,6 +71,7 @@ class CubeStackingEnv(gymnasium.Env):
         yaw_range: Range = (-15.0, 15.0),
         min_distance: float = 0.06,
         render_mode: str | None = None,
+        control_hz: int = CONTROL_HZ,
         **disturbances: Any,
     ):
         self.disturbances = self.episode = Disturbances(**disturbances)
@@ -85,7 +87,13 @@ class CubeStackingEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.renderer = CameraRenderer(self.model, image_size)
 
-        self.substeps = round(1 / CONTROL_HZ / self.model.opt.timestep)
+        self.control_hz = control_hz
+        self.metadata = {**type(self).metadata, "render_fps": control_hz}
+        self.substeps = round(1 / control_hz / self.model.opt.timestep)
+        if abs(self.substeps * control_hz * self.model.opt.timestep - 1) > 1e-9:
+            raise UserError(
+                f"control_hz divides {round(1 / self.model.opt.timestep)}, physics' steps; got {control_hz}"
+            )
         self.finger_travel = self.model.joint("gripper").range[1]
         self._yellow_geom = self.model.geom("yellow").id
         self._pads = [self.model.geom(name).id for name in ("left_pad", "right_pad")]
@@ -145,7 +153,8 @@ class CubeStackingEnv(gymnasium.Env):
         for progress in np.arange(1, self.substeps + 1) / self.substeps:
             self.data.ctrl[:] = start + progress * (target - start)
             if self.episode.push:
-                self.data.qfrc_applied[:6] = self.push.torques(self.model, self.data, self._num_steps + progress)
+                time = (self._num_steps + progress) * (CONTROL_HZ / self.control_hz)
+                self.data.qfrc_applied[:6] = self.push.torques(self.model, self.data, time)
             mujoco.mj_step(self.model, self.data)
         self._num_steps += 1
         self._update_stages()
@@ -196,7 +205,7 @@ class CubeStackingEnv(gymnasium.Env):
             "grasped": held,
             "lifted": held and self.yellow.xpos[2] - CUBE_SIZE / 2 > LIFT_HEIGHT,
             "placed": placed,
-            "stacked": self._still_steps >= STILL_STEPS,
+            "stacked": self._still_steps >= STILL_SECONDS * self.control_hz,
         }
         self.stages = {name: self.stages[name] or bool(now[name]) for name in STAGES}
 

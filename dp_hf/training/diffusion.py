@@ -1,5 +1,7 @@
 """The training objective: add noise to the recorded actions and learn to take it away (Ho et al. 2020)."""
 
+from typing import Any
+
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
 
@@ -39,7 +41,7 @@ def diffusion_loss(
     batch: dict[str, torch.Tensor],
     config: TrainConfig,
 ) -> torch.Tensor:
-    """Mean squared error of the prediction for a batch of `WindowDataset`, padding left out.
+    """Mean squared error of the prediction for a batch of `WindowDataset`, padding and committed actions left out.
 
     Args:
         model: the policy as accelerate wrapped it, for the forward pass that is differentiated.
@@ -54,6 +56,10 @@ def diffusion_loss(
     noise = torch.randn_like(actions)
     timesteps = torch.randint(0, config.diffusion.diffusion_timesteps, (len(actions),), device=actions.device)
     noisy_actions = noise_scheduler.add_noise(actions, noise, timesteps)
+    committed = draw_prefixes(policy.config, noisy_actions)
+    if committed is not None:
+        noisy_actions = torch.where(committed[..., None], actions, noisy_actions)
+        seen["committed"] = committed
     prediction = model(noisy_actions, timesteps, **seen, return_dict=False)[0].float()
     if config.diffusion.prediction_type == "epsilon":
         target = noise
@@ -63,10 +69,24 @@ def diffusion_loss(
         target = noise_scheduler.get_velocity(actions, noise, timesteps)
 
     error = (prediction - target).square().mean(dim=-1)
-    if config.optimization.loss_on_padding or config.policy.horizon == 1:
+    learned = torch.ones_like(error, dtype=torch.bool) if committed is None else ~committed
+    if not (config.optimization.loss_on_padding or config.policy.horizon == 1):
+        learned = learned & ~batch["is_pad"].repeat_interleave(samples, dim=0)
+    elif committed is None:
         return error.mean()
-    learned = ~batch["is_pad"].repeat_interleave(samples, dim=0)
-    return (error * learned).sum() / learned.sum()
+    return (error * learned).sum() / learned.sum().clamp(min=1)
+
+
+def draw_prefixes(config: Any, actions: torch.Tensor) -> torch.Tensor | None:
+    """Which actions of the chunks (B, horizon, action_dim) are shown as committed, (B, horizon) bool.
+
+    The first d of each, d uniform from 0 to the policy's `max_prefix`; as training-time action conditioning has it
+    (arXiv:2512.05964). None where the policy learns without.
+    """
+    if config.max_prefix == 0:
+        return None
+    lengths = torch.randint(0, config.max_prefix + 1, (len(actions), 1), device=actions.device)
+    return torch.arange(actions.shape[1], device=actions.device) < lengths
 
 
 def observe_state(normalizer: Normalizer, state: torch.Tensor, config: TrainConfig) -> torch.Tensor:

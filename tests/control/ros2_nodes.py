@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from ros2_wire import LOOPBACK, ROOT, ros_environment
+from ros2_wire import LOOPBACK, PATIENCE, ROOT, ros_environment
 
 PACKAGE = ROOT / "scripts" / "ros2" / "diffusion_policy_inference"
 
@@ -48,7 +48,7 @@ class RunningNode:
         for line in self.process.stdout:
             self.output += line
 
-    def wait_for(self, pattern: str, timeout: float = 90) -> None:
+    def wait_for(self, pattern: str, timeout: float = PATIENCE) -> None:
         give_up = time.monotonic() + timeout
         while not re.search(pattern, self.output):
             assert time.monotonic() < give_up, f"no {pattern!r}: {self.output}"
@@ -62,7 +62,7 @@ class RunningNode:
         return self.wait()
 
     def wait(self) -> int:
-        code = self.process.wait(timeout=60)
+        code = self.process.wait(timeout=PATIENCE)
         self._reader.join()
         assert "Traceback" not in self.output, self.output
         return code

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 600  # seconds; what takes so long hangs, however busy the machine is
 LOOPBACK = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
@@ -60,15 +61,16 @@ class WireRobot:
         self.tell(question)
         return json.loads(self.process.stdout.readline())
 
-    def wait_for(self, number: int, what: str = "arm", timeout: float = 60) -> None:
-        """Until so many more commands have come."""
-        enough, give_up = self.ask(f"count {what}") + number, time.monotonic() + timeout
+    def wait_for(self, number: int, what: str = "arm", node=None) -> None:
+        """Until so many more commands have come; `node`, if given, is the `RunningNode` that they come from."""
+        enough, give_up = self.ask(f"count {what}") + number, time.monotonic() + PATIENCE
         while self.ask(f"count {what}") < enough:
             assert time.monotonic() < give_up, f"no more commands: {what}"
+            assert node is None or node.process.poll() is None, node.output
             time.sleep(0.05)
 
     def __exit__(self, *exception) -> None:
-        output, _ = self.process.communicate("quit\n", timeout=20)
+        output, _ = self.process.communicate("quit\n", timeout=PATIENCE)
         self.got = json.loads(output)
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arms import FOURTEEN_NUMBERS
-from ros2_wire import LOOPBACK, ros_environment
+from ros2_wire import LOOPBACK, PATIENCE, ros_environment
 
 from dp_hf.arms.arm import Arm
 from dp_hf.arms.arm_file import read_arm
@@ -79,7 +79,7 @@ class RealArm:
 
     def wait_for(self, number: int, node) -> None:
         """Until so many commands of a running node have come."""
-        give_up, count = time.monotonic() + 60, 0
+        give_up, count = time.monotonic() + PATIENCE, 0
         while count < number:
             assert time.monotonic() < give_up, f"only {count} commands: {node.output}"
             assert node.process.poll() is None, node.output
@@ -89,7 +89,7 @@ class RealArm:
             count = int(self.process.stdout.readline())
 
     def __exit__(self, *exception) -> None:
-        self.came = json.loads(self.process.communicate("quit\n", timeout=60)[0])
+        self.came = json.loads(self.process.communicate("quit\n", timeout=PATIENCE)[0])
 
 
 def assert_within(arm: Arm, commands: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,6 +71,79 @@ def test_the_command_of_a_tick_waits_for_a_quick_policy():
     assert report.misses == report.starved == report.overruns == report.holds == 0
     # All but the first: nobody knew that it would be quick, and the next tick is 20 ms later.
     assert report.image_to_command.percentile(80) == pytest.approx(0, abs=1e-6)
+
+
+def test_borders_between_chunks_are_kept_with_the_jump_that_each_asked_for():
+    flip = iter(range(1000))
+    controller = make(lambda image, state: np.tile(HOME + 10 * (-1) ** next(flip), (8, 1)), n_action_steps=4)
+    report = controller.run(duration=3)
+    assert len(report.borders) == report.chunks > 5
+    times = [border.time for border in report.borders]
+    assert times[0] == pytest.approx(0.04)
+    np.testing.assert_allclose(np.diff(times), 0.4)
+    # To the other end in the 0.08 s that are left of a step, where 160 degrees a second are the most.
+    assert 1 < report.borders[-1].jump < 20 / 0.08 / 160
+    still = make(lambda image, state: np.tile(HOME, (8, 1)), n_action_steps=4).run(duration=1)
+    assert {border.jump for border in still.borders} == {0.0}
+
+
+def test_what_will_have_been_sent_is_told_to_a_policy_that_goes_on_from_it():
+    told = []
+
+    def policy(image, state, prefix=None):
+        told.append(prefix)
+        chunk = HOME + np.arange(16)[:, None] * np.linspace(0, 0.6, 7)
+        if prefix is not None:
+            chunk = np.vstack([prefix, prefix[-1] + np.arange(1, 17 - len(prefix))[:, None] * np.linspace(0, 0.6, 7)])
+        return SimpleNamespace(actions=chunk[None])
+
+    controller = make(None, latency=0.25, n_action_steps=4, max_prefix=6)
+    controller.planner.policy = policy
+    report = controller.run(duration=4)
+    robot = controller.robot
+    assert told[0] is None
+    # An inference is seen at the tick after 0.25 s; the action that is due less than half a step later is skipped.
+    assert {border.prefix for border in list(report.borders)[1:]} == {4}
+    assert report.borders[0].predicted is None
+    np.testing.assert_allclose([border.predicted for border in list(report.borders)[1:]], 0.26)
+    np.testing.assert_allclose([border.latency for border in report.borders], 0.26)
+    start = robot.times[0]
+    for index, prefix in enumerate(told[2:-1], start=2):
+        sent = [
+            np.interp(start + 0.4 * index + 0.1 * step, robot.times, np.array(robot.commands)[:, 6])
+            for step in range(3)
+        ]
+        np.testing.assert_allclose(prefix[:3, 6], sent, atol=0.15)
+    assert max(border.jump for border in list(report.borders)[1:]) < 0.005
+    assert "latency off by p99 0.0 ms" in str(report)
+
+
+def test_a_policy_slower_than_its_prefixes_is_told_as_many_as_it_learned():
+    told = []
+
+    def policy(image, state, prefix=None):
+        told.append(prefix)
+        return SimpleNamespace(actions=np.tile(HOME, (1, 16, 1)))
+
+    controller = make(None, latency=0.6, n_action_steps=4, max_prefix=2)
+    controller.planner.policy = policy
+    controller.run(duration=4)
+    assert {len(prefix) for prefix in told[1:]} == {2}
+
+
+@pytest.mark.parametrize("reach_time", [0.0, 0.1])
+def test_actions_are_due_when_the_robot_says_that_they_are_reached(reach_time):
+    robot = FakeRobot(FakeClock())
+    robot.reach_time = reach_time
+    wrapped = RobotWrapper(robot)
+    wrapped.clock = robot.clock
+    chunk = HOME + np.arange(16)[:, None] * np.ones(7)
+    controller = make(lambda image, state: chunk, robot=wrapped, n_action_steps=16)
+    controller.run(duration=1)
+    sent = np.array(robot.commands)[:, 0] - HOME[0]
+    due = np.array(robot.times) - robot.times[0] - reach_time
+    moving = (due > 0.15) & (np.arange(len(due)) < 45)  # then it brakes
+    np.testing.assert_allclose(sent[moving], 10 * due[moving], atol=1e-6)
 
 
 @pytest.mark.parametrize("horizon", [1, 8])

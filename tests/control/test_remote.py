@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -48,6 +48,26 @@ def echo(image, state):
     actions[0] = state.mean((0, 1))
     actions[0, 1] = frames[-1][0, 0, 0]
     return SimpleNamespace(actions=actions)
+
+
+def test_committed_actions_reach_the_policy(serve):
+    told = []
+
+    def policy(image, state, prefix=None):
+        told.append(prefix)
+        return echo(image, state)
+
+    remote = RemotePolicy(url(serve(policy, replace(SETTINGS, max_prefix=3))))
+    assert remote.settings.max_prefix == 3
+    frames, state = [[np.zeros((24, 42, 3), np.uint8)] * 2], np.zeros((1, 2, 7))
+    committed = np.arange(14).reshape(2, 7) / 7
+    remote(frames, state)
+    remote(frames, state, prefix=committed)
+    remote.close()
+    assert told[0] is None
+    np.testing.assert_array_equal(told[1], committed.astype(np.float32))
+    with pytest.raises(UserError, match="max_prefix 8"):
+        PolicySettings.from_message(asdict(SETTINGS) | {"max_prefix": 8})
 
 
 @pytest.fixture
@@ -171,6 +191,8 @@ class Attack:
         (pack({"images": [np.zeros((2, 2), np.uint8)], "state": None}), "a frame is an array"),
         (pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": "/etc/hostname"}), "state is an array"),
         (pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": [1.0]}), "state is an array"),
+        (pack({"images": [np.zeros((2, 2, 3), np.uint8)], "state": None, "prefix": [[1.0]]}), "prefix is an array"),
+        (pack({"images": [], "state": None, "path": "/etc/hostname"}), "a request has images"),
         (b"\x91" + b"\xdd\x03\x93\x87\x00" + b"\x90" * 60_000_000, "exceeds"),
         (b"\xdc\x03\xff" + (b"\xdc\x03\xff" + b"\x90" * 1023) * 1023, "a message holds at most"),
         (msgpack.packb({str(i): i for i in range(5000)}), "exceeds"),

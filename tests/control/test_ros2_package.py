@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from control_fakes import HOME, assert_legal
 from ros2_nodes import PACKAGE, RunningNode
-from ros2_wire import LOOPBACK, WireRobot, ros_environment
+from ros2_wire import LOOPBACK, PATIENCE, WireRobot, ros_environment
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, QUANTITIES
 from dp_hf.episodes.find import find_episodes, find_failure
@@ -49,7 +49,7 @@ def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
         RunningNode(kilted, domain_id, "model_inference_node", *parameters, "inference_rate:=8") as node,
     ):
         node.wait_for("8 actions a second, as asked for; the policy learned 10")
-        peer.wait_for(100)
+        peer.wait_for(100, node=node)
         described = peer.ask("describe model_inference_node inference_rate")
         assert "read_only=True" in described
         assert "actions a second (Hz); 0 is the policy's own rate" in described
@@ -64,7 +64,7 @@ def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
             time.sleep(0.4)
             moments.append(time.monotonic())
             assert "=True" in peer.ask(release)
-            peer.wait_for(60)
+            peer.wait_for(60, node=node)
         assert node.end(signal.SIGINT) == 0
     arm = np.array(peer.got["arm"])
     times, positions = arm[:, 0], arm[:, 1:]
@@ -86,9 +86,10 @@ def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
 
 def test_the_arm_can_be_commanded_by_action(kilted, domain_id, pipeline):
     parameters = [f"checkpoint_path:={pipeline}", "execute:=true", "arm_interface:=action", "command_rate:=10"]
+    parameters += ["use_sim_time:=true"]  # and nobody has a clock: the node's own time goes on
     robot = WireRobot(domain_id, ros_python=kilted)
     with robot as peer, RunningNode(kilted, domain_id, "model_inference_node", *parameters) as node:
-        peer.wait_for(10, "arm_goals")
+        peer.wait_for(10, "arm_goals", node)
         assert node.end(signal.SIGTERM) == 0
     assert peer.got["arm"] == []
 
@@ -148,7 +149,7 @@ def test_what_a_callback_raises_ends_the_run_with_its_name(name, kilted, domain_
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
     command = [kilted, "-c", FAILING, name, "20", *parameters]
     with WireRobot(domain_id, ros_python=kilted):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     said = done.stdout + done.stderr
     assert "the node's thread failed: ZeroDivisionError: somebody's mistake" in said
     assert "Traceback" not in said
@@ -175,6 +176,8 @@ def test_wrong_parameters_are_one_sentence(kilted, domain_id, make_pipeline, tmp
         (["checkpoint_path:=x", "robot_name:=panda", "arm_interface:=action"], "panda has no arm_action in its ros:"),
         (["checkpoint_path:=x", "limits_file:=nowhere.yaml"], "nowhere.yaml"),
         (["checkpoint_path:=x", "inference_rate:=fast"], "inference_rate is a number; got 'fast'"),
+        (["checkpoint_path:=x", "limit_file:=slow.yaml"], "limit_file is no parameter of model_inference_node"),
+        (["command_rate:=0"], "command_rate is above 0"),
         (["command_rate:=true"], "command_rate is a number; got True"),
         (["checkpoint_path:=123"], "checkpoint_path is a text; got 123"),
         (["execute:=1"], "execute is true or false; got 1"),
@@ -193,7 +196,7 @@ def test_wrong_parameters_are_one_sentence(kilted, domain_id, make_pipeline, tmp
     environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id), "HOME": str(tmp_path)}
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
     done = subprocess.run(
-        [kilted, "-c", MANY, questions], env=environment, capture_output=True, text=True, timeout=200, check=False
+        [kilted, "-c", MANY, questions], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     answers = done.stderr.split("code 2\n")
     assert len(answers) == len(cases) + 2, done.stderr
@@ -253,11 +256,51 @@ def test_large_images_arrive(kilted, domain_id):
     environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
     with WireRobot(domain_id, 640, 480, kilted, ["--reliable"]) as peer:
-        done = subprocess.run([kilted, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([kilted, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr == ""  # ROS warns of what it does not take
     seen = json.loads(done.stdout)
     sent = [moment for moment in peer.got["images"] if seen[0] < moment < seen[-1]]
     assert len(seen) > 0.6 * len(sent)
+
+
+@pytest.mark.parametrize(("distribution", "variable"), [("kilted", "FASTDDS"), ("jazzy", "FASTRTPS")])
+def test_fast_dds_is_told_of_large_images_by_the_name_that_it_reads(ros_python, distribution, variable):
+    """Where nobody has set ROS_DISTRO, too: of a best-effort camera Jazzy's node took 404 of 2026 images."""
+    ask = "from diffusion_policy_inference.spinning import receive_large_images as tell; import os; tell()"
+    ask += "; print([n for n, v in os.environ.items() if n.endswith('_DEFAULT_PROFILES_FILE') and os.path.isfile(v)])"
+    environment = {name: value for name, value in ros_environment().items() if name != "ROS_DISTRO"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    command = [ros_python(distribution), "-c", ask]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert done.stdout == f"['{variable}_DEFAULT_PROFILES_FILE']\n"
+
+
+def in_a_node(ros_python: str, domain_id: int, code: str, *parameters: str) -> subprocess.CompletedProcess:
+    """Runs Python in which there is a `node` with these parameters."""
+    code = f"import sys\nfrom diffusion_policy_inference.spinning import spinning_node\n{code}"
+    environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    command = [ros_python, "-c", code, "--ros-args", *(word for each in parameters for word in ("-p", each))]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_limits_by_name_and_a_camera_without_noise(kilted, domain_id):
+    asked = """
+from diffusion_policy_inference.parameters import declare_arm
+with spinning_node("asked", sys.argv) as node:
+    limits = declare_arm(node).limits
+    print(limits.max_frozen_age, limits.velocity[0])
+"""
+    done = in_a_node(kilted, domain_id, asked, "limits_file:=mycobot_280_slow", "camera_has_noise:=false")
+    assert done.stdout == f"None {MYCOBOT_280.limits.velocity[0] / 4}\n", done.stderr
+
+
+def test_ctrl_c_while_a_node_is_imported(kilted):
+    environment = ros_environment()
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    code = "import diffusion_policy_inference, os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([kilted, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def launch_action(name: str) -> type:
@@ -305,7 +348,7 @@ def test_colcon_builds_the_package_without_ros(tmp_path):
     colcon = Path(sys.executable).with_name("colcon")
     command = [str(colcon), "--log-base", str(tmp_path / "log"), "build", "--base-paths", str(PACKAGE)]
     command += ["--build-base", str(tmp_path / "build"), "--install-base", str(tmp_path / "install")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     installed = tmp_path / "install" / "diffusion_policy_inference"
     for script in ("model_inference_node", "recorder_node"):

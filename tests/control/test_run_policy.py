@@ -19,6 +19,7 @@ from dp_hf.cli.record_demonstrations import main as record_demonstrations
 from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
+from dp_hf.episodes.run_file import Run
 from dp_hf.episodes.writer import EpisodeWriter
 
 
@@ -201,6 +202,7 @@ def test_in_the_simulator_it_drives_until_the_time_is_over(simulator, pipeline, 
     away = np.abs(recorded.states - HOME)[:, :6].max(1)
     assert away[0] > 60
     assert away[-1] < 30
+    assert len(Run.read(episode, 7).chunks) >= 3
 
 
 def test_a_run_in_which_nothing_could_be_executed_has_failed(simulator, pipeline, capsys):

@@ -15,7 +15,7 @@ def ramp(horizon: int) -> np.ndarray:
 
 
 def test_the_steps_that_inference_has_eaten_are_skipped():
-    trajectory = hand_over(ramp(8), observed_at=10.0, step=STEP, position=np.full(7, 2.3), sent_at=10.23, now=10.25)
+    trajectory = hand_over(ramp(8), first_due=10.0, step=STEP, position=np.full(7, 2.3), sent_at=10.23, now=10.25)
     np.testing.assert_allclose(trajectory.times, [10.23, 10.3, 10.4, 10.5, 10.6, 10.7])
     np.testing.assert_allclose(trajectory.positions[:, 0], [2.3, 3, 4, 5, 6, 7])
     np.testing.assert_allclose(trajectory.at(10.45), 4.5)

@@ -78,6 +78,7 @@ def test_saved_and_loaded_with_the_backbone(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"horizon": 4, "max_prefix": 4}, "max_prefix leaves an action to predict: 0 to 3; got 4"),
         ({"image_encoder": "small_cnn", "cnn_width": 40}, "multiple of 16; got 40"),
         ({"image_encoder": "resnet18", "cnn_width": 32}, "resnet18 has widths of its own"),
     ],

@@ -142,6 +142,25 @@ def test_chunks_and_ensembles_are_executed_alike(small, folder, frame):
             np.testing.assert_allclose(one / 160, other / 160, atol=1e-5)
 
 
+@pytest.mark.parametrize("denoiser", ["mlp", "unet1d"])
+def test_committed_actions_give_the_same_on_both_sides(denoiser, tmp_path, frame):
+    config = SMALL | {"denoiser": denoiser, "down_dims": (16, 32), "horizon": 6, "max_prefix": 3}
+    scheduler = DDPMScheduler(30, beta_schedule="squaredcos_cap_v2", prediction_type="sample")
+    with_torch = make_pipeline(scheduler, **config)
+    folder = export(with_torch, tmp_path / "exported")
+    exported, opened = ExportedPipeline.from_pretrained(folder), DiffusionPolicyPipeline.from_pretrained(folder)
+    prefix = np.array([STATE, STATE])
+    options = {"generator": 3, "num_inference_steps": 6, "num_samples": 2}
+    expected = with_torch(frame, prefix=prefix, **options).actions
+    for pipeline in (exported, opened):
+        actions = pipeline(frame, prefix=prefix, **options).actions
+        np.testing.assert_allclose(actions, expected, atol=320 * 1e-5)
+        np.testing.assert_array_equal(actions[:, :2], np.float32([prefix, prefix]))
+        without = pipeline(frame, **options).actions
+        np.testing.assert_allclose(without, with_torch(frame, **options).actions, atol=320 * 1e-5)
+        assert np.abs(without[:, 2:] - actions[:, 2:]).max() > 0.1
+
+
 def test_it_is_called_as_the_other_and_answers_as_it(small, folder, frame):
     pipeline, exported = small[0], ExportedPipeline.from_pretrained(str(folder))
     for method, without in (("__call__", set()), ("sample", {"fast"})):

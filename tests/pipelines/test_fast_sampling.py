@@ -117,12 +117,26 @@ def schedulers(draw):
     batch_size=st.integers(1, 10),
     part_of_steps=st.floats(0.01, 1),
     generators=st.sampled_from(["one", "several", "none"]),
+    max_prefix=st.integers(0, 5),
+    part_of_prefix=st.floats(0, 1),
 )
 def test_same_generator_same_actions(
-    path, scheduler, denoiser, num_mlp_layers, hidden_dim, horizon, batch_size, part_of_steps, generators
+    path,
+    scheduler,
+    denoiser,
+    num_mlp_layers,
+    hidden_dim,
+    horizon,
+    batch_size,
+    part_of_steps,
+    generators,
+    max_prefix,
+    part_of_prefix,
 ):
     denoiser, activation = denoiser
-    policy = make_policy(denoiser, horizon, hidden_dim=hidden_dim, num_mlp_layers=num_mlp_layers, activation=activation)
+    sizes = {"hidden_dim": hidden_dim, "num_mlp_layers": num_mlp_layers, "max_prefix": min(max_prefix, horizon - 1)}
+    policy = make_policy(denoiser, horizon, activation=activation, **sizes)
+    prefix = torch.rand(batch_size, round(part_of_prefix * sizes["max_prefix"]), 7, generator=seeded(2)) * 2 - 1
     observation = make_observation(batch_size)
     steps = max(1, int(part_of_steps * scheduler.config.num_train_timesteps))
     results, next_draws, largest = [], [], 4.0  # noise at first
@@ -134,11 +148,12 @@ def test_same_generator_same_actions(
     for function in (functools.partial(fast, callback=see, fast=False), fast):
         torch.manual_seed(3)
         generator = {"one": seeded(), "several": [seeded(i) for i in range(batch_size)], "none": None}[generators]
-        results.append(function(policy, observation, scheduler, steps, generator))
+        results.append(function(policy, observation, scheduler, steps, generator, prefix=prefix))
         next_draws.append(torch.randn(5, generator=generator[-1] if generators == "several" else generator))
     expected, actions = results
     bound = rounding(scheduler, steps, largest)
     torch.testing.assert_close(actions, expected, rtol=0, atol=bound, equal_nan=True)
+    assert torch.equal(actions[:, : prefix.shape[1]], prefix)
     assert torch.equal(*next_draws)
     assert not actions.is_inference()
 
@@ -231,18 +246,22 @@ def test_a_denoiser_with_anything_around_it_is_left_alone():
 @pytest.mark.parametrize("denoiser", ["mlp", "mlp_layernorm", "unet1d"])
 def test_rows_counted_on_the_device_are_the_same_steps(denoiser):
     """What a CUDA graph replays, run without one."""
-    policy, observation, scheduler = make_policy(denoiser), make_observation(2), DDPMScheduler(15)
+    policy, observation, scheduler = make_policy(denoiser, max_prefix=1), make_observation(2), DDPMScheduler(15)
     with torch.inference_mode():
         updates = updates_of(scheduler, 15)
-        folded = fold(policy.denoising_network, updates.timesteps, observation)
         generator = seeded()
-        actions = torch.randn(2, 2, 7, generator=generator).flatten(1)
+        chunk = torch.randn(2, 2, 7, generator=generator)
+        chunk[:, 0] = 0.3  # an action that is committed
+        shown = policy.with_prefix(observation, chunk, torch.tensor([[True, False]] * 2))
+        folded = fold(policy.denoising_network, updates.timesteps, shown)
+        actions = chunk.flatten(1)
         noise = torch.cat(list(denoising.noise_blocks(updates, actions, generator)))
-        step = denoising.denoising_step(folded, updates)
+        step = denoising.denoising_step(folded, updates, kept=7)
         advance = step_by_index(step, actions, [noise, *denoising.tables(folded, updates)])
         for _ in range(15):
             advance()
-    expected = plain(policy, observation, scheduler, 15, seeded()).flatten(1)
+    prefix = torch.full((2, 1, 7), 0.3)
+    expected = fast(policy, observation, scheduler, 15, seeded(), fast=False, prefix=prefix).flatten(1)
     torch.testing.assert_close(actions, expected, rtol=0, atol=1e-4)
 
 

@@ -278,3 +278,44 @@ def test_parts_that_do_not_fit_are_refused(options, widths, message):
 def test_the_state_of_a_policy_that_does_not_see_it_may_be_any():
     policy = DiffusionPolicyModel(image_encoder="small_cnn", image_size=(32, 56))
     DiffusionPolicyPipeline(policy, DDIMScheduler(10), Normalizer("identity", 8, 7))
+
+
+def test_a_chunk_goes_on_from_committed_actions(make_pipeline, frame):
+    pipeline = make_pipeline(horizon=4, max_prefix=2)
+    free = pipeline(frame, generator=0).actions
+    one = pipeline(frame, generator=0, prefix=free[0, :1] + 5).actions
+    np.testing.assert_array_equal(one[0, 0], free[0, 0] + 5)
+    assert np.abs(one[0, 1:] - free[0, 1:]).max() > 1e-3
+    np.testing.assert_array_equal(pipeline(frame, generator=0, prefix=np.empty((0, 7))).actions, free)
+    two = pipeline([frame, frame], generator=0, prefix=np.zeros((2, 2, 7)), output_type="pt").actions
+    assert (two[:, :2] == 0).all()
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    np.testing.assert_array_equal(pipeline(frame, generator=0, prefix=one[0, :2]).actions[0, :2], one[0, :2])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        (np.zeros((3, 7)), "learned to go on from 2 committed actions at most"),
+        (np.zeros((1, 6)), r"prefix must be \(1, 'n', 7\)"),
+        (np.zeros(7), "prefix must be"),
+        (np.full((1, 7), np.nan), "not finite"),
+        ("two", "prefix is an array of numbers"),
+    ],
+)
+def test_a_prefix_that_cannot_be_meant_is_refused(make_pipeline, frame, prefix, message):
+    with pytest.raises(UserError, match=message):
+        make_pipeline(horizon=4, max_prefix=2)(frame, prefix=prefix)
+    if "most" in message:
+        with pytest.raises(UserError, match="learned without a prefix"):
+            make_pipeline(horizon=4)(frame, prefix=prefix)
+
+
+def test_a_config_from_before_prefixes_loads_and_acts_the_same(make_pipeline, frame, tmp_path):
+    pipeline = make_pipeline(horizon=4)
+    pipeline.save_pretrained(tmp_path / "new")
+    pipeline.save_pretrained(tmp_path / "old")
+    file = tmp_path / "old" / "policy" / "config.json"
+    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "max_prefix"}))
+    old, new = (DiffusionPolicyPipeline.from_pretrained(tmp_path / name) for name in ("old", "new"))
+    np.testing.assert_array_equal(old(frame, generator=0).actions, new(frame, generator=0).actions)

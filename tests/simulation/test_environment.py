@@ -227,3 +227,24 @@ def step_in_processes(start_method, parent_renders):
         alone.reset(seed=1)
         assert np.array_equal(alone.step(alone.unwrapped.state())[0]["image"], observations["image"][1])
     envs.close()
+
+
+def test_finer_control_steps_are_the_same_motion_and_the_same_push():
+    coarse, fine = CubeStackingEnv(cameras=()), CubeStackingEnv(cameras=(), control_hz=50, push=20)
+    pushed = CubeStackingEnv(cameras=(), push=20)
+    assert fine.metadata["render_fps"] == 50
+    for env in (coarse, fine, pushed):
+        env.reset(seed=3)
+    last, moved = np.array(HOME), 0.0
+    for step in range(25):
+        action = np.array(HOME) + 20 * np.sin(step / 5)
+        coarse.step(action)
+        pushed.step(action)
+        for part in range(1, 6):
+            fine.step(last + part / 5 * (action - last))
+        last = np.clip(action, fine.action_space.low, fine.action_space.high)
+        np.testing.assert_allclose(fine.state(), pushed.state(), atol=1e-3)
+        moved = max(moved, np.abs(coarse.state() - pushed.state()).max())
+    assert moved > 1
+    with pytest.raises(UserError, match="control_hz divides 500"):
+        CubeStackingEnv(cameras=(), control_hz=60)

@@ -120,3 +120,42 @@ def test_samplers_share_the_noise_process():
     assert make_noise_scheduler(config).config.clip_sample
     config.data.normalization = "mean_std"
     assert not make_noise_scheduler(config).config.clip_sample
+
+
+def test_committed_actions_are_shown_clean_and_only_the_rest_is_learned(batch):
+    config = TrainConfig.from_options(**OPTIONS, horizon=4, max_prefix=2, diffusion_timesteps=50)
+    policy = DiffusionPolicyModel(**OPTIONS, horizon=4, max_prefix=2)
+    normalizer = Normalizer.from_data(batch["state"][:, 0], batch["action"].flatten(0, 1))
+    scheduler = make_noise_scheduler(config)
+    torch.manual_seed(6)
+    loss = diffusion_loss(policy, policy, scheduler, normalizer, batch, config)
+
+    torch.manual_seed(6)
+    noise, timesteps, lengths = torch.randn(3, 4, 7), torch.randint(0, 50, (3,)), torch.randint(0, 3, (3, 1))
+    assert len(set(lengths.flatten().tolist())) > 1
+    clean = normalizer.normalize(batch["action"], "action")
+    noisy = scheduler.add_noise(clean, noise, timesteps)
+    total, learned = 0.0, 0
+    for i, length in enumerate(lengths.flatten().tolist()):
+        chunk = torch.cat([clean[i, :length], noisy[i, length:]])
+        told = torch.zeros(2, 7)
+        told[:length] = clean[i, :length]
+        which = (torch.arange(2) < length).float()
+        seen = torch.cat([batch["image_features"][i, 0, 0], told.flatten(), which])[None]
+        prediction = policy.denoise(chunk[None], timesteps[i : i + 1], seen)[0]
+        real = ~batch["is_pad"][i] & (torch.arange(4) >= length)
+        total += (prediction - noise[i])[real].square().sum()
+        learned += 7 * int(real.sum())
+    torch.testing.assert_close(loss, total / learned, rtol=1e-4, atol=1e-5)
+
+
+def test_without_prefixes_nothing_more_is_drawn(batch):
+    config = TrainConfig.from_options(**OPTIONS, horizon=4, diffusion_timesteps=50)
+    policy = DiffusionPolicyModel(**OPTIONS, horizon=4)
+    normalizer = Normalizer.from_data(batch["state"][:, 0], batch["action"].flatten(0, 1))
+    torch.manual_seed(6)
+    diffusion_loss(policy, policy, make_noise_scheduler(config), normalizer, batch, config)
+    after = torch.rand(1)
+    torch.manual_seed(6)
+    torch.randn(3, 4, 7), torch.randint(0, 50, (3,))
+    assert torch.equal(after, torch.rand(1))

@@ -54,12 +54,15 @@ class RemotePolicy:
         except (OSError, WebSocketException, ValueError) as error:  # ValueError: of the url
             raise UserError(f"{url}: no policy server can be reached ({error})") from error
 
-    def __call__(self, image: list[list[Frame]], state: np.ndarray | None = None) -> RemoteOutput:
+    def __call__(
+        self, image: list[list[Frame]], state: np.ndarray | None = None, prefix: np.ndarray | None = None
+    ) -> RemoteOutput:
         """The chunk for one history of observations.
 
         Args:
             image: a list of one list of the last `n_obs_steps` frames, the latest last.
             state: (1, n_obs_steps, state_dim), in the units of the settings.
+            prefix: (n, action_dim), the actions that are committed, n up to the settings' `max_prefix`.
 
         Raises:
             ConnectionError: the server is gone, or its answer is damaged; the next call tries to reach it again.
@@ -68,7 +71,8 @@ class RemotePolicy:
         """
         (history,) = image
         states = None if state is None else np.asarray(state[0], dtype=np.float32)
-        request = pack({"images": [self._prepare(frame) for frame in history], "state": states})
+        committed = {} if prefix is None else {"prefix": np.asarray(prefix, dtype=np.float32)}
+        request = pack({"images": [self._prepare(frame) for frame in history], "state": states, **committed})
         try:
             if self._connection is None:
                 self._connection, settings = self._connect()

@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-PROTOCOL_VERSION = 2  # settings say what the numbers are
+PROTOCOL_VERSION = 3  # a request has a prefix
 MAX_MESSAGE_BYTES = 64 * 2**20
 # Of a map or list, and of maps and lists in a message: more than any policy has numbers, cameras or observations.
 MAX_LENGTH = 1024

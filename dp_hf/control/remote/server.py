@@ -130,10 +130,10 @@ class PolicyServer:
     def _answer(self, message: bytes | str) -> bytes:
         try:
             request = unpack(message)
-            images, states = _observations(request)
+            images, states, given = _observations(request)
             with self._turn:
                 start = time.perf_counter()
-                actions = np.asarray(self._policy([images], state=states).actions, dtype=np.float32)
+                actions = np.asarray(self._policy([images], state=states, **given).actions, dtype=np.float32)
                 seconds = time.perf_counter() - start
             return pack({"actions": actions, "inference_time": seconds})
         except ValueError as error:
@@ -143,22 +143,24 @@ class PolicyServer:
             return pack({"error": f"the policy failed: {type(error).__name__}: {error}"})
 
 
-def _observations(request: dict[str, Any]) -> tuple[list[Frame], np.ndarray | None]:
-    """The frames and states (1, n_obs_steps, state_dim) of a request.
+def _observations(request: dict[str, Any]) -> tuple[list[Frame], np.ndarray | None, dict[str, np.ndarray]]:
+    """The frames and states (1, n_obs_steps, state_dim) of a request, and its `prefix` (n, action_dim) if it has one.
 
     Raises:
-        ValueError: they are not arrays, and nothing else, of images and of states.
+        ValueError: they are not arrays, and nothing else, of images, states and actions.
     """
-    if request.keys() != {"images", "state"} or not isinstance(request["images"], list):
-        raise ValueError("a request has images, a list of frames, and state")
-    images, states = request["images"], request["state"]
+    if request.keys() - {"prefix"} != {"images", "state"} or not isinstance(request["images"], list):
+        raise ValueError("a request has images, a list of frames, and state, and may have a prefix")
+    images, states, prefix = request["images"], request["state"], request.get("prefix")
     for frame in images:
         for picture in by_camera(frame).values():
             if not _is_array(picture, np.uint8, 3) or picture.shape[2] != 3 or picture.size == 0:
                 raise ValueError("a frame is an array uint8 (H, W, 3), or a map of them by camera")
     if states is not None and not _is_array(states, np.float32, 2):
         raise ValueError("state is an array float32 (n_obs_steps, state_dim), or nothing")
-    return images, None if states is None else states[None]
+    if prefix is not None and not _is_array(prefix, np.float32, 2):
+        raise ValueError("prefix is an array float32 (n, action_dim), or nothing")
+    return images, None if states is None else states[None], {} if prefix is None else {"prefix": prefix}
 
 
 def _is_array(value: Any, dtype: type, ndim: int) -> bool:

@@ -28,6 +28,7 @@ class SimulatedRobot:
         command_rate: commands per second; the environment takes the latest at each of its steps.
 
     Attributes:
+        reach_time: a step of the environment, at whose end its arm is where an action says.
         finished: set when the environment's episode has terminated.
         info: the environment's latest.
 
@@ -46,6 +47,7 @@ class SimulatedRobot:
     ):
         self.quantities = quantities
         self.command_rate = command_rate
+        self.reach_time = 0.0
         self.fault: str | None = None
         self.finished: str | None = None
         self.info: dict[str, Any] = {}
@@ -63,6 +65,7 @@ class SimulatedRobot:
     def _live(self) -> None:
         try:
             env = self._make_env()
+            self.reach_time = 1 / env.metadata["render_fps"]
             observation, self.info = env.reset(seed=self._seed)
             self._require_width("states", np.shape(observation["state"]))
             self._require_width("actions", env.action_space.shape)

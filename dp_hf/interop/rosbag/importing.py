@@ -12,9 +12,12 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280, ROS_JOINTS
+from dp_hf.arms.arm import Arm
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms.ros import RosJoints
 from dp_hf.cameras import camera_columns, is_camera_name
-from dp_hf.episodes.units import Gripper, doubt_of_degrees, to_public_units
+from dp_hf.episodes.recording import Recording, require_room, write_recording
+from dp_hf.episodes.units import Gripper, contradiction, doubt_of_degrees
 from dp_hf.episodes.writer import FrameWriter
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, user_path
@@ -24,22 +27,29 @@ from dp_hf.interop.rosbag.reader import BAG_SUFFIXES, IMAGE_TYPES, JOINTS_TYPE, 
 from dp_hf.interop.rosbag.report import BagReport
 from dp_hf.ranges import require_in_range
 
-OPEN_TO_CLOSED = Gripper("high", (ROS_JOINTS.gripper_closed, ROS_JOINTS.gripper_open))
 _MAX_EPISODES = 500
 _MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
 class _Options:
-    """As of `import_bags`; `joints` are the names of the arm's joints and the gripper's."""
+    """As of `import_bags`; the arm has the gripper's joint and range that were asked for."""
 
     output_dir: Path
     fps: TickRate
     tolerance: Tolerance
-    joints: Sequence[str]
+    arm: Arm
     angle_unit: Literal["auto", "radians", "degrees"]
-    gripper: Gripper
     strict: bool
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """What ROS calls the joint of each of the arm's numbers."""
+        return self.arm.in_ros()[0].names
+
+    @property
+    def recording(self) -> Recording | None:
+        return Recording.of(self.arm.quantities, self.fps)
 
 
 def import_bags(
@@ -51,8 +61,10 @@ def import_bags(
     image_topics: Sequence[str] = (),
     joint_topics: Sequence[str] = (),
     angle_unit: Literal["auto", "radians", "degrees"] = "auto",
-    gripper_joint: str = ROS_JOINTS.names[-1],
-    gripper: Gripper = OPEN_TO_CLOSED,
+    arm: Arm = MYCOBOT_280,
+    gripper_joint: str | None = None,
+    gripper_open: Literal["high", "low"] | None = None,
+    gripper_range: tuple[float, float] | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> list[BagReport]:
@@ -69,19 +81,24 @@ def import_bags(
         path: a bag, or a folder of bags, whose names in it are the episodes'.
         tolerance: seconds.
         image_topics: of Image or CompressedImage; by default the only one.
-        joint_topics: of JointState, which together have the six arm joints (found by name) and the gripper's; by
-            default the only one.
+        joint_topics: of JointState, which together have the arm's joints (found by name); by default the only one.
         angle_unit: of the arm joints' positions; "auto" takes them for radians, as ROS has them, but refuses a bag in
-            which no arm can be there.
-        gripper: maps the gripper joint's positions to 0..100.
+            which the arm cannot be there.
+        arm: whose joints are looked for, and become its numbers.
+        gripper_joint: name of the gripper's joint, in place of the arm's own.
+        gripper_open: which end of the gripper's range is the open gripper, likewise.
+        gripper_range: lowest and highest position of the gripper's joint, which become 0..100, likewise.
         strict: a gap, messages that are of no use, or a bag without an episode is an error.
 
     Raises:
-        UserError: no bag gave an episode, two would have one name, or a wrong argument; with `strict` any loss.
+        UserError: no bag gave an episode, two would have one name, the folder has episodes of another arm, or a wrong
+            argument; with `strict` any loss.
     """
-    joints = ROS_JOINTS.with_joint(len(ROS_JOINTS.names) - 1, gripper_joint).names
-    options = _Options(user_path(output_dir), fps, tolerance, joints, angle_unit, gripper, strict)
+    if (gripper_joint, gripper_open, gripper_range) != (None, None, None):
+        arm = _with_gripper(arm, gripper_joint, gripper_open, gripper_range)
+    options = _Options(user_path(output_dir), fps, tolerance, arm, angle_unit, strict)
     require_in_range(options)
+    require_room(options.output_dir, options.recording)
     names = _episode_names(user_path(path))
     reports = []
     for bag, name in tqdm(names.items(), "Reading bags", unit="bag", delay=1, disable=not progress):
@@ -94,6 +111,32 @@ def import_bags(
     if all(report.episode is None for report in reports):
         raise UserError("\n".join(map(str, reports)))
     return reports
+
+
+def _with_gripper(
+    arm: Arm, joint: str | None, open_end: Literal["high", "low"] | None, ends: tuple[float, float] | None
+) -> Arm:
+    """The arm, whose gripper has another joint in ROS, or another range; what is None stays.
+
+    Raises:
+        UserError: it has no gripper, nothing is known of its joints, or that is no range.
+    """
+    joints, _ = arm.in_ros()
+    if arm.gripper is None:
+        raise UserError(f"{arm.name} has no gripper: leave out what is said of one")
+    if joint is not None:
+        joints = joints.with_joint(arm.gripper, joint)
+    if open_end is not None or ends is not None:
+        own = _gripper(joints)
+        low, high = Gripper(range=ends or own.range).range
+        closed, opened = (low, high) if (open_end or own.open) == "high" else (high, low)
+        joints = replace(joints, gripper_closed=closed, gripper_open=opened)
+    return replace(arm, ros=joints)
+
+
+def _gripper(joints: RosJoints) -> Gripper:
+    closed, opened = joints.gripper_closed, joints.gripper_open
+    return Gripper("high" if closed < opened else "low", (min(closed, opened), max(closed, opened)))
 
 
 def _episode_names(root: Path) -> dict[Path, str]:
@@ -131,28 +174,48 @@ def _import_bag(
         columns = [np.array(contents.positions[joint])[episodes.chosen[joint]] for joint in options.joints]
         raw = np.stack(columns, axis=1)
         states = _states(bag, raw, options)
-        if doubt := options.gripper.doubt_of(raw[:, -1]):
-            notes = [*notes, f"{doubt}; --gripper_range says another range"]
-        if doubt := doubt_of_degrees(states):
-            notes = [*notes, doubt]
+        notes = [*notes, *_doubts(raw, states, options)]
         reports = _write(reader, episodes, states, cameras, name, options)
         return [replace(reports[0], broken=contents.broken, notes=notes), *reports[1:]]
 
 
 def _states(bag: Path, raw: np.ndarray, options: _Options) -> np.ndarray:
-    """(frames, 7) of the joints' positions.
+    """The arm's numbers (frames, n), float32, of its joints' positions (frames, n).
 
     Raises:
         UserError: they are not in the unit that they should be in.
     """
+    arm, (joints, _) = options.arm, options.arm.in_ros()
     unit = "radians" if options.angle_unit == "auto" else options.angle_unit
+    units = np.array(arm.quantities.units)
+    positions = raw.copy()
+    if unit == "degrees":
+        angles = np.isin(units, ("degrees", "radians"))
+        positions[:, angles] = np.radians(raw[:, angles])
     with np.errstate(over="ignore"):
-        states = to_public_units(raw, unit, options.gripper)
-    if options.angle_unit == "auto" and (doubt := MYCOBOT_280.doubt_of_radians(states)):
+        states = joints.state(joints.names, positions.T).T
+        states[:, units == "0..100"] = np.clip(states[:, units == "0..100"], 0, 100)
+        states = states.astype(np.float32)
+    if options.angle_unit == "auto" and (doubt := arm.doubt_of_radians(states)):
         raise UserError(f"{bag}: {doubt}: say --angle_unit degrees if they are, or --angle_unit radians")
     if not np.isfinite(states).all():
         raise UserError(f"{bag}: a joint is at {raw[~np.isfinite(states)][0]:g} {unit}: record it again")
     return states
+
+
+def _doubts(raw: np.ndarray, states: np.ndarray, options: _Options) -> list[str]:
+    """What speaks against the ranges and units of joints at `raw` that became `states`, (frames, n) each."""
+    arm, (joints, _) = options.arm, options.arm.in_ros()
+    doubts = []
+    if "0..100" in arm.quantities.units:
+        grippers = raw[:, np.array(arm.quantities.units) == "0..100"]
+        if doubt := _gripper(joints).doubt_of(grippers):
+            doubts.append(f"{doubt}; --gripper_range says another range")
+    if options.recording is None:
+        doubt = doubt_of_degrees(states)
+    else:
+        doubt = contradiction(arm.quantities, states.min(0), states.max(0))
+    return [*doubts, doubt] if doubt else doubts
 
 
 def _write(
@@ -179,7 +242,7 @@ def _write(
         for number, of_part in groupby(frames, lambda frame: int(episodes.part_of[frame[0]])):
             part, path = episodes.parts[number], options.output_dir / names[number]
             gaps = list(part.gaps)
-            with FrameWriter(places.enter_context(folder_written_beside(path))) as writer:
+            with FrameWriter(places.enter_context(folder_written_beside(path)), options.recording) as writer:
                 for frame, images in of_part:
                     time = float(episodes.times[frame])
                     if wrong := [image for image in images.values() if isinstance(image, str)]:
@@ -203,6 +266,7 @@ def _write(
                     gaps,
                 )
             )
+        write_recording(options.output_dir, options.recording)
     return reports
 
 

@@ -46,6 +46,15 @@ class ExportedPolicy:
             parts.append(state.reshape(len(state), -1))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
+    def with_prefix(self, observation: np.ndarray, actions: np.ndarray, num_committed: int) -> np.ndarray:
+        """Observation features and, beside them, which of a chunk's actions (B, horizon, action_dim) are committed, the
+        first `num_committed`, and what these are; only for a policy that learned with prefixes."""
+        if self.config.max_prefix == 0:
+            return observation
+        given = (np.arange(self.config.max_prefix) < num_committed).astype(np.float32)[:, None]
+        shown = [given * actions[:, : len(given)], np.broadcast_to(given, (len(actions), *given.shape))]
+        return np.concatenate([observation, *(part.reshape(len(actions), -1) for part in shown)], axis=1)
+
     def denoise(self, noisy_actions: np.ndarray, timesteps: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """Noisy actions (B, horizon, action_dim), timesteps (B,), features to a prediction of the actions' shape."""
         return self.denoising_network(noisy_actions, timesteps, observation)

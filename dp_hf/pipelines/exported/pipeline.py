@@ -17,6 +17,7 @@ from dp_hf.pipelines.arguments import (
     one_or_each,
     require_count,
     require_noise,
+    spread_prefix,
     spread_state,
     stack_images,
     step_end_of,
@@ -123,6 +124,7 @@ class DiffusionPolicyPipeline:
         num_samples: int = 1,
         callback_on_step_end: Callable[..., dict | None] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        prefix: Any = None,
     ) -> DiffusionPolicyOutput | tuple:
         """Predicts a chunk of actions.
 
@@ -152,6 +154,7 @@ class DiffusionPolicyPipeline:
             latents,
             num_samples,
             *step_end,
+            prefix=prefix,
         )
         if not return_dict:
             return (actions,)
@@ -168,6 +171,7 @@ class DiffusionPolicyPipeline:
         num_samples: int = 1,
         callback_on_step_end: Callable[..., dict | None] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        prefix: Any = None,
     ) -> np.ndarray:
         """Samples chunks of actions for observations that are encoded already: from noise, denoising step by step.
 
@@ -188,6 +192,11 @@ class DiffusionPolicyPipeline:
         shape = (len(observation), config.horizon, config.action_dim)
         generators = one_or_each(generator, len(observation), as_noise) or [np.random.default_rng()]
         actions = draw(generators, shape) if latents is None else require_noise(as_float32(latents, "latents"), shape)
+        given = None if prefix is None else as_float32(prefix, "prefix")
+        committed = spread_prefix(given, config, len(image_features)).repeat(num_samples, axis=0)
+        count = committed.shape[1]
+        actions[:, :count] = self.normalizer.normalize(committed, "action")
+        observation = self.policy.with_prefix(observation, actions, count)
         step_end = None
         if callback_on_step_end is not None:
             step_end = step_end_of(self, callback_on_step_end, callback_on_step_end_tensor_inputs, _like)
@@ -197,12 +206,16 @@ class DiffusionPolicyPipeline:
             timesteps = np.full(len(actions), timestep)
             prediction = self.policy.denoise(actions, timesteps, observation)
             clean = (a * actions + b * prediction).clip(-table.clip, table.clip)
-            actions = c * clean + d * actions + e * prediction
+            denoised = c * clean + d * actions + e * prediction
             if index < table.draws:
-                actions += sigma * draw(generators, shape)
+                denoised += sigma * draw(generators, shape)
+            denoised[:, :count] = actions[:, :count]
+            actions = denoised
             if step_end is not None:
                 actions = step_end(index, timestep, actions)
-        return self.normalizer.unnormalize(actions, "action")
+        result = self.normalizer.unnormalize(actions, "action")
+        result[:, :count] = committed
+        return result
 
     def _step_table(self, num_inference_steps: int | None) -> StepTable[np.ndarray]:
         if num_inference_steps is None:

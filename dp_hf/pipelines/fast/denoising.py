@@ -34,15 +34,17 @@ def denoise_fast(
     actions: torch.Tensor,
     generator: Any,
     step_end: StepEnd | None,
+    num_committed: int = 0,
 ) -> torch.Tensor | None:
     """What the loop of `DiffusionPolicyPipeline.sample` gives, by the fastest way that gives it.
 
     Args:
-        observation: features (B, observation_dim), as `policy.observation_features` makes them.
+        observation: features (B, observation_dim), as `policy.observation_features` and `with_prefix` make them.
         scheduler: with its timesteps set.
         actions: noise (B, horizon, action_dim), float32; overwritten.
         generator: None, one, or one for each of the batch.
         step_end: called after each step.
+        num_committed: the first actions of each chunk, so many, stay as they are.
 
     Returns:
         normalised actions (B, horizon, action_dim), float32; None for a denoiser or a scheduler that no way covers.
@@ -53,18 +55,19 @@ def denoise_fast(
     shape, device = actions.shape, actions.device
     with torch.inference_mode():
         denoiser = fold(policy.denoising_network, updates.timesteps.to(device), observation)
+        kept = num_committed * shape[2]
         actions = actions.flatten(1)
         noise = noise_blocks(updates, actions, generator)
         compiles = step_end is None and len(updates.timesteps) >= MIN_COMPILED_STEPS
         small_mlp = isinstance(denoiser, FoldedMLP) and device.type == "cpu" and len(actions) <= MAX_COMPILED_BATCH
         if compiles and small_mlp and (run_compiled := load_compiled()):
-            run_compiled(denoiser, updates, actions, torch.cat(list(noise)))
+            run_compiled(denoiser, updates, actions, torch.cat(list(noise)), kept)
         elif compiles and device.type == "cuda":
             replay_steps(
-                denoising_step(denoiser, updates), actions, [torch.cat(list(noise)), *tables(denoiser, updates)]
+                denoising_step(denoiser, updates, kept), actions, [torch.cat(list(noise)), *tables(denoiser, updates)]
             )
         else:
-            actions = run_eagerly(denoiser, updates, actions, noise, shape, step_end)
+            actions = run_eagerly(denoiser, updates, actions, noise, shape, step_end, kept)
     return actions.view(shape).clone()  # not in inference mode, so this is an ordinary tensor
 
 
@@ -86,9 +89,10 @@ def run_eagerly(
     noise: Iterator[torch.Tensor],
     shape: tuple[int, ...],
     step_end: StepEnd | None,
+    kept: int,
 ) -> torch.Tensor:
     """All steps from actions (B, horizon * action_dim), one call of torch after the other."""
-    step = denoising_step(denoiser, updates)
+    step = denoising_step(denoiser, updates, kept)
     noise_rows = chain.from_iterable(block.unbind() for block in noise)
     rows = zip(noise_rows, *(table.unbind() for table in tables(denoiser, updates)), strict=True)
     for index, row in enumerate(rows):
@@ -99,15 +103,24 @@ def run_eagerly(
     return actions
 
 
-def denoising_step(denoiser: FoldedDenoiser, updates: StepTable[torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """A step from actions (B, horizon * action_dim) to the next ones, given its noise and its row of each table."""
+def denoising_step(
+    denoiser: FoldedDenoiser, updates: StepTable[torch.Tensor], kept: int = 0
+) -> Callable[..., torch.Tensor]:
+    """A step from actions (B, horizon * action_dim) to the next ones, given its noise and its row of each table.
+
+    The first `kept` numbers of each chunk, which are committed, stay as they are.
+    """
     clip, uses_prediction = updates.clip, bool(updates.coefficients[:, 4].any())
 
     def step(actions, noise, a, b, c, d, e, *biases):
         prediction = denoiser.predict(actions, biases)
         clean = torch.addcmul(actions * a, prediction, b).clamp_(-clip, clip)
         previous = torch.addcmul(noise, clean, c).addcmul_(actions, d)
-        return previous.addcmul_(prediction, e) if uses_prediction else previous
+        if uses_prediction:
+            previous.addcmul_(prediction, e)
+        if kept:
+            previous[:, :kept] = actions[:, :kept]
+        return previous
 
     return step
 

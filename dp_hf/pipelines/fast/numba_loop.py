@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numba import boolean, float32
+from numba import boolean, float32, int64
 
 from dp_hf.pipelines.fast.folded_mlp import FoldedMLP
 from dp_hf.pipelines.schedule import StepTable
@@ -100,7 +100,9 @@ def _activate(hidden, is_mish, norms, layer):
 
 
 @numba.njit(
-    numba.void(MATRIX, STACK, MATRIX, float32, MATRIX, MATRIX, MATRIX, STACK, STACK, STACK, MATRIX, VECTOR, boolean),
+    numba.void(
+        MATRIX, STACK, MATRIX, float32, MATRIX, MATRIX, MATRIX, STACK, STACK, STACK, MATRIX, VECTOR, boolean, int64
+    ),
     **OPTIONS,
 )
 def _denoise(
@@ -117,8 +119,9 @@ def _denoise(
     output_weight,
     output_bias,
     is_mish,
+    kept,
 ):
-    """Denoises in place.
+    """Denoises in place, but for the first `kept` numbers of each chunk.
 
     Args:
         actions: (B, A), A = horizon * action_dim.
@@ -150,14 +153,19 @@ def _denoise(
                 for j in range(width):
                     total += output_weight[k, j] * hidden[j]
                 prediction[k] = total + output_bias[k]
-            for k in range(len(prediction)):
+            for k in range(kept, len(prediction)):
                 clean = a * actions[item, k] + b * prediction[k]
                 clean = clip if clean > clip else (-clip if clean < -clip else clean)
                 actions[item, k] = c * clean + d * actions[item, k] + e * prediction[k] + noise[step, item, k]
 
 
-def run_compiled(mlp: FoldedMLP, updates: StepTable[torch.Tensor], actions: torch.Tensor, noise: torch.Tensor) -> None:
-    """Denoises actions (B, horizon * action_dim) in place, given sigma noise (steps, *actions.shape); on the CPU."""
+def run_compiled(
+    mlp: FoldedMLP, updates: StepTable[torch.Tensor], actions: torch.Tensor, noise: torch.Tensor, kept: int = 0
+) -> None:
+    """Denoises actions (B, horizon * action_dim) in place, given sigma noise (steps, *actions.shape); on the CPU.
+
+    The first `kept` numbers of each chunk stay as they are.
+    """
     norms = [torch.stack(norm) for norm in mlp.norms]
     width = mlp.observation.shape[1]
     _denoise(
@@ -174,6 +182,7 @@ def run_compiled(mlp: FoldedMLP, updates: StepTable[torch.Tensor], actions: torc
         mlp.output_weight.t().contiguous().numpy(),
         mlp.output_bias[0].numpy(),
         mlp.is_mish,
+        kept,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from diffusion_policy_inference.parameters import Execute, declare, declare_arm
+from diffusion_policy_inference.parameters import Execute, declare, declare_arm, require_declared
 from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.limits import SafetyLimits
@@ -45,6 +45,7 @@ def make_controller(node: Node, robot: RclpyRobot, limits: SafetyLimits) -> Cont
     asked_rate = declare(node, "inference_rate", 0.0, "actions a second (Hz); 0 is the policy's own rate")
     num_inference_steps = declare(node, "num_inference_steps", 0, "denoising steps; 0 takes the pipeline's")
     execute = Execute(node)
+    require_declared(node)
     source = find_pipeline(checkpoint_path, model_dir)
 
     import torch  # takes seconds, in which Ctrl-C shall be obeyed
@@ -61,7 +62,9 @@ def make_controller(node: Node, robot: RclpyRobot, limits: SafetyLimits) -> Cont
     node.get_logger().info(said)
     seen = SameAspect(robot, settings)
     driven = seen if execute.at_start else DryRun(seen)
-    controller = Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
+    controller = Controller(
+        driven, policy, limits, rate, settings.n_obs_steps, *settings.execution(), max_prefix=settings.max_prefix
+    )
     execute.of(controller)
     if not execute.at_start:
         node.get_logger().warning("dry run: commands are logged; start the node with execute:=true to send them")

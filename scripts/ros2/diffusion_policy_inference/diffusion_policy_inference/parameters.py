@@ -84,9 +84,23 @@ def declare_arm(node: Node) -> Arm:
     limits_file = declare(node, "limits_file", "", "YAML file of safety limits in place of the arm's own")
     has_noise = declare(node, "camera_has_noise", True, "hold when the picture stays the same; false in a simulator")
     arm = MYCOBOT_280 if robot_name == MYCOBOT_280.name else read_arm(find_recipe("arms", robot_name))
-    if limits_file:
-        return replace(arm, limits=arm.limits.updated_from(limits_file))
-    return arm if has_noise else replace(arm, limits=replace(arm.limits, max_frozen_age=None))
+    limits = arm.limits.updated_from(find_recipe("control", limits_file)) if limits_file else arm.limits
+    return replace(arm, limits=limits if has_noise else replace(limits, max_frozen_age=None))
+
+
+def require_declared(node: Node) -> None:
+    """Refuses parameters that the node does not have: ROS would ignore them, a mistyped `limits_file` too.
+
+    Raises:
+        UserError: there is one; call it when all are declared.
+    """
+    given = getattr(node, "_parameter_overrides", {})  # nothing public tells
+    if unknown := [name for name in given if not node.has_parameter(name)]:
+        known = ", ".join(sorted(node.get_parameters_by_prefix("")))
+        raise UserError(
+            f"{unknown[0]} is no parameter of {node.get_name()}, which has {known}; in a file for several nodes give"
+            " each its own, under its name"
+        )
 
 
 def _descriptor(description: str, read_only: bool = False) -> ParameterDescriptor:

@@ -49,8 +49,9 @@ class RclpyRobot:
         self.quantities = arm.quantities
         self.fault: str | None = None
         self.finished: str | None = None
-        self.command_rate = declare(node, "command_rate", float(arm.command_rate), "commands a second (Hz)")
-        self._arm = arm
+        rate = declare(node, "command_rate", float(arm.command_rate), "commands a second (Hz)")
+        self._arm = arm = replace(arm, command_rate=rate)
+        self.command_rate = arm.command_rate
         self._joints = _declare_joints(node, arm)
         self._gathered = GatheredJoints(self._joints)
         ways = {"topic": topics.arm_topic, "action": topics.arm_action}

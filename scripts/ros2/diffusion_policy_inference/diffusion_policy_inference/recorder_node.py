@@ -6,7 +6,7 @@ import time
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from diffusion_policy_inference.parameters import declare, declare_arm
+from diffusion_policy_inference.parameters import declare, declare_arm, require_declared
 from diffusion_policy_inference.rclpy_robot import RclpyRobot
 from diffusion_policy_inference.spinning import spinning_node
 from dp_hf.arms.limits import SafetyLimits
@@ -52,6 +52,7 @@ def record_until_quit(node: Node, orders: Orders) -> int:
         output_dir = declare(node, "output_dir", "demonstrations", "folder of episodes")
         fps, arm = declare(node, "fps", 10.0, "frames a second (Hz)"), declare_arm(node)
         robot, limits = RclpyRobot(node, arm), arm.limits
+        require_declared(node)
         serve_orders(node, orders, robot, limits)
         logger.info(f"into {output_dir}: space or ~/record starts and finishes an episode, d discards, q quits")
         record_episodes(robot, output_dir, fps, orders.next, limits, lambda episode: logger.info(str(episode)))

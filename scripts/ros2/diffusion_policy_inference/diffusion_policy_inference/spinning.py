@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from dp_hf.errors import failure
 
 BEFORE_FAST_DDS_3 = ("humble", "iron", "jazzy")
+LOADED = Path("/proc/self/maps")
 PROFILES = Path(__file__).with_name("fast_dds.xml")
 
 
@@ -25,9 +26,17 @@ def receive_large_images() -> None:
     the socket's buffer.
     """
     os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
-    variable = "FASTRTPS" if os.environ.get("ROS_DISTRO") in BEFORE_FAST_DDS_3 else "FASTDDS"
+    variable = "FASTRTPS" if _is_before_fast_dds_3() else "FASTDDS"
     if not any(os.environ.get(f"{name}_DEFAULT_PROFILES_FILE") for name in ("FASTDDS", "FASTRTPS")):
         os.environ[f"{variable}_DEFAULT_PROFILES_FILE"] = str(PROFILES)
+
+
+def _is_before_fast_dds_3() -> bool:
+    """By the library itself, where that can be seen: ROS_DISTRO is not set by ROS 2's wheels."""
+    rclpy.get_rmw_implementation_identifier()  # loads it
+    if not LOADED.exists():
+        return os.environ.get("ROS_DISTRO") in BEFORE_FAST_DDS_3
+    return "/libfastrtps." in LOADED.read_text()
 
 
 @contextlib.contextmanager

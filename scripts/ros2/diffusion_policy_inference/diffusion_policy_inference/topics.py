@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -42,7 +43,8 @@ class Listener:
         self._subscription = None
         self._is_reliable = False
         self._since = time.monotonic()
-        node.create_timer(PERIOD, self._look_for_publishers)
+        # Also where nobody says what time it is in a simulator (use_sim_time).
+        node.create_timer(PERIOD, self._look_for_publishers, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _look_for_publishers(self) -> None:
         publishers = self._node.get_publishers_info_by_topic(self._topic)

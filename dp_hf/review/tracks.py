@@ -1,0 +1,176 @@
+"""Recorded episodes as what is looked at: numbers over time, small pictures, problems by frame."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dp_hf.arms.quantities import Quantities
+from dp_hf.episodes.cells import undecoded
+from dp_hf.episodes.checks import CheckReport, check_episodes
+from dp_hf.episodes.dataset import load_dataset_folder
+from dp_hf.episodes.format import DEFAULT_FPS, QUANTITIES
+from dp_hf.episodes.metadata import META_FILE
+from dp_hf.episodes.motion import Still, StillFinder, motion_problems, stall_problems
+from dp_hf.episodes.problems import Problem
+from dp_hf.episodes.reader import Episode
+from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.run_file import Chunk, Hold, Run
+from dp_hf.episodes.timing import detect_rate, frame_times
+from dp_hf.episodes.units import Gripper, to_public_units
+from dp_hf.errors import UserError
+from dp_hf.files import user_path
+from dp_hf.pictures import decode, upright_rgb
+from dp_hf.workers.workers import HERE, Workers
+
+VIEW_SIZE = (20, 12)  # (width, height) of the pictures that are compared
+
+Visit = Callable[[str, dict[str, list[bytes]]], None]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One episode.
+
+    Attributes:
+        name: as the recording or the dataset has it.
+        state, action: what the numbers are.
+        states: (T, numbers of a state) float32.
+        actions: (T, numbers of an action) float32; None where none were recorded.
+        seconds: (T,) from the first frame on, which increase.
+        frames: (T,) the frames' numbers in the recording, by which `problems` and editing name them.
+        views: every camera's pictures, (T, height, width, 3) uint8, of `VIEW_SIZE`.
+        problems: of the check.
+        run: of a recorded run, its chunks and holds, in `seconds`.
+    """
+
+    name: str
+    state: Quantities
+    states: np.ndarray
+    action: Quantities
+    actions: np.ndarray | None
+    seconds: np.ndarray
+    frames: np.ndarray
+    views: dict[str, np.ndarray]
+    problems: list[Problem] = field(default_factory=list)
+    run: Run | None = None
+
+
+def read_tracks(
+    data_dir: str | os.PathLike, visit: Visit | None = None, progress: bool = True, workers: Workers = HERE
+) -> tuple[list[Track], list[Problem], dict[str, list[Problem]]]:
+    """Every usable episode of a folder of episodes, or of a dataset.
+
+    Args:
+        visit: is given the name and, by camera, the picture files of each usable episode, as it is read.
+        workers: who checks a folder of episodes.
+
+    Returns:
+        The episodes; what is wrong with the whole; and the problems of each episode that cannot be used.
+
+    Raises:
+        UserError: `data_dir` is neither, or no episode is usable.
+    """
+    root = user_path(data_dir)
+    if (root / META_FILE).is_file():
+        return _of_dataset(root, visit, progress), [], {}
+    report = check_episodes(root, progress, workers)
+    if not report.usable:
+        why = "; ".join(f"{episode.name}: {episode.why_unusable}" for episode in report.episodes[:3])
+        raise UserError(f"{root} holds no usable episode{': ' if why else ''}{why}")
+    views: dict[str, dict[str, np.ndarray]] = {}
+    for episode in tqdm(report.usable, "Looking", unit="episode", delay=1, disable=not progress):
+        files = {name: [frame.images[name].read_bytes() for frame in episode.frames] for name in episode.camera_names}
+        views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in files.items()}
+        if visit is not None:
+            visit(episode.name, files)
+    unusable = {episode.name: episode.problems for episode in report.episodes if episode.why_unusable is not None}
+    return _of_episodes(report, views), report.problems, unusable
+
+
+def _of_episodes(report: CheckReport, views: dict[str, dict[str, np.ndarray]]) -> list[Track]:
+    rate = detect_rate(report.usable)
+    unit = (report.unit and report.unit.unit) or "degrees"
+    tracks = []
+    for episode in report.usable:
+        actions = episode.actions
+        if episode.recording is None:
+            state = QUANTITIES
+            states = to_public_units(episode.states, unit, Gripper())
+            actions = None if actions is None else to_public_units(actions, unit, Gripper())
+        else:
+            state = episode.recording.quantities
+            states = episode.states.astype(np.float32)
+            actions = None if actions is None else actions.astype(np.float32)
+        frames = np.array([frame.index for frame in episode.frames])
+        # Where the rate is not clear, which is a problem of its own, frames are counted.
+        seconds = (frames - frames[0]) / DEFAULT_FPS if rate.fps is None else frame_times(episode, rate).seconds
+        small, problems = views[episode.name], episode.problems
+        run = _run_of(episode, len(state))
+        tracks.append(Track(episode.name, state, states, state, actions, seconds, frames, small, problems, run))
+    return tracks
+
+
+def _run_of(episode: Episode, state_dim: int) -> Run | None:
+    """The run that an episode is of, from the first frame on."""
+    run, first = Run.read(episode.path, state_dim), episode.frames[0].timestamp
+    if run is None or first is None:
+        return None
+    chunks = [Chunk(chunk.times - first, chunk.positions) for chunk in run.chunks]
+    return Run(chunks, [Hold(hold.start - first, hold.end - first, hold.reason) for hold in run.holds])
+
+
+def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track]:
+    dataset, meta = load_dataset_folder(folder)
+    numbers = numbers_of(dataset, folder)
+    cells = undecoded(dataset.select_columns(list(meta.camera_names)), meta.camera_names)
+    times = np.asarray(dataset.with_format("numpy")["timestamp"][:], np.float64)
+    recorded = meta.action_source == "recorded"
+    tracks = []
+    indices = np.unique(numbers["episode_index"])
+    for index in tqdm(indices, "Reading", unit="episode", delay=1, disable=not progress):
+        rows = np.flatnonzero(numbers["episode_index"] == index)
+        columns = cells[rows[0] : rows[-1] + 1]
+        files = {camera: [cell["bytes"] for cell in columns[camera]] for camera in meta.camera_names}
+        if visit is not None:
+            visit(meta.episodes[index], files)
+        states, actions = numbers["state"][rows], numbers["action"][rows]
+        comparable = actions if recorded and meta.action == meta.state else None
+        problems = motion_problems(states, meta.state, comparable)
+        problems += stall_problems(states, meta.state, _stills(files), times[rows])
+        views = {camera: small_views(of_camera) for camera, of_camera in files.items()}
+        tracks.append(
+            Track(
+                name=meta.episodes[index],
+                state=meta.state,
+                states=states,
+                action=meta.action,
+                actions=actions if recorded else None,
+                seconds=times[rows] - times[rows[0]],
+                frames=np.arange(len(rows)),
+                views=views,
+                problems=problems,
+            )
+        )
+    return tracks
+
+
+def _stills(files: dict[str, list[bytes]]) -> list[Still]:
+    finders = {camera: StillFinder(camera) for camera in files}
+    for camera, of_camera in files.items():
+        for file in of_camera:
+            finders[camera].add(file)
+    return [still for finder in finders.values() for still in finder.found()]
+
+
+def small_views(files: Sequence[bytes]) -> np.ndarray:
+    """(T, height, width, 3) uint8 of picture files, each the mean over blocks."""
+    return np.stack([np.asarray(_small(upright_rgb(decode(data)))) for data in files])
+
+
+def _small(image: Image.Image) -> Image.Image:
+    return image.resize(VIEW_SIZE, Image.Resampling.BOX, reducing_gap=2.0)
