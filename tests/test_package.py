@@ -14,19 +14,20 @@ ROOT = Path(__file__).parents[1]
 IMPORTS = {
     "arms": set(),
     "success": set(),
+    "workers": set(),
     "hub": set(),
     "models": {"hub"},
-    "episodes": {"arms", "hub"},
-    "review": {"episodes", "arms"},
+    "episodes": {"arms", "hub", "workers"},
+    "review": {"episodes", "arms", "workers"},
     "pipelines": {"models", "hub", "arms"},
     "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
-    "simulation": {"pipelines", "episodes", "arms", "success"},
-    "tasks": {"simulation", "episodes", "arms"},
+    "simulation": {"pipelines", "episodes", "arms", "success", "workers"},
+    "tasks": {"simulation", "episodes", "arms", "workers"},
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
     "cli": {
         *("tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"),
-        *("success", "review"),
+        *("success", "review", "workers"),
     },
 }
 

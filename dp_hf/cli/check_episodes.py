@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from dp_hf.episodes.problems import Problem
 
 
-@dataclass
-class CheckEpisodes:
+@dataclass(kw_only=True)
+class CheckEpisodes(WorkerArguments):
     """Report every problem of recorded episodes (scan), rank them (score), or move the bad ones aside (clean).
 
     Exit codes: 0 no errors, that is nothing that a conversion leaves out or stops at (score: ranked; clean: nothing
@@ -50,7 +51,7 @@ def check(arguments: CheckEpisodes) -> int:
     _require_own_options(arguments)
     if arguments.action == "score":
         return _score(arguments)
-    report = check_episodes(arguments.data_dir)
+    report = check_episodes(arguments.data_dir, workers=arguments.workers())
     if arguments.action == "clean":
         return _clean(arguments, report)
     print(json.dumps(_as_json(report), indent=2) if arguments.json else _as_table(report))
@@ -73,7 +74,7 @@ def _score(arguments: CheckEpisodes) -> int:
     from dp_hf.review.report import as_json, as_text
     from dp_hf.review.tracks import read_tracks
 
-    tracks, _, unusable = read_tracks(arguments.data_dir)
+    tracks, _, unusable = read_tracks(arguments.data_dir, workers=arguments.workers())
     for name, problems in unusable.items():
         print(f"left out: {name}: {problems[0]}", file=sys.stderr)
     ranked = rank(tracks)

@@ -143,7 +143,7 @@ def _compare_pipelines(arguments: Compare) -> None:
         arguments.seeds(),
         arguments.output_dir / "rollouts.jsonl",
         identity,
-        arguments.num_workers,
+        arguments.workers(),
         enough if arguments.stop_early else lambda done: False,
     )
     write_comparison(

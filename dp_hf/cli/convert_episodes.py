@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.episodes.format import DEFAULT_FPS
 from dp_hf.errors import UserError
 from dp_hf.interop.rosbag.alignment import TickRate, Tolerance
@@ -90,12 +91,14 @@ class ConvertEpisodes:
     output_dir: Path
     """folder for the dataset; an earlier dataset there is replaced once the new one is complete"""
     recording: RecordingOptions = field(default_factory=RecordingOptions)
+    spread: WorkerArguments = field(default_factory=WorkerArguments)
     hub: UploadOptions = field(default_factory=UploadOptions)
 
     def convert(self) -> None:
         from dp_hf.episodes.conversion import convert_episodes
 
-        print(convert_episodes(self.data_dir, self.output_dir, **self.recording.conversion()))
+        workers = self.spread.workers()
+        print(convert_episodes(self.data_dir, self.output_dir, **self.recording.conversion(), workers=workers))
         self.hub.upload(self.output_dir)
 
 

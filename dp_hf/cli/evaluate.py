@@ -80,7 +80,7 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
         make_policy,
         seeds,
         {"cameras": cameras} if arguments.task_file is not None else arguments.environment(cameras),
-        arguments.num_workers,
+        arguments.workers(),
         arguments.video,
         "evaluating",
     )
@@ -107,7 +107,7 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     make_policy, cameras = arguments.policy(task, pipeline)
     identity = {"policy": arguments.digest(pipeline), **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
-    results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.num_workers)
+    results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.workers())
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
         _write_results(arguments, task, results[NOMINAL], identity["policy"])
@@ -133,11 +133,11 @@ def _replay(arguments: Evaluate, data_dir: Path) -> int:
     if arguments.task_file is not None:
         from dp_hf.tasks.replay import replay_dataset
 
-        results = replay_dataset(task, data_dir, arguments.num_episodes, arguments.num_workers)
+        results = replay_dataset(task, data_dir, arguments.num_episodes, arguments.workers())
     else:
         from dp_hf.simulation.replay import replay_episodes
 
-        results = replay_episodes(data_dir, arguments.num_episodes, arguments.num_workers)
+        results = replay_episodes(data_dir, arguments.num_episodes, arguments.workers())
     _write_results(arguments, task, results, "replay")
     return 0 if sum(result.success for result in results) >= REPLAY_TARGET * len(results) else 1
 

@@ -9,6 +9,7 @@ from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.cli.task_arguments import TaskArguments
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 from dp_hf.models.policy_config import require_different
 from dp_hf.ranges import Range
@@ -17,7 +18,7 @@ ROBOTS = ("sim", "mycobot", "ros2")
 
 
 @dataclass(kw_only=True)
-class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments):
+class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments, WorkerArguments):
     """Record demonstrations as episode folders; those of a --task_file become a dataset.
 
     In the simulator, a run that was cut off goes on when it is started again: what OUTPUT_DIR holds already is counted.
@@ -45,8 +46,6 @@ class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments):
     """when there is noise: all the time, or while the cube is carried and placed"""
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist, default front; with --task_file of the task's, default all"""
-    num_workers: Annotated[int, Range(1, 1024)] = 1
-    """processes that record at the same time"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,6 +59,7 @@ def record(arguments: RecordDemonstrations) -> int:
         if arguments.task_file is not None or arguments.task_arguments:
             raise UserError("--task_file is for the simulator: leave it out, or take --robot sim")
         return record_real_robot(arguments)
+    workers = arguments.workers()
     if arguments.camera_names == ():
         raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
     require_different("camera_names", arguments.camera_names or ())
@@ -75,7 +75,7 @@ def record(arguments: RecordDemonstrations) -> int:
             arguments.layout_seed,
             arguments.noise,
             arguments.camera_names or (),
-            arguments.num_workers,
+            workers,
         )
     else:
         from dp_hf.simulation.recording import record_demonstrations
@@ -87,7 +87,7 @@ def record(arguments: RecordDemonstrations) -> int:
             0.5 if arguments.noise is None else arguments.noise,
             arguments.noise_phases,
             arguments.environment(arguments.camera_names or task.cameras),
-            arguments.num_workers,
+            workers,
         )
     print(
         f"{arguments.output_dir}: {report.num_episodes} demonstrations, {report.num_recorded} of them recorded now; "

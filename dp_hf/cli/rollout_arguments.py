@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from dp_hf.cli.task_arguments import TaskArguments
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
@@ -16,15 +17,13 @@ _EXECUTION = ("n_action_steps", "temporal_ensemble", "num_inference_steps", "bf1
 
 
 @dataclass(kw_only=True)
-class RolloutArguments(TaskArguments):
+class RolloutArguments(TaskArguments, WorkerArguments):
     """Which layouts, and how a pipeline acts on them."""
 
     num_episodes: Annotated[int, Range(1)] = 100
     """layouts, each of them a rollout of a policy"""
     layout_seed: Annotated[int, Range()] = 0
     """first layout; the simulator's seed is 2^30 plus this, so it is none of a demonstration"""
-    num_workers: Annotated[int, Range(1, 1024)] = 1
-    """processes that run rollouts at the same time"""
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist, or the task's; default those that the pipeline was trained with"""
     n_action_steps: Annotated[int, Range(1)] | None = None

@@ -2,23 +2,22 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from tqdm import tqdm
-
+from dp_hf.episodes.examination import examine
 from dp_hf.episodes.find import explore, marks
-from dp_hf.episodes.format import IMAGE_SUFFIXES, QUANTITIES, SET_ASIDE_FOLDER
-from dp_hf.episodes.images import ImageFile
-from dp_hf.episodes.motion import Still, motion_problems, stall_problems, still_pictures
-from dp_hf.episodes.problems import LINK, Problem, shorten
-from dp_hf.episodes.reader import Episode, load_images, read_episode
+from dp_hf.episodes.format import QUANTITIES, SET_ASIDE_FOLDER
+from dp_hf.episodes.motion import Still, motion_problems, stall_problems
+from dp_hf.episodes.problems import LINK, Problem
+from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
-from dp_hf.files import is_of_a_mac, user_path
+from dp_hf.files import user_path
+from dp_hf.workers.workers import HERE, Workers
 
 
 @dataclass
@@ -47,37 +46,26 @@ class CheckReport:
         return self.problems + [problem for episode in self.episodes for problem in episode.problems]
 
 
-def check_episodes(
-    data_dir: str | os.PathLike,
-    progress: bool = True,
-    visit: Callable[[Episode, list[dict[str, bytes]]], None] | None = None,
-) -> CheckReport:
+def check_episodes(data_dir: str | os.PathLike, progress: bool = True, workers: Workers = HERE) -> CheckReport:
     """Scans a folder of episodes and decodes every image.
 
     Args:
-        visit: is given each episode and the picture files of its usable frames, by camera, as they are read.
+        data_dir: folder of episodes, or one episode.
+        progress: show a progress bar.
+        workers: who reads and decodes.
 
     Raises:
         UserError: `data_dir` is no folder.
     """
     root = user_path(data_dir)
     findings = explore(root)
-    report = CheckReport(root, [])
-    sizes, stills = [], {}
-    for path in tqdm(findings.episodes, "Checking", unit="episode", delay=1, disable=not progress):
-        report.episodes.append(read_episode(path, data_dir=root))
-        images = _check_images(report.episodes[-1])
-        sizes.append(Counter((camera, image.size) for frame in images for camera, image in frame.items()))
-        files = {camera: [frame[camera].data for frame in images] for camera in (images[0] if images else ())}
-        stills[report.episodes[-1].name] = still_pictures(files)
-        if visit is not None:
-            visit(report.episodes[-1], [{camera: image.data for camera, image in frame.items()} for frame in images])
-
+    examined = examine(findings.episodes, root, workers, "Checking", progress=progress)
+    report = CheckReport(root, [each.episode for each in examined])
     report_other_cameras(report.episodes)
-    _check_sizes(report.episodes, sizes)
+    _check_sizes(report.episodes, [each.sizes for each in examined])
     _check_copies(report.episodes)
     _check_units(report)
-    _check_times_and_motion(report, stills)
+    _check_times_and_motion(report, {each.episode.name: each.stills for each in examined})
     for marker in findings.markers:
         if not any(marks(marker, path) for path in findings.episodes):
             report.problems.append(Problem("unknown failure", f"{marker.name} names no episode beside it"))
@@ -98,31 +86,6 @@ def report_other_cameras(episodes: Sequence[Episode]) -> None:
         if frozenset(episode.camera_names) != common:
             message = f"has cameras {sorted(episode.camera_names)}, most episodes have {sorted(common)}"
             episode.problems.append(Problem("mixed cameras", message))
-
-
-def _check_images(episode: Episode) -> list[dict[str, ImageFile]]:
-    """Checks an episode's images; returns those of every usable frame."""
-    for path, frames in episode.listed_images.items():
-        if len(frames) > 1:
-            message = f"image {shorten(path)} is listed {len(frames)} times, first in frame {frames[0]}"
-            episode.problems.append(Problem("duplicate image", message, frames[1]))
-    if episode.listed_images:
-        _report_unlisted(episode)
-    return load_images(episode)
-
-
-def _report_unlisted(episode: Episode) -> None:
-    unlisted = []
-    for folder, _, names in os.walk(episode.path):
-        for name in names:
-            path = os.path.relpath(os.path.join(folder, name), episode.path)
-            is_image = name.lower().endswith(IMAGE_SUFFIXES) and not is_of_a_mac(name)
-            if is_image and path not in episode.listed_images:
-                unlisted.append(path)
-    if unlisted:
-        first = ", ".join(map(shorten, sorted(unlisted)[:3]))
-        message = f"no frame lists {len(unlisted)} of the images: {first}{', ...' if len(unlisted) > 3 else ''}"
-        episode.problems.append(Problem("unlisted image", message))
 
 
 def _check_sizes(episodes: list[Episode], sizes: Sequence[Counter]) -> None:

@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from dp_hf.episodes.actions import actions_from_commands, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
-from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
+from dp_hf.episodes.dataset_writer import DatasetWriter, FilesOfEpisode, refuse_to_replace
+from dp_hf.episodes.episode_rows import FileOnDisk
+from dp_hf.episodes.examination import examine
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import MIN_FRAMES, RECORDING_FILE, part_name
 from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.problems import LINK, Problem
-from dp_hf.episodes.reader import Episode, load_images, read_episode
+from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.episodes.timing import FrameTimes, Rate, decide_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, decide_unit, to_public_units
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
+from dp_hf.workers.workers import HERE, Workers
 
 ActionSource = Literal["auto", "recorded", "state"]
 
@@ -41,6 +43,7 @@ def convert_episodes(
     unwrap_angles: bool = False,
     strict: bool = False,
     progress: bool = True,
+    workers: Workers = HERE,
 ) -> ConversionReport:
     """Converts every usable episode below `data_dir`; image files are copied into the dataset byte for byte.
 
@@ -60,6 +63,7 @@ def convert_episodes(
         strict: a bad episode or frame is an error, instead of being left out, and so is every warning, and a rate that
             is assumed.
         progress: show a progress bar.
+        workers: who reads, decodes and writes. The dataset is the same whoever does.
 
     Raises:
         UserError: no usable episode, an unclear unit or rate, a wrong argument, an `output_dir` that holds other files;
@@ -74,8 +78,8 @@ def convert_episodes(
     links = [(str(path.relative_to(root)), LINK) for path in findings.links]
     if strict and links:
         raise UserError(f"{root / links[0][0]}: {LINK}; {LINK.remedy}, or convert without --strict")
-    paths = tqdm(findings.episodes, "Reading", unit="episode", delay=1, disable=not progress)
-    episodes = [read_episode(path, cameras, root) for path in paths]
+    examined = examine(findings.episodes, root, workers, "Reading", cameras, only_usable=True, progress=progress)
+    episodes = [each.episode for each in examined]
     report_other_cameras(episodes)
     if links and not episodes:
         raise UserError(f"{root} holds no episodes, but {links[0][0]} {LINK}; {LINK.remedy}")
@@ -109,35 +113,35 @@ def convert_episodes(
         angle_unit_of_source=(unit and unit.unit) or "as recorded",
     )
     writer.warnings += doubts
+    parts: list[tuple[Episode, FilesOfEpisode]] = []
+    num_bytes = {each.episode.name: each.num_bytes for each in examined}
+    for episode in usable:
+        times = frame_times(episode, rate)
+        report_holes(episode, times)
+        states = in_public_units(episode.states)
+        commands = in_public_units(episode.actions) if use_commands and episode.actions is not None else None
+        if unwrap_angles:
+            states, commands = unwrap(states, quantities, commands)
+        for name, part in _parts(episode, times).items():
+            kept = part.start + kept_frames(part.stop - part.start, frame_skip)
+            frames = [episode.frames[position] for position in kept]
+            files = {
+                camera: [
+                    FileOnDisk(frame.images[camera], num_bytes[episode.name][camera][position])
+                    for frame, position in zip(frames, kept, strict=True)
+                ]
+                for camera in usable[0].camera_names
+            }
+            actions = None if commands is None else actions_from_commands(commands[part], frame_skip)
+            indices = [frame.index for frame in frames]
+            parts.append((episode, FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices)))
+    usable = _usable(episodes, root, strict)
     with writer:
-        for episode in tqdm(usable, "Converting", unit="episode", delay=1, disable=not progress):
-            images = load_images(episode)
-            if episode.why_unusable is None:
-                times = frame_times(episode, rate)
-                report_holes(episode, times)
-                parts = _parts(episode, times)
-            if strict:
-                _refuse_problems([episode])
-            if episode.why_unusable is not None:
-                continue
-            states = in_public_units(episode.states)
-            commands = in_public_units(episode.actions) if use_commands and episode.actions is not None else None
-            if unwrap_angles:
-                states, commands = unwrap(states, quantities, commands)
-            for name, part in parts.items():
-                kept = part.start + kept_frames(part.stop - part.start, frame_skip)
-                found = writer.add_episode(
-                    name,
-                    {camera: [images[index][camera].data for index in kept] for camera in usable[0].camera_names},
-                    states[kept],
-                    None if commands is None else actions_from_commands(commands[part], frame_skip),
-                    times.seconds[kept],
-                    [episode.frames[position].index for position in kept],
-                )
-                episode.problems.extend(found)
-            if strict:
-                _refuse_problems([episode])
-        usable = _usable(episodes, root, strict)
+        found = writer.add_files([part for _, part in parts], workers, progress)
+        for (episode, _), problems in zip(parts, found, strict=True):
+            episode.problems.extend(problems)
+        if strict:
+            _refuse_problems(episodes)
     return ConversionReport(
         output_dir=target,
         meta=writer.meta,

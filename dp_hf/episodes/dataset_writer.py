@@ -4,7 +4,8 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from hashlib import sha256
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,42 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import by_camera, camera_columns, is_camera_name
 from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_offset_in_use
 from dp_hf.episodes.dataset_card import write_dataset_card
-from dp_hf.episodes.images import Picture, encoded
+from dp_hf.episodes.episode_rows import (
+    EpisodeRows,
+    FileOnDisk,
+    ShardWriter,
+    Written,
+    folder_of,
+    group_rows,
+    write_rows,
+)
+from dp_hf.episodes.images import ImageFile, Picture, encoded
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
-from dp_hf.episodes.motion import motion_problems, stall_problems, still_pictures
-from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
+from dp_hf.episodes.parquet import DATA_FOLDER, MAX_SHARD_BYTES, ParquetShards, features_of
 from dp_hf.episodes.problems import Problem, first_lines
 from dp_hf.episodes.units import contradiction
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, leads_out, user_path
 from dp_hf.hub.card import CARD_FILE
+from dp_hf.workers.workers import HERE, Workers
 
 _OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
 _OWN_COLUMNS = set(features_of(()))
+# So many shards can be written, and read, at the same time, unless they would be smaller than that.
+_SHARDS = 16
+_MIN_SHARD_BYTES = 25_000_000
+
+
+@dataclass(frozen=True)
+class FilesOfEpisode:
+    """The arguments of `DatasetWriter.add_episode`, with files of every camera as images."""
+
+    name: str
+    images: Mapping[str, Sequence[FileOnDisk]]
+    state: np.ndarray
+    action: np.ndarray | None
+    timestamp: np.ndarray
+    frames: Sequence[int]
 
 
 class DatasetWriter:
@@ -136,7 +161,54 @@ class DatasetWriter:
             UserError: one of them has another length, shape or kind, or holds a value that is not finite; nothing of
                 the episode is written then.
         """
-        index = len(self._episodes)
+        pictures = self._pictures(name, images)
+        rows = self._rows(name, pictures, state, action, timestamp, frames, self._num_episodes)
+        return self._note(rows, write_rows(self._shards, rows, self.state, self._has_commands))
+
+    def add_files(
+        self, episodes: Sequence[FilesOfEpisode], workers: Workers = HERE, progress: bool = True
+    ) -> list[list[Problem]]:
+        """Appends episodes whose images are files that were decoded before, each as by `add_episode`.
+
+        Shards end where an episode does, and the same episodes make the same ones, however many workers there are.
+
+        Returns:
+            What looks wrong in each.
+        """
+        whole = []
+        for number, each in enumerate(episodes, self._num_episodes):
+            pictures = {self.columns[camera]: files for camera, files in each.images.items()}
+            numbers = (each.state, each.action, each.timestamp, each.frames)
+            whole.append(self._rows(each.name, pictures, *numbers, number))
+        total = sum(rows.num_bytes for rows in whole)
+        groups = group_rows(whole, min(MAX_SHARD_BYTES, max(_MIN_SHARD_BYTES, total // _SHARDS)))
+        folder = self._folder / DATA_FOLDER
+        setup = partial(ShardWriter, folder, [*self.columns.values()], self.state, len(self.action), self._has_commands)
+        written = workers.map(setup, groups, "Writing", progress)
+        for group in groups:
+            self._shards.adopt(folder_of(folder, group))
+        of_all = (each for of_group in written for each in of_group)
+        return [self._note(rows, each) for rows, each in zip(whole, of_all, strict=True)]
+
+    @property
+    def _num_episodes(self) -> int:
+        return len(self._episodes)
+
+    @property
+    def _has_commands(self) -> bool:
+        """Whether actions are commands of a state's numbers."""
+        return self._description["action_source"] == "recorded" and self.action == self.state
+
+    def _rows(
+        self,
+        name: str,
+        pictures: Mapping[str, Sequence[ImageFile | FileOnDisk]],
+        state: np.ndarray | Sequence,
+        action: np.ndarray | Sequence | None,
+        timestamp: np.ndarray | Sequence | None,
+        frames: Sequence[int] | None,
+        index: int,
+    ) -> EpisodeRows:
         if not name or name in self._episodes:
             raise UserError(f"episode {name!r}: {'there is one of that name' if name else 'it has no name'}")
         if leads_out(name):
@@ -150,46 +222,40 @@ class DatasetWriter:
             raise UserError(f"episode {name}: no action is given; action_source 'state' makes actions of the states")
         times = np.arange(len(states)) / self._description["fps"] if timestamp is None else timestamp
         times = _numbers(f"episode {name}: timestamp", times, (len(states),), np.float64)
-        cells = self._cells(name, images, len(states))
-        self._shards.write(
-            {
-                **cells,
-                "state": list(states),
-                "action": list(actions),
-                "episode_index": [index] * len(states),
-                "frame_index": range(len(states)),
-                "timestamp": (times - times[0]).astype(np.float32),
-            }
-        )
-        self._episodes[name] = states, actions
-        self.num_frames += len(states)
-        comparable = actions if self._description["action_source"] == "recorded" and self.action == self.state else None
-        problems = motion_problems(states, self.state, comparable, frames)
-        stills = still_pictures({camera: [cell["bytes"] for cell in cells[camera]] for camera in cells})
-        problems += stall_problems(states, self.state, stills, times, frames)
-        first = self._first.setdefault(sha256(states.tobytes() + actions.tobytes()).digest(), name)
-        if first != name:
-            problems.append(Problem("duplicate episode", f"has the same states and actions as {first} in every row"))
-        self.warnings += [f"{name}: {problem}; {problem.remedy}" for problem in problems]
-        return problems
+        for camera, column in self.columns.items():
+            if len(pictures[column]) != len(states):
+                raise UserError(
+                    f"episode {name}: it has {len(pictures[column])} images of {camera}, and {len(states)} states"
+                )
+        return EpisodeRows(name, index, pictures, states, actions, times, frames)
 
-    def _cells(
-        self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]], count: int
-    ) -> dict[str, list[dict]]:
-        """The cells of every image column."""
+    def _pictures(
+        self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]]
+    ) -> dict[str, Sequence[ImageFile | FileOnDisk]]:
+        """The files of every image column."""
         pictures = by_camera(images)
         names = set(self.columns if isinstance(images, Mapping) else self.columns.values())
         if set(pictures) != names:
             raise UserError(f"episode {name}: it has images of {', '.join(pictures)}, not of {', '.join(self.columns)}")
-        cells = {}
+        files: dict[str, Sequence[ImageFile | FileOnDisk]] = {}
         for camera, column in self.columns.items():
-            of_camera = list(pictures[camera if isinstance(images, Mapping) else column])
-            if len(of_camera) != count:
-                raise UserError(f"episode {name}: it has {len(of_camera)} images of {camera}, and {count} states")
-            whole = [encoded(each, f"episode {name}: image {row} of {camera}") for row, each in enumerate(of_camera)]
-            self.image_sizes.update(file.size for file in whole)
-            cells[column] = [{"bytes": file.data, "path": None} for file in whole]
-        return cells
+            of_camera = pictures[camera if isinstance(images, Mapping) else column]
+            files[column] = [
+                encoded(each, f"episode {name}: image {row} of {camera}") for row, each in enumerate(of_camera)
+            ]
+        return files
+
+    def _note(self, rows: EpisodeRows, written: Written) -> list[Problem]:
+        """Takes the episode into the description; returns what is wrong in it."""
+        self._episodes[rows.name] = rows.states, rows.actions
+        self.num_frames += len(rows.states)
+        self.image_sizes |= written.sizes
+        problems = [*written.problems]
+        first = self._first.setdefault(written.digest, rows.name)
+        if first != rows.name:
+            problems.append(Problem("duplicate episode", f"has the same states and actions as {first} in every row"))
+        self.warnings += [f"{rows.name}: {problem}; {problem.remedy}" for problem in problems]
+        return problems
 
     @property
     def meta(self) -> DatasetMeta:

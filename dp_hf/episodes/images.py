@@ -82,9 +82,16 @@ def read_image(path: Path) -> ImageFile | str:
         return f"{path.name} {error}"
 
 
-def read_images(paths: Iterable[Path]) -> Iterator[ImageFile | str]:
-    """`read_image` of every path, in order, on all cores and at most a few images ahead of the caller."""
-    workers = min(8, os.cpu_count() or 1)
+def read_images(paths: Iterable[Path], threads: int | None = None) -> Iterator[ImageFile | str]:
+    """`read_image` of every path, in order, at most a few images ahead of the caller.
+
+    Args:
+        threads: that read; 1 reads in the caller's own. Default as many as there are cores.
+    """
+    workers = threads or min(8, os.cpu_count() or 1)
+    if workers == 1:
+        yield from map(read_image, paths)
+        return
     remaining = iter(paths)
     with ThreadPoolExecutor(workers) as pool:
         while batch := list(islice(remaining, 4 * workers)):

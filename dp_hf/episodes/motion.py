@@ -5,7 +5,7 @@ left out: whether a reading is wrong is for a person to say. Grippers jump, and 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -118,22 +118,36 @@ def motion_problems(
     return [Problem(kind, message, frames[position]) for position, (kind, message) in sorted(found.items())]
 
 
-def still_pictures(pictures: Mapping[str, Sequence[bytes]]) -> list[Still]:
-    """Every run of at least five frames in which a camera shows one picture; `pictures` has every frame's, by camera.
+class StillFinder:
+    """Finds every run of at least five frames in which a camera shows one picture, of files given one after the other.
 
     Files are equal, or JPEG files that differ by no more than a codec's noise, as the frames of a video do.
     """
-    found = []
-    for camera, files in pictures.items():
-        views = [*map(_view, files)]
-        start = 0
-        for stop in range(1, len(files) + 1):
-            if stop < len(files) and _shows_the_same(files[start], files[stop], views[start], views[stop]):
-                continue
-            if stop - start >= _STALL_FRAMES:
-                found.append(Still(camera, start, stop))
-            start = stop
-    return found
+
+    def __init__(self, camera: str):
+        self.camera = camera
+        self._found: list[Still] = []
+        self._start = self._count = 0
+        self._shown: tuple[bytes, np.ndarray | None] | None = None
+
+    def add(self, file: bytes) -> None:
+        """Takes the next frame's file."""
+        view = _view(file)
+        if self._shown is None or not _shows_the_same(self._shown[0], file, self._shown[1], view):
+            self._end_run()
+            self._start, self._shown = self._count, (file, view)
+        self._count += 1
+
+    def found(self) -> list[Still]:
+        """The runs so far."""
+        self._end_run()
+        self._start = self._count
+        self._shown = None
+        return self._found
+
+    def _end_run(self) -> None:
+        if self._count - self._start >= _STALL_FRAMES:
+            self._found.append(Still(self.camera, self._start, self._count))
 
 
 def _view(file: bytes) -> np.ndarray | None:
@@ -159,7 +173,7 @@ def stall_problems(
 
     Args:
         states, state, frames: as of `motion_problems`.
-        stills: the episode's `still_pictures`.
+        stills: of the episode, by `StillFinder`.
         seconds: (rows,) time of every frame.
     """
     frames = range(len(states)) if frames is None else frames

@@ -12,7 +12,7 @@ from dp_hf.episodes.format import STATE_DIM
 
 DATA_FOLDER = "data"
 MAX_SHARD_BYTES = 500_000_000
-_ROWS_IN_GROUP = 100
+ROWS_IN_GROUP = 100
 
 
 def features_of(camera_names: Sequence[str], state_dim: int = STATE_DIM, action_dim: int = STATE_DIM) -> Features:
@@ -45,16 +45,17 @@ class ParquetShards:
         self._bytes_in_shard = 0
 
     def __enter__(self) -> "ParquetShards":
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir()  # what a command had begun that is over is not begun anew
         return self
 
     def write(self, columns: dict[str, Any]) -> None:
         """Appends rows given as columns; images as {"bytes": ..., "path": None}."""
-        table = pa.Table.from_pydict(columns, schema=self.schema)
-        for batch in table.to_batches(max_chunksize=_ROWS_IN_GROUP):
+        num_rows = len(next(iter(columns.values())))
+        for first in range(0, num_rows, ROWS_IN_GROUP):  # arrow copies the images: a group at a time
+            group = {name: values[first : first + ROWS_IN_GROUP] for name, values in columns.items()}
+            batch = pa.RecordBatch.from_pydict(group, schema=self.schema)
             if self._writer is not None and self._bytes_in_shard + batch.nbytes > self.max_shard_bytes:
-                self._writer.close()
-                self._writer = None
+                self._close()
             if self._writer is None:
                 self._shards.append(self.folder / f"{len(self._shards)}.parquet")
                 self._writer = pq.ParquetWriter(self._shards[-1], self.schema)
@@ -62,8 +63,19 @@ class ParquetShards:
             self._writer.write_batch(batch)
             self._bytes_in_shard += batch.nbytes
 
-    def __exit__(self, exception_type, exception, traceback) -> None:
+    def adopt(self, folder: Path) -> None:
+        """Appends the shards of a folder within this one."""
+        self._close()
+        self._shards += sorted(folder.iterdir())
+
+    def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
+
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        self._close()
         for number, shard in enumerate(self._shards):
             shard.rename(self.folder / f"train-{number:05d}-of-{len(self._shards):05d}.parquet")
+        for folder in {shard.parent for shard in self._shards} - {self.folder}:
+            folder.rmdir()

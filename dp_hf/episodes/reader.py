@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,18 +115,26 @@ def read_episode(
 
 def load_images(episode: Episode) -> list[dict[str, ImageFile]]:
     """Reads the images of all frames, by camera. Frames whose images do not decode are taken out of the episode."""
-    files = read_images(path for frame in episode.frames for path in frame.images.values())
-    frames, loaded = [], []
+    return list(good_images(episode))
+
+
+def good_images(episode: Episode, threads: int | None = None) -> Iterator[dict[str, ImageFile]]:
+    """As `load_images`, one frame after the other; the frames are taken out once all were asked for.
+
+    Args:
+        threads: as of `read_images`.
+    """
+    files = read_images((path for frame in episode.frames for path in frame.images.values()), threads)
+    frames = []
     for frame in episode.frames:
         images = {camera: next(files) for camera in frame.images}
         reasons = [image for image in images.values() if isinstance(image, str)]
         episode.problems.extend(Problem("corrupt image", reason, frame.index) for reason in reasons)
         if not reasons:
             frames.append(frame)
-            loaded.append({camera: image for camera, image in images.items() if isinstance(image, ImageFile)})
+            yield {camera: image for camera, image in images.items() if isinstance(image, ImageFile)}
     episode.frames[:] = frames
     _report_short(episode)
-    return loaded
 
 
 def _report_short(episode: Episode) -> None:

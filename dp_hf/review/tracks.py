@@ -15,7 +15,7 @@ from dp_hf.episodes.checks import CheckReport, check_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.format import DEFAULT_FPS, QUANTITIES
 from dp_hf.episodes.metadata import META_FILE
-from dp_hf.episodes.motion import motion_problems, stall_problems, still_pictures
+from dp_hf.episodes.motion import Still, StillFinder, motion_problems, stall_problems
 from dp_hf.episodes.problems import Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.rows import numbers_of
@@ -25,8 +25,11 @@ from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
 from dp_hf.pictures import decode, upright_rgb
+from dp_hf.workers.workers import HERE, Workers
 
 VIEW_SIZE = (20, 12)  # (width, height) of the pictures that are compared
+
+FAILED = "failed episode"
 
 Visit = Callable[[str, dict[str, list[bytes]]], None]
 
@@ -58,14 +61,25 @@ class Track:
     problems: list[Problem] = field(default_factory=list)
     run: Run | None = None
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether its recorder has marked it as failed."""
+        return any(problem.kind == FAILED for problem in self.problems)
+
 
 def read_tracks(
-    data_dir: str | os.PathLike, visit: Visit | None = None, progress: bool = True
+    data_dir: str | os.PathLike,
+    visit: Visit | None = None,
+    progress: bool = True,
+    with_failed: bool = False,
+    workers: Workers = HERE,
 ) -> tuple[list[Track], list[Problem], dict[str, list[Problem]]]:
     """Every usable episode of a folder of episodes, or of a dataset.
 
     Args:
-        visit: is given the name and, by camera, the picture files of each usable episode, as it is read.
+        visit: is given the name and, by camera, the picture files of each episode, as it is read.
+        with_failed: episodes that are only marked as failed count as usable.
+        workers: who checks a folder of episodes.
 
     Returns:
         The episodes; what is wrong with the whole; and the problems of each episode that cannot be used.
@@ -76,27 +90,35 @@ def read_tracks(
     root = user_path(data_dir)
     if (root / META_FILE).is_file():
         return _of_dataset(root, visit, progress), [], {}
-    views: dict[str, dict[str, np.ndarray]] = {}
-
-    def look(episode: Episode, files: list[dict[str, bytes]]) -> None:
-        by_camera = {camera: [frame[camera] for frame in files] for camera in (files[0] if files else ())}
-        views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in by_camera.items()}
-        if visit is not None and episode.why_unusable is None:
-            visit(episode.name, by_camera)
-
-    report = check_episodes(root, progress, look)
-    if not report.usable:
+    report = check_episodes(root, progress, workers)
+    shown = [episode for episode in report.episodes if _can_be_shown(episode, with_failed)]
+    if not shown:
         why = "; ".join(f"{episode.name}: {episode.why_unusable}" for episode in report.episodes[:3])
         raise UserError(f"{root} holds no usable episode{': ' if why else ''}{why}")
-    unusable = {episode.name: episode.problems for episode in report.episodes if episode.why_unusable is not None}
-    return _of_episodes(report, views), report.problems, unusable
+    views: dict[str, dict[str, np.ndarray]] = {}
+    for episode in tqdm(shown, "Looking", unit="episode", delay=1, disable=not progress):
+        files = {name: [frame.images[name].read_bytes() for frame in episode.frames] for name in episode.camera_names}
+        views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in files.items()}
+        if visit is not None:
+            visit(episode.name, files)
+    unusable = {
+        episode.name: [problem for problem in episode.problems if problem.severity == "episode"]
+        for episode in report.episodes
+        if not _can_be_shown(episode, with_failed)
+    }
+    return _of_episodes(shown, report, views), report.problems, unusable
 
 
-def _of_episodes(report: CheckReport, views: dict[str, dict[str, np.ndarray]]) -> list[Track]:
-    rate = detect_rate(report.usable)
+def _can_be_shown(episode: Episode, with_failed: bool) -> bool:
+    kinds = {problem.kind for problem in episode.problems if problem.severity == "episode"}
+    return not kinds or (with_failed and kinds == {FAILED})
+
+
+def _of_episodes(episodes: list[Episode], report: CheckReport, views: dict[str, dict[str, np.ndarray]]) -> list[Track]:
+    rate = detect_rate(episodes)
     unit = (report.unit and report.unit.unit) or "degrees"
     tracks = []
-    for episode in report.usable:
+    for episode in episodes:
         actions = episode.actions
         if episode.recording is None:
             state = QUANTITIES
@@ -141,7 +163,7 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track
         states, actions = numbers["state"][rows], numbers["action"][rows]
         comparable = actions if recorded and meta.action == meta.state else None
         problems = motion_problems(states, meta.state, comparable)
-        problems += stall_problems(states, meta.state, still_pictures(files), times[rows])
+        problems += stall_problems(states, meta.state, _stills(files), times[rows])
         views = {camera: small_views(of_camera) for camera, of_camera in files.items()}
         tracks.append(
             Track(
@@ -157,6 +179,14 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track
             )
         )
     return tracks
+
+
+def _stills(files: dict[str, list[bytes]]) -> list[Still]:
+    finders = {camera: StillFinder(camera) for camera in files}
+    for camera, of_camera in files.items():
+        for file in of_camera:
+            finders[camera].add(file)
+    return [still for finder in finders.values() for still in finder.found()]
 
 
 def small_views(files: Sequence[bytes]) -> np.ndarray:

@@ -10,6 +10,7 @@ from dp_hf.simulation.kept_rollouts import Episode, run_kept
 from dp_hf.simulation.rollouts import RolloutResult
 from dp_hf.simulation.stacking import STACKING
 from dp_hf.simulation.task import MakePolicy
+from dp_hf.workers.workers import HERE, Workers
 
 STRENGTHS = {scene: disturbances.given() for scene, disturbances in TABLE.items()}
 """What is disturbed in each scene, and how much; what rollouts in them depend on."""
@@ -22,7 +23,7 @@ def run_table(
     cameras: Sequence[str],
     file: Path,
     identity: Mapping[str, Any],
-    num_workers: int = 1,
+    workers: Workers = HERE,
 ) -> dict[str, list[RolloutResult]]:
     """Runs an episode for each scene and seed that `file` does not hold yet.
 
@@ -33,7 +34,7 @@ def run_table(
         cameras: of the environment.
         file: JSON lines, the identity and then a rollout each; goes on where an earlier run ended.
         identity: what the rollouts depend on besides, such as the policy; JSON.
-        num_workers: processes.
+        workers: where they run.
 
     Returns:
         For each scene that has them all by now, whichever run they are from, the results in the order of the seeds.
@@ -43,7 +44,7 @@ def run_table(
     """
     identity = {**identity, "cameras": list(cameras), "scenes": STRENGTHS}
     options = {scene: TABLE[scene].options() for scene in scenes}
-    done = run_kept(STACKING, {"": (make_policy, cameras)}, options, seeds, file, identity, num_workers)
+    done = run_kept(STACKING, {"": (make_policy, cameras)}, options, seeds, file, identity, workers)
     rows = {scene: [done.get(Episode("", scene, seed)) for seed in seeds] for scene in TABLE}
     return {scene: [result for result in row if result] for scene, row in rows.items() if None not in row}
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from dp_hf.kept_lines import KeptLines
-from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.rollouts import RolloutResult, rollout
 from dp_hf.simulation.task import MakePolicy, Task
+from dp_hf.workers.workers import HERE, Workers
 
 
 class Episode(NamedTuple):
@@ -34,7 +34,7 @@ def run_kept(
     seeds: Sequence[int],
     file: Path,
     identity: Mapping[str, Any],
-    num_workers: int = 1,
+    workers: Workers = HERE,
     enough: Callable[[Done], bool] = lambda done: False,
 ) -> Done:
     """Runs an episode for each scene, seed and policy, in this order, that `file` does not hold yet.
@@ -45,7 +45,7 @@ def run_kept(
         seeds: of the layouts, the same for every policy and scene.
         file: JSON lines, the identity and then a rollout each; goes on where an earlier run ended.
         identity: what the rollouts depend on; JSON.
-        num_workers: processes.
+        workers: where they run.
         enough: whether to run no more; asked before the first and after each.
 
     Returns:
@@ -64,7 +64,7 @@ def run_kept(
         if enough(done):
             return done
         setup = partial(_KeptRollouts, task, policies, scenes)
-        with closing(map_in_processes(setup, missing, num_workers, "evaluating")) as results:
+        with closing(workers.as_finished(setup, missing, "evaluating")) as results:
             for episode, result in results:
                 done[episode] = result
                 kept.append({"policy": episode.policy, "scene": episode.scene, **asdict(result)})
@@ -87,7 +87,7 @@ class _KeptRollouts:
         self.scene: str | None = None
         self.environments: dict[str, gymnasium.Env] = {}
 
-    def __call__(self, episode: Episode) -> tuple[Episode, RolloutResult]:
+    def __call__(self, episode: Episode) -> RolloutResult:
         if episode.scene != self.scene:
             while self.environments:
                 self.environments.popitem()[1].close()
@@ -97,4 +97,4 @@ class _KeptRollouts:
             options = {"cameras": list(cameras), **self.scenes[episode.scene]}
             self.environments[episode.policy] = self.task.make_environment(**options)
         env = self.environments[episode.policy]
-        return episode, rollout(env, make_policy(env, episode.seed), episode.seed)
+        return rollout(env, make_policy(env, episode.seed), episode.seed)

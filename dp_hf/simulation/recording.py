@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -18,9 +19,9 @@ from dp_hf.files import full_disk_named, locked, read_json, user_path
 from dp_hf.simulation.environment import CONTROL_HZ
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
-from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.rollouts import rollout
 from dp_hf.simulation.stacking import make_environment
+from dp_hf.workers.workers import HERE, Workers
 
 MAX_FAILURES = 10  # more than successes
 ORIGIN_FILE = "simulation.json"
@@ -85,7 +86,7 @@ def record_demonstrations(
     noise: float = 0.0,
     noise_phases: NoisePhases = "all",
     environment: Mapping[str, Any] | None = None,
-    num_workers: int = 1,
+    workers: Workers = HERE,
 ) -> RecordingReport:
     """Records until `data_dir` holds `num_episodes` demonstrations that succeeded.
 
@@ -97,7 +98,7 @@ def record_demonstrations(
         first_seed: layouts are those of the seeds from here on.
         noise, noise_phases: see `StackingExpert`.
         environment: options of `CubeStackingEnv`.
-        num_workers: processes.
+        workers: where they run.
 
     Raises:
         UserError: the folder holds episodes of another kind, another process records into it, the seeds ran out, or
@@ -108,15 +109,15 @@ def record_demonstrations(
     data_dir = user_path(data_dir)
     with locked(data_dir):
         _remove_unfinished(data_dir)
-        return _record(data_dir, num_episodes, possible, settings, num_workers)
+        return _record(data_dir, num_episodes, possible, settings, workers)
 
 
 def _record(
-    data_dir: Path, num_episodes: int, possible: Sequence[int], settings: Settings, num_workers: int
+    data_dir: Path, num_episodes: int, possible: Sequence[int], settings: Settings, workers: Workers
 ) -> RecordingReport:
     used, num_done = _find_recorded(data_dir, settings)
     num_recorded, num_failed = record_layouts(
-        partial(_Recorder, data_dir, settings), num_episodes - num_done, possible, used, num_workers
+        partial(_Recorder, data_dir, settings), num_episodes - num_done, possible, used, workers
     )
     return RecordingReport(num_done + num_recorded, num_recorded, num_failed)
 
@@ -126,7 +127,7 @@ def record_layouts(
     num_wanted: int,
     possible: Sequence[int],
     used: Collection[int],
-    num_workers: int,
+    workers: Workers,
 ) -> tuple[int, int]:
     """Records layouts until so many demonstrations have succeeded; returns how many did and how many did not.
 
@@ -145,7 +146,7 @@ def record_layouts(
         if len(seeds) < num_missing:
             raise UserError(f"{num_missing} layouts are wanted, {len(seeds)} are left: give a smaller --layout_seed")
         used.update(seeds)
-        for success in map_in_processes(setup, seeds, num_workers, "recording"):
+        for _, success in workers.as_finished(setup, seeds, "recording"):
             num_recorded += success
             num_failed += not success
         if num_failed > num_recorded + MAX_FAILURES:
@@ -187,7 +188,12 @@ class _Recorder:
         self.expert = StackingExpert(self.env, settings.noise, settings.noise_phases)
 
     def __call__(self, seed: int) -> bool:
-        with EpisodeWriter(self.data_dir) as writer:
+        name = f"episode_{seed:07d}"
+        if (finished := self.data_dir / name).exists():  # by a worker that died before it could say so
+            return find_failure(finished) is None
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.data_dir / f".{name}{PARTIAL_SUFFIX}")
+        with EpisodeWriter(self.data_dir, name) as writer:
             try:
                 return self._record(seed, writer)
             except BaseException:

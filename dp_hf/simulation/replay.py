@@ -7,19 +7,21 @@ import numpy as np
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
 from dp_hf.errors import UserError
-from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.recording import Origin
 from dp_hf.simulation.rollouts import RolloutResult, rollout
 from dp_hf.simulation.stacking import make_environment
+from dp_hf.workers.workers import HERE, Workers
 
 
-def replay_episodes(data_dir: str | Path, max_episodes: int | None = None, num_workers: int = 1) -> list[RolloutResult]:
+def replay_episodes(
+    data_dir: str | Path, max_episodes: int | None = None, workers: Workers = HERE
+) -> list[RolloutResult]:
     """Executes the actions of simulated episodes again, without looking at images or states.
 
     Args:
         data_dir: folder of episodes; those marked as failed are passed over.
         max_episodes: the first of them only.
-        num_workers: processes.
+        workers: where they run.
 
     Raises:
         UserError: there is no episode, or one was not recorded in the simulator.
@@ -27,7 +29,7 @@ def replay_episodes(data_dir: str | Path, max_episodes: int | None = None, num_w
     episodes = [path for path in find_episodes(data_dir) if find_failure(path) is None][:max_episodes]
     if not episodes:
         raise UserError(f"{data_dir} holds no episode to replay")
-    return list(map_in_processes(_make_replay, episodes, num_workers, "replay"))
+    return workers.map(_make_replay, episodes, "replay")
 
 
 class RecordedActions:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from dp_hf.cameras import as_frame, by_camera
-from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.task import MakePolicy, Policy, Task
+from dp_hf.workers.workers import HERE, Workers
 
 SMALL_FRAME = 128  # pixels of height; larger frames are halved for the video
 
@@ -80,7 +80,7 @@ def run_rollouts(
     make_policy: MakePolicy,
     seeds: Iterable[int],
     environment: Mapping[str, Any] | None = None,
-    num_workers: int = 1,
+    workers: Workers = HERE,
     num_videos: int = 0,
     description: str = "rollouts",
 ) -> list[RolloutResult]:
@@ -88,10 +88,10 @@ def run_rollouts(
 
     Args:
         task: what is to be done.
-        make_policy: called with the environment and the seed for every episode; for several workers it must be a
+        make_policy: called with the environment and the seed for every episode; for other processes it must be a
             function of a module, or a `functools.partial` of one.
         environment: options of the task's environment.
-        num_workers: processes; 1 runs in this one.
+        workers: where they run.
         num_videos: how many of the first seeds keep their frames.
 
     Returns:
@@ -100,8 +100,7 @@ def run_rollouts(
     seeds = list(seeds)
     episodes = [(seed, index < num_videos) for index, seed in enumerate(seeds)]
     setup = partial(_Rollouts, task, make_policy, dict(environment or {}))
-    results = {result.seed: result for result in map_in_processes(setup, episodes, num_workers, description)}
-    return [results[seed] for seed in seeds]
+    return workers.map(setup, episodes, description)
 
 
 class _Rollouts:

@@ -23,6 +23,7 @@ from dp_hf.simulation.recording import RecordingReport, record_layouts
 from dp_hf.simulation.rollouts import rollout
 from dp_hf.simulation.task import Task
 from dp_hf.tasks.environment import TaskExpert
+from dp_hf.workers.workers import HERE, Workers
 
 _EPISODE = re.compile(r"seed_(\d+)")
 _ROWS = 100  # read at once
@@ -35,7 +36,7 @@ def record_dataset(
     first_seed: int = 0,
     noise: float | None = None,
     cameras: Sequence[str] = (),
-    num_workers: int = 1,
+    workers: Workers = HERE,
 ) -> RecordingReport:
     """Records until the dataset in `output_dir` holds `num_episodes` demonstrations that succeeded.
 
@@ -46,7 +47,7 @@ def record_dataset(
         first_seed: layouts are those of the seeds from here on.
         noise: on every number of an action that is no gripper; default as the task says.
         cameras: that are recorded; default the task's.
-        num_workers: processes.
+        workers: where they run.
 
     Raises:
         UserError: the task has no expert, the folder holds another dataset, another process records into it, the seeds
@@ -66,7 +67,7 @@ def record_dataset(
         folders = _finished(target, parts, description)
         done = {_seed(name) for folder in folders for name in DatasetMeta.load(folder).episodes}
         setup = partial(_Recorder, task, parts, description, deviations)
-        num_recorded, num_failed = record_layouts(setup, num_episodes - len(done), possible, done, num_workers)
+        num_recorded, num_failed = record_layouts(setup, num_episodes - len(done), possible, done, workers)
         if (folders := _finished(target, parts, description)) != [target]:
             _put_together(target, folders, description)
         for folder in folders:

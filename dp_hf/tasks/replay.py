@@ -6,15 +6,15 @@ from pathlib import Path
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.files import user_path
-from dp_hf.simulation.parallel import map_in_processes
 from dp_hf.simulation.replay import RecordedActions
 from dp_hf.simulation.rollouts import RolloutResult, rollout
 from dp_hf.simulation.task import Task
 from dp_hf.tasks.recording import is_recorded_from, recorded_actions
+from dp_hf.workers.workers import HERE, Workers
 
 
 def replay_dataset(
-    task: Task, data_dir: str | Path, max_episodes: int | None = None, num_workers: int = 1
+    task: Task, data_dir: str | Path, max_episodes: int | None = None, workers: Workers = HERE
 ) -> list[RolloutResult]:
     """Executes the actions of a task's demonstrations again, without looking at images or states.
 
@@ -22,7 +22,7 @@ def replay_dataset(
         task: by which they were recorded.
         data_dir: the dataset that `record_dataset` wrote.
         max_episodes: the first of them only.
-        num_workers: processes.
+        workers: where they run.
 
     Raises:
         UserError: it is no such dataset, or of another task.
@@ -34,7 +34,7 @@ def replay_dataset(
             f"{task.name}"
         )
     episodes = [*recorded_actions(folder)][:max_episodes]
-    return list(map_in_processes(partial(_Replay, task), episodes, num_workers, "replay"))
+    return workers.map(partial(_Replay, task), episodes, "replay")
 
 
 class _Replay:

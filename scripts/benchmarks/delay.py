@@ -97,8 +97,8 @@ def benchmark(arguments: Delay) -> None:
     from dp_hf.kept_lines import KeptLines
     from dp_hf.pipelines.loading import digest_pipeline
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
-    from dp_hf.simulation.parallel import map_in_processes
     from dp_hf.simulation.policies import load_once
+    from dp_hf.workers.workers import Workers
 
     digests = {digest_pipeline(load_once(pipeline, "cpu")): pipeline for pipeline in arguments.pipelines}
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
@@ -115,7 +115,8 @@ def benchmark(arguments: Delay) -> None:
             for seed in seeds
         ]
         trials = [Trial(digests[policy], *rest) for policy, *rest in wanted if (policy, *rest) not in done]
-        for trial, result in map_in_processes(partial(_Rollouts, arguments), trials, arguments.num_workers, "rollouts"):
+        workers = Workers(arguments.num_workers)
+        for trial, result in workers.as_finished(partial(_Rollouts, arguments), trials, "rollouts"):
             policy = next(digest for digest, pipeline in digests.items() if pipeline == trial.pipeline)
             kept.append({"policy": policy, "way": trial.way, "delay": trial.delay, "seed": trial.seed, **result})
         lines = [
@@ -139,8 +140,8 @@ class _Rollouts:
         self.arguments = arguments
         self.env = CubeStackingEnv(cameras=(), control_hz=COMMAND_RATE)
 
-    def __call__(self, trial: Trial) -> tuple[Trial, dict[str, Any]]:
-        return trial, drive(self.env, trial, self.arguments)
+    def __call__(self, trial: Trial) -> dict[str, Any]:
+        return drive(self.env, trial, self.arguments)
 
 
 def drive(env: Any, trial: Trial, arguments: Delay) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from dp_hf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-# Flags of the recorder; after THEN it goes on in the same folder, so that --num_episodes counts what is there.
-THEN = " then "
+# Flags of the recorder; parts on both sides of AND are recorded apart, from layouts 1000 apart, and merged.
+AND = " and "
 CLEAN_50 = "--num_episodes 50 --noise 0"
 CLEAN_200 = "--num_episodes 200 --noise 0"
 NOISY_200 = "--num_episodes 200 --noise 0.5"
@@ -39,11 +39,11 @@ DISTURBED = (
 )
 # What no augmentation imitates, in each by a chance of its own; with a push too; and all at once.
 CHANGED = "--surfaces 10 --distractors 3 --camera_turn 3 --camera_shift 10"
-ROBUST_850 = THEN.join(
+ROBUST_850 = AND.join(
     (
         f"--num_episodes 600 --disturbed_share 0.6 {CHANGED}",
-        f"--num_episodes 700 {CHANGED} --push 20",
-        f"--num_episodes 850 {DISTURBED}",
+        f"--num_episodes 100 {CHANGED} --push 20",
+        f"--num_episodes 150 {DISTURBED}",
     )
 )
 
@@ -185,16 +185,30 @@ def trained_policy(recording: str, training: str, seed: int, options: Stacking) 
     if not time_file.exists():
         # What an interrupted run left has no complete process time.
         shutil.rmtree(folder, ignore_errors=True)
-        data = options.output_dir / "demonstrations" / hashlib.sha256(f"{recording} {first}".encode()).hexdigest()[:10]
-        recorder = ("--output_dir", data, "--layout_seed", first, "--num_workers", options.num_workers)
-        for flags in recording.split(THEN):
-            command("record_demonstrations", *flags.split(), *recorder)
+        data = recorded(recording, options)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command("train", *training.split(), "--data_dir", data, "--output_dir", folder, "--seed", seed)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         time_file.write_text(f"{seconds / 60:.3f}")
     return folder, float(time_file.read_text())
+
+
+def recorded(recording: str, options: Stacking) -> Path:
+    """The folder of demonstrations, or of the parts of them together."""
+    first, parts = options.first_demonstration, []
+    for index, flags in enumerate(recording.split(AND)):
+        seed = first + 1000 * index
+        parts.append(options.output_dir / f"demonstrations{flags.replace(' ', '').replace('--', '-')}-{seed}")
+        recorder = ("--output_dir", parts[-1], "--layout_seed", seed, "--num_workers", options.num_workers)
+        command("record_demonstrations", *flags.split(), *recorder)
+    if len(parts) == 1:
+        return parts[0]
+    key = hashlib.sha256(f"{recording} {first}".encode()).hexdigest()[:10]
+    together = options.output_dir / f"demonstrations-{key}"
+    if not together.exists():
+        command("edit_episodes", *parts, "--output_dir", together)
+    return together
 
 
 def table(results: list[dict]) -> str:

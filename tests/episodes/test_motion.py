@@ -13,7 +13,7 @@ from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import open_data
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.format import QUANTITIES
-from dp_hf.episodes.motion import motion_problems, still_pictures, unwrap
+from dp_hf.episodes.motion import StillFinder, motion_problems, unwrap
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 
@@ -237,5 +237,12 @@ def test_jpegs_that_differ_by_a_codecs_noise_show_one_picture(noise, stills):
         blocks = rng.integers(-noise, noise + 1, (6, 8, 3)).repeat(8, axis=0).repeat(8, axis=1)
         Image.fromarray((scene + blocks).clip(0, 255).astype(np.uint8)).save(encoded, "JPEG", quality=95)
         files.append(encoded.getvalue())
-    assert len(still_pictures({"front": files})) == stills
-    assert still_pictures({"front": [b"\xff\xd8 no picture", *files[:4]]}) == []
+    assert len(still_pictures(files)) == stills
+    assert still_pictures([b"\xff\xd8 no picture", *files[:4]]) == []
+
+
+def still_pictures(files):
+    finder = StillFinder("front")
+    for file in files:
+        finder.add(file)
+    return finder.found()

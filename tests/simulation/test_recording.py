@@ -14,6 +14,7 @@ from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 from dp_hf.simulation.recording import ORIGIN_FILE, Origin, RecordingReport, record_demonstrations
 from dp_hf.simulation.replay import replay_episodes
+from dp_hf.workers.workers import Workers
 
 SMALL = {"cameras": ["front"], "image_size": [24, 42]}
 
@@ -39,7 +40,7 @@ def test_recorded_episodes_read_back_and_replay(tmp_path):
 
 def test_recording_goes_on_with_unused_seeds(tmp_path):
     record(tmp_path, 1, first_seed=4)
-    assert record(tmp_path, 3, first_seed=4, num_workers=2).num_recorded == 2
+    assert record(tmp_path, 3, first_seed=4, workers=Workers(2)).num_recorded == 2
     assert record(tmp_path, 3, first_seed=4).num_recorded == 0
     assert sorted(Origin.read(path).seed for path in find_episodes(tmp_path)) == [4, 5, 6]
 

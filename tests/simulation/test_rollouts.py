@@ -11,6 +11,7 @@ from dp_hf.simulation.layouts import EVALUATION
 from dp_hf.simulation.policies import AtOwnRate, TimedChunker, pipeline_policy
 from dp_hf.simulation.rollouts import rollout, run_rollouts
 from dp_hf.simulation.stacking import STACKING, make_environment
+from dp_hf.workers.workers import Workers
 
 EVALUATION_SEED = EVALUATION.start
 SMALL = {"cameras": ("front",), "image_size": (60, 106)}
@@ -29,7 +30,7 @@ def test_several_processes_find_the_same_as_one():
     seeds = range(EVALUATION_SEED, EVALUATION_SEED + 3)
     options = {"cameras": ()}
     one = run_rollouts(STACKING, expert_policy, seeds, options)
-    assert run_rollouts(STACKING, expert_policy, seeds, options, num_workers=2) == one
+    assert run_rollouts(STACKING, expert_policy, seeds, options, workers=Workers(2)) == one
 
 
 def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):

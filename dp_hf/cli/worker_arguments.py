@@ -1,0 +1,33 @@
+"""The arguments of commands whose work can be spread, and what they make of them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from dp_hf.errors import UserError
+from dp_hf.ranges import Range
+from dp_hf.workers.workers import Workers
+
+
+@dataclass(kw_only=True)
+class WorkerArguments:
+    """Where independent work is done."""
+
+    num_workers: Annotated[int, Range(1, 1024)] = 1
+    """processes that work at the same time"""
+    cluster: str | None = None
+    """address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work in place of processes of
+    this machine (extra cluster)"""
+    trust_cluster: bool = False
+    """take a --cluster of other machines: whoever can reach it can run code on all of them"""
+
+    def workers(self) -> Workers:
+        if self.cluster is None:
+            if self.trust_cluster:
+                raise UserError("--trust_cluster is for a --cluster: give its address, or leave it out")
+            return Workers(self.num_workers)
+        if self.num_workers != 1:
+            raise UserError("--num_workers is of this machine: leave it out where --cluster works, or leave that out")
+        from dp_hf.workers.cluster import require_trusted
+
+        require_trusted(self.cluster, self.trust_cluster)
+        return Workers(cluster=self.cluster)

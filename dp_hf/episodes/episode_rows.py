@@ -1,0 +1,141 @@
+"""The rows of one episode of a dataset: what is wrong in them, and writing them, a few pictures at a time."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dp_hf.arms.quantities import Quantities
+from dp_hf.episodes.images import ImageFile
+from dp_hf.episodes.motion import StillFinder, motion_problems, stall_problems
+from dp_hf.episodes.parquet import ROWS_IN_GROUP, ParquetShards, features_of
+from dp_hf.episodes.problems import Problem
+from dp_hf.errors import UserError
+from dp_hf.pictures import read_encoded, upright_size
+
+
+class FileOnDisk(NamedTuple):
+    """An image file that was decoded before, with the bytes that it had then."""
+
+    path: Path
+    num_bytes: int
+
+    def read(self) -> ImageFile:
+        """Raises a `UserError` where it is another one by now."""
+        try:
+            data = read_encoded(self.path)
+            if len(data) != self.num_bytes:
+                raise UserError(f"has {len(data)} bytes, and had {self.num_bytes} before")
+            return ImageFile(data, upright_size(data))
+        except UserError as error:
+            raise UserError(f"{self.path} changed while it was converted ({error}): convert again") from error
+
+
+@dataclass(frozen=True)
+class EpisodeRows:
+    """An episode of T rows.
+
+    Attributes:
+        name, index: of the episode in the dataset.
+        pictures: T of them for each image column.
+        states: (T, numbers) float32.
+        actions: (T, numbers) float32.
+        seconds: (T,) float64.
+        frames: what problems call the rows; default their positions.
+    """
+
+    name: str
+    index: int
+    pictures: Mapping[str, Sequence[ImageFile | FileOnDisk]]
+    states: np.ndarray
+    actions: np.ndarray
+    seconds: np.ndarray
+    frames: Sequence[int] | None
+
+    @cached_property
+    def num_bytes(self) -> int:
+        """Of the pictures."""
+        return sum(
+            picture.num_bytes if isinstance(picture, FileOnDisk) else len(picture.data)
+            for of_camera in self.pictures.values()
+            for picture in of_camera
+        )
+
+
+class Written(NamedTuple):
+    """What was found in an episode while it was written: problems, sizes of its images, a digest of its numbers."""
+
+    problems: list[Problem]
+    sizes: set[tuple[int, int]]
+    digest: bytes
+
+
+def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_commands: bool) -> Written:
+    """Appends an episode to the shards.
+
+    Args:
+        state: what the numbers of a state are.
+        has_commands: whether the actions are commands of the same numbers.
+    """
+    sizes: set[tuple[int, int]] = set()
+    stills = {camera: StillFinder(camera) for camera in rows.pictures}
+    for start in range(0, len(rows.states), ROWS_IN_GROUP):
+        part = slice(start, start + ROWS_IN_GROUP)
+        cells: dict[str, list[dict]] = {}
+        for camera, pictures in rows.pictures.items():
+            files = [each.read() if isinstance(each, FileOnDisk) else each for each in pictures[part]]
+            sizes.update(file.size for file in files)
+            cells[camera] = [{"bytes": file.data, "path": None} for file in files]
+            for file in files:
+                stills[camera].add(file.data)
+        states = rows.states[part]
+        shards.write(
+            {
+                **cells,
+                "state": list(states),
+                "action": list(rows.actions[part]),
+                "episode_index": [rows.index] * len(states),
+                "frame_index": range(start, start + len(states)),
+                "timestamp": (rows.seconds - rows.seconds[0])[part].astype(np.float32),
+            }
+        )
+    problems = motion_problems(rows.states, state, rows.actions if has_commands else None, rows.frames)
+    found = [still for finder in stills.values() for still in finder.found()]
+    problems += stall_problems(rows.states, state, found, rows.seconds, rows.frames)
+    return Written(problems, sizes, sha256(rows.states.tobytes() + rows.actions.tobytes()).digest())
+
+
+class ShardWriter:
+    """One worker's share: writes groups of episodes, each into a folder of its own."""
+
+    def __init__(self, folder: Path, columns: Sequence[str], state: Quantities, action_dim: int, has_commands: bool):
+        self.folder, self.state, self.has_commands = folder, state, has_commands
+        self.features = features_of(columns, len(state), action_dim)
+
+    def __call__(self, group: Sequence[EpisodeRows]) -> list[Written]:
+        folder = folder_of(self.folder, group)
+        shutil.rmtree(folder, ignore_errors=True)  # of a worker that died
+        with ParquetShards(folder, self.features) as shards:
+            return [write_rows(shards, rows, self.state, self.has_commands) for rows in group]
+
+
+def folder_of(folder: Path, group: Sequence[EpisodeRows]) -> Path:
+    return folder / f"from_{group[0].index}"
+
+
+def group_rows(episodes: Sequence[EpisodeRows], max_bytes: int) -> list[list[EpisodeRows]]:
+    """Episodes that lie together, in order; each group has at most so many bytes of pictures, or one episode."""
+    groups: list[list[EpisodeRows]] = []
+    in_group = 0
+    for rows in episodes:
+        if not groups or in_group + rows.num_bytes > max_bytes:
+            groups.append([])
+            in_group = 0
+        groups[-1].append(rows)
+        in_group += rows.num_bytes
+    return groups

@@ -1,0 +1,170 @@
+"""Workers of a Dask cluster. Its parts unpickle what they send one another: whoever can reach it can run code on it."""
+
+import ipaddress
+import os
+import re
+import sys
+import time
+import uuid
+from concurrent.futures import CancelledError, Future
+from importlib import import_module
+from typing import Any
+
+from dp_hf.errors import RunFailed, UserError
+from dp_hf.workers.processes import work_on_one_thread
+from dp_hf.workers.workers import Setup
+
+_PATIENCE = 10  # seconds until a scheduler answers
+_UNDER_WAY = 2  # items for each worker: one that it works on, one that lies ready
+_ASKED_EVERY = 2  # seconds
+_WITHOUT_WORKERS = 60  # seconds: those that died may come back
+_AGAIN = "start scheduler and workers again, and then this command"
+
+
+class Cluster:
+    """An `Engine` of all workers of the scheduler at an address.
+
+    Raises:
+        UserError: the library is not there, no scheduler answers, it has no workers, or they have several threads.
+    """
+
+    def __init__(self, address: str, setup: Setup):
+        self.address = address
+        self._setup = (uuid.uuid4().hex, _version(), os.getcwd(), setup)
+        self._asked = self._had_workers = time.monotonic()
+        self._capacity = 1
+
+    def __enter__(self) -> "Cluster":
+        distributed = _library()
+        try:
+            self._client = distributed.Client(self.address, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise UserError(
+                f"no scheduler answers at {self.address} ({error}): start one with `dask scheduler`"
+            ) from error
+        try:
+            try:
+                self._client.wait_for_workers(1, timeout=_PATIENCE)
+            except TimeoutError as error:
+                sentence = f"the scheduler at {self.address} has no workers: start some with `dask worker`"
+                raise UserError(sentence) from error
+            threads = self._threads()
+            if wrong := [name for name, number in threads.items() if number != 1]:
+                raise UserError(
+                    f"the worker {wrong[0]} has {threads[wrong[0]]} threads, and OpenGL belongs to one: start it with "
+                    "--nthreads 1, and --nworkers for the cores"
+                )
+            self._executor = self._client.get_executor()
+        except BaseException:
+            self._client.close()
+            raise
+        return self
+
+    def __exit__(self, *exception) -> None:
+        # What was not begun is withdrawn; what was begun finishes there, and nobody waits for it.
+        self._executor.shutdown(wait=False)
+        self._client.close(timeout=_PATIENCE)
+
+    def capacity(self) -> int:
+        if time.monotonic() > self._asked + _ASKED_EVERY:
+            self.require_alive()
+        return self._capacity
+
+    def submit(self, item: object) -> Future:
+        outer: Future = Future()
+        outer.set_running_or_notify_cancel()
+        inner = self._executor.submit(_work, self._setup, item)
+        inner.add_done_callback(lambda inner: self._finish(inner, outer))
+        return outer
+
+    def require_alive(self) -> None:
+        if self._threads():
+            self._had_workers = self._asked
+        elif self._asked > self._had_workers + _WITHOUT_WORKERS:
+            raise RunFailed(f"the scheduler at {self.address} has had no workers for {_WITHOUT_WORKERS} s: {_AGAIN}")
+
+    def _threads(self) -> dict[str, int]:
+        """How many each worker has."""
+        try:
+            if self._client.status != "running":
+                raise OSError("no connection")
+            threads = self._client.nthreads()
+        except (OSError, TimeoutError) as error:
+            raise self._gone(error) from error
+        self._asked = time.monotonic()
+        self._capacity = _UNDER_WAY * max(1, len(threads))
+        return threads
+
+    def _gone(self, error: BaseException) -> RunFailed:
+        return RunFailed(f"the scheduler at {self.address} is gone ({error}): {_AGAIN}")
+
+    def _finish(self, inner: Future, outer: Future) -> None:
+        from distributed import KilledWorker
+
+        try:
+            outer.set_result(inner.result())
+        except KilledWorker as error:  # after as many workers as the scheduler allows
+            outer.set_exception(RunFailed(f"workers of {self.address} have died, again and again: {error}"))
+        except CancelledError as error:
+            outer.set_exception(self._gone(error))
+        except BaseException as error:
+            outer.set_exception(error)
+
+
+def require_trusted(address: str, trusted: bool) -> None:
+    """Raises a `UserError` for the address of another machine, unless the caller says that it can be trusted."""
+    host = re.sub(r"^\w+://", "", address).rpartition(":")[0].strip("[]")
+    try:
+        is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    if not (host and is_here) and not trusted:
+        raise UserError(
+            f"{address} is not on this machine's loopback, and whoever can reach a Dask cluster can run code on it and "
+            "on whoever works with it: give --trust_cluster where its network is yours alone"
+        )
+
+
+def _library() -> Any:
+    try:
+        return import_module("distributed")
+    except ModuleNotFoundError as error:
+        raise UserError("--cluster needs Dask: pip install 'dp_hf[cluster]', on every machine") from error
+
+
+def _version() -> str:
+    from dp_hf import __version__
+
+    return __version__
+
+
+_worker: dict[str, Any] = {}
+
+
+def _work(setup: tuple[str, str, str, Setup], item: Any) -> Any:
+    key, version, folder, make = setup
+    if _worker.get("key") != key:
+        _worker.clear()
+        if version != _version():
+            raise UserError(f"dp_hf is {version} where the command runs and {_version()} on a worker: install the same")
+        try:
+            os.chdir(folder)  # paths are those of the command
+        except OSError as error:
+            raise UserError(
+                f"a worker does not see {folder} ({error.strerror}): run the command in a folder on a disk that all "
+                "machines share"
+            ) from error
+        work_on_one_thread()
+        _forget()
+        _worker["function"] = make()
+        _worker["key"] = key
+    return _worker["function"](item)
+
+
+def _forget() -> None:
+    """Empties the caches in memory: a worker outlives commands, and files change in between."""
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] == "dp_hf":
+            for value in [*vars(module).values()]:
+                if callable(clear := getattr(value, "cache_clear", None)):
+                    clear()

@@ -1,0 +1,143 @@
+"""Independent work spread over workers, with one progress bar."""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from tqdm import tqdm
+
+from dp_hf.errors import RunFailed
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Setup = Callable[[], Callable[[Item], Result]]
+
+MAX_TRIES = 3
+_SHOWN = 200  # characters of an item
+
+
+class WorkerDied(Exception):
+    """The process that worked on an item has ended."""
+
+
+class Engine(Protocol):
+    """What does the work."""
+
+    def __enter__(self) -> "Engine": ...
+
+    def __exit__(self, *exception) -> None: ...
+
+    def capacity(self) -> int:
+        """How many items it takes at once."""
+
+    def submit(self, item: object) -> Future:
+        """Begins the work on an item; the future raises `WorkerDied` where that has ended a process."""
+
+    def require_alive(self) -> None:
+        """Raises `RunFailed` where no result will come any more; asked while nothing comes."""
+
+
+class _Numbered(Generic[Item, Result]):
+    def __init__(self, setup: "Setup[Item, Result]"):
+        self.function = setup()
+
+    def __call__(self, numbered: tuple[int, Item]) -> Result:
+        return self.function(numbered[1])
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where independent work is done.
+
+    Attributes:
+        num_workers: processes of this machine; 1 works in this one.
+        cluster: address of a Dask scheduler, whose workers do it in place of processes of this machine.
+    """
+
+    num_workers: int = 1
+    cluster: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process does the work itself."""
+        return self.cluster is None and self.num_workers <= 1
+
+    def map(
+        self, setup: "Setup[Item, Result]", items: Sequence[Item], description: str, progress: bool = True
+    ) -> list[Result]:
+        """As `as_finished`: all results, in the order of the items."""
+        numbered = self.as_finished(partial(_Numbered, setup), [*enumerate(items)], description, progress)
+        results = {number: result for (number, _), result in numbered}
+        return [results[number] for number in range(len(items))]
+
+    def as_finished(
+        self, setup: "Setup[Item, Result]", items: Sequence[Item], description: str, progress: bool = True
+    ) -> Generator[tuple[Item, Result], None, None]:
+        """Yields each item with its result, as they are finished; at most a few are under way.
+
+        An item whose worker dies is tried again.
+
+        Args:
+            setup: called once in each process; what it returns is called with each item. A function of a module, a
+                class, or a `functools.partial` of one.
+            items: the work.
+            description: of the progress bar.
+            progress: whether there is one.
+
+        Raises:
+            RunFailed: an item has ended three workers; or the cluster is gone.
+        """
+        with tqdm(total=len(items), desc=description, disable=not progress) as bar:
+            if self.is_here or not items or (self.cluster is None and len(items) == 1):
+                function = setup() if items else None
+                for item in items:
+                    result = function(item)  # type: ignore[misc]
+                    bar.update()
+                    yield item, result
+                return
+            with self._engine(setup, len(items)) as engine:
+                for item, result in _run(engine, items):
+                    bar.update()
+                    yield item, result
+
+    def _engine(self, setup: Setup, num_items: int) -> Engine:
+        if self.cluster is not None:
+            from dp_hf.workers.cluster import Cluster
+
+            return Cluster(self.cluster, setup)
+        from dp_hf.workers.processes import Processes
+
+        return Processes(min(self.num_workers, num_items), setup)
+
+
+HERE = Workers()
+
+
+def _run(engine: Engine, items: Sequence[Item]) -> Generator[tuple[Item, Result], None, None]:
+    waiting = list(enumerate(items))[::-1]
+    deaths: Counter[int] = Counter()
+    running: dict[Future, tuple[int, Item]] = {}
+    done: set[Future] = set()
+    while waiting or running:
+        while waiting and len(running) < engine.capacity():
+            numbered = waiting.pop()
+            running[engine.submit(numbered[1])] = numbered
+        done, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
+        if not done:
+            engine.require_alive()
+        finished = [(future, *running.pop(future)) for future in done]
+        for future, number, item in finished:
+            if isinstance(future.exception(), WorkerDied):
+                deaths[number] += 1
+                if deaths[number] == MAX_TRIES:
+                    shown = repr(item)[:_SHOWN]
+                    raise RunFailed(
+                        f"{MAX_TRIES} workers have died at {shown}: no memory was left, or it crashes there"
+                    )
+                waiting.append((number, item))
+        for future, _, item in finished:
+            if not isinstance(future.exception(), WorkerDied):
+                yield item, future.result()

@@ -1,0 +1,120 @@
+"""A real scheduler and real workers on the loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from dp_hf.errors import RunFailed, UserError
+from dp_hf.workers.cluster import require_trusted
+from dp_hf.workers.workers import Workers
+
+pytest.importorskip("distributed", reason="extra cluster")
+HOST = "127.0.0.1"
+
+
+class Slow:
+    """Waits, and notes who worked on an item; ends its process at the item `deadly`, once or always."""
+
+    def __init__(self, folder: Path, deadly: int | None = None, times: int = 1):
+        self.folder, self.deadly, self.times = folder, deadly, times
+
+    def __call__(self, item):
+        time.sleep(0.05)
+        if item == self.deadly and len([*self.folder.iterdir()]) < self.times:
+            (self.folder / f"{time.time_ns()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item, os.getpid()
+
+
+@contextmanager
+def started(*arguments):
+    command = [sys.executable, "-m", "distributed.cli." + arguments[0], *map(str, arguments[1:]), "--no-dashboard"]
+    # Workers import this module as it is imported here.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def cluster(tmp_path, nthreads=1):
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    address = f"tcp://{HOST}:{port}"
+    folder = ("--local-directory", tmp_path / "dask")
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(started("dask_scheduler", "--host", HOST, "--port", port))
+        threads = ("--nworkers", 2, "--nthreads", nthreads)
+        stack.enter_context(started("dask_worker", address, "--host", HOST, *threads, *folder))
+        wait_for_workers(address)
+        yield address, scheduler
+
+
+def wait_for_workers(address):
+    from distributed import Client
+
+    for _ in range(60):
+        try:
+            with Client(address, timeout=2, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=60)
+                return
+        except OSError:
+            time.sleep(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_work_survives_its_workers_and_not_its_scheduler(tmp_path):
+    (tmp_path / "once").mkdir()
+    (tmp_path / "always").mkdir()
+    with cluster(tmp_path) as (address, scheduler):
+        workers = Workers(cluster=address)
+        found = workers.map(partial(Slow, tmp_path / "once", 7), range(30), "working")
+        assert [item for item, _ in found] == list(range(30))
+        assert len({process for _, process in found} - {os.getpid()}) >= 2
+        with pytest.raises(RunFailed, match=r"workers of tcp.* have died, again and again"):
+            workers.map(partial(Slow, tmp_path / "always", 2, 100), range(4), "working")
+        with pytest.raises(FileNotFoundError):
+            workers.map(partial(Slow, tmp_path / "missing", 2), [2], "working")
+        results = workers.as_finished(partial(Slow, tmp_path / "once"), range(1000), "working")
+        next(results)
+        os.killpg(scheduler.pid, signal.SIGKILL)
+        with pytest.raises(RunFailed, match=r"the scheduler at tcp.* is gone"):
+            list(results)
+
+
+@pytest.mark.slow
+def test_workers_of_several_threads_are_refused(tmp_path):
+    with cluster(tmp_path, nthreads=2) as (address, _), pytest.raises(UserError, match="--nthreads 1"):
+        Workers(cluster=address).map(partial(Slow, tmp_path), range(4), "working")
+
+
+def test_no_scheduler_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("dp_hf.workers.cluster._PATIENCE", 1)
+    with pytest.raises(UserError, match="no scheduler answers at tcp://127"):
+        Workers(cluster="tcp://127.0.0.1:9").map(partial(Slow, Path()), range(4), "working")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "localhost:8786", "tls://[::1]:8786"])
+def test_the_loopback_needs_no_trust(address):
+    require_trusted(address, trusted=False)
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.1:8786", "lab:8786", "tcp://0.0.0.0:8786", "127.0.0.1.evil.org:1", ""]
+)
+def test_other_machines_need_trust(address):
+    with pytest.raises(UserError, match="--trust_cluster"):
+        require_trusted(address, trusted=False)
+    require_trusted(address, trusted=True)

@@ -1,0 +1,58 @@
+"""What several workers check and convert is what one does."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dp_hf import EpisodeWriter
+from dp_hf.episodes.checks import check_episodes
+from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.episode_rows import FileOnDisk
+from dp_hf.errors import UserError
+from dp_hf.workers.workers import HERE, Workers
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Episodes with a corrupt image, a hole, a camera that stalls, a copy and one that failed."""
+    rng = np.random.default_rng(0)
+    for episode in range(6):
+        with EpisodeWriter(tmp_path / "in", f"episode_{episode}") as writer:
+            for tick in range(16):
+                still = episode == 2 and tick > 2
+                picture = np.zeros((24, 32, 3)) if still else rng.integers(0, 256, (24, 32, 3))
+                states = np.cumsum(np.full(7, 2.0)) + 3 * tick + episode
+                writer.add_frame(picture.astype(np.uint8), states, timestamp=0.1 * tick + (episode == 3 and tick > 7))
+            if episode == 5:
+                writer.fail("fell over")
+    (tmp_path / "in/episode_1/frame_dir/image_00003.png").write_bytes(b"\x89PNG no picture")
+    shutil.copytree(tmp_path / "in/episode_0", tmp_path / "in/episode_9")
+    return tmp_path / "in"
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_dataset_and_the_report_are_the_same(recordings, tmp_path, monkeypatch):
+    monkeypatch.setattr("dp_hf.episodes.dataset_writer._MIN_SHARD_BYTES", 40_000)
+    found = {}
+    for workers in (HERE, Workers(2)):
+        report = convert_episodes(recordings, tmp_path / "out", workers=workers)
+        checked = check_episodes(recordings, workers=workers)
+        problems = [[str(problem) for problem in episode.problems] for episode in checked.episodes]
+        found[workers] = (str(report), problems, content(tmp_path / "out"))
+    one, two = found.values()
+    assert one == two
+    assert len([*tmp_path.glob("out/data/train-*.parquet")]) > 2
+    meta = json.loads((tmp_path / "out/meta.json").read_text())
+    assert meta["episodes"] == [f"episode_{name}" for name in ("0", "1", "2", "3.part1", "3.part2", "4", "9")]
+    assert {line.partition(":")[0] for line in meta["warnings"]} >= {"episode_2", "episode_9"}
+
+
+def test_a_file_that_changes_between_checking_and_copying_is_named(tmp_path):
+    (tmp_path / "image.png").write_bytes(b"other")
+    with pytest.raises(UserError, match=r"image.png changed while it was converted \(has 5 bytes, and had 6 before"):
+        FileOnDisk(tmp_path / "image.png", 6).read()
