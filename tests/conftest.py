@@ -24,6 +24,12 @@ def private_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets_cache"))
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """Messages with long paths of temporary files are not broken into lines."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+
 @pytest.fixture
 def frame() -> np.ndarray:
     """uint8 (240, 424, 3)."""

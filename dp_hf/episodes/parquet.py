@@ -50,8 +50,10 @@ class ParquetShards:
 
     def write(self, columns: dict[str, Any]) -> None:
         """Appends rows given as columns; images as {"bytes": ..., "path": None}."""
-        table = pa.Table.from_pydict(columns, schema=self.schema)
-        for batch in table.to_batches(max_chunksize=ROWS_IN_GROUP):
+        num_rows = len(next(iter(columns.values())))
+        for first in range(0, num_rows, ROWS_IN_GROUP):  # arrow copies the images: a group at a time
+            group = {name: values[first : first + ROWS_IN_GROUP] for name, values in columns.items()}
+            batch = pa.RecordBatch.from_pydict(group, schema=self.schema)
             if self._writer is not None and self._bytes_in_shard + batch.nbytes > self.max_shard_bytes:
                 self._close()
             if self._writer is None:

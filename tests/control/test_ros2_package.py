@@ -252,10 +252,10 @@ print(sorted(seen))
 
 
 def test_large_images_arrive(kilted, domain_id):
-    """As reliably as they are published: by best effort three in four are lost on the loopback."""
+    """Of a camera that sends best effort, of which the loopback's own way lost three in four."""
     environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
-    with WireRobot(domain_id, 640, 480, kilted, ["--reliable"]) as peer:
+    with WireRobot(domain_id, 640, 480, kilted) as peer:
         done = subprocess.run([kilted, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr == ""  # ROS warns of what it does not take
     seen = json.loads(done.stdout)
@@ -263,16 +263,41 @@ def test_large_images_arrive(kilted, domain_id):
     assert len(seen) > 0.6 * len(sent)
 
 
-@pytest.mark.parametrize(("distribution", "variable"), [("kilted", "FASTDDS"), ("jazzy", "FASTRTPS")])
-def test_fast_dds_is_told_of_large_images_by_the_name_that_it_reads(ros_python, distribution, variable):
-    """Where nobody has set ROS_DISTRO, too: of a best-effort camera Jazzy's node took 404 of 2026 images."""
-    ask = "from diffusion_policy_inference.spinning import receive_large_images as tell; import os; tell()"
-    ask += "; print([n for n, v in os.environ.items() if n.endswith('_DEFAULT_PROFILES_FILE') and os.path.isfile(v)])"
-    environment = {name: value for name, value in ros_environment().items() if name != "ROS_DISTRO"}
+TELL = """
+import os
+from diffusion_policy_inference.spinning import receive_large_images
+receive_large_images()
+told = {name: os.path.basename(value) for name, value in os.environ.items() if name.endswith("_PROFILES_FILE")}
+print(os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE"), told)
+"""
+
+
+@pytest.mark.parametrize(
+    ("distribution", "chosen", "told"),
+    [
+        ("kilted", {}, "None {'FASTDDS_DEFAULT_PROFILES_FILE': 'fast_dds.xml'}"),
+        ("jazzy", {}, "None {'FASTRTPS_DEFAULT_PROFILES_FILE': 'fast_dds.xml'}"),
+        ("kilted", LOOPBACK, "SYSTEM_DEFAULT {'FASTDDS_DEFAULT_PROFILES_FILE': 'fast_dds_loopback.xml'}"),
+        (
+            "kilted",
+            {**LOOPBACK, "ROS_STATIC_PEERS": "10.0.0.2"},
+            "LOCALHOST {'FASTDDS_DEFAULT_PROFILES_FILE': 'fast_dds.xml'}",
+        ),
+        (
+            "kilted",
+            {**LOOPBACK, "FASTDDS_DEFAULT_PROFILES_FILE": "/own.xml"},
+            "LOCALHOST {'FASTDDS_DEFAULT_PROFILES_FILE': 'own.xml'}",
+        ),
+    ],
+)
+def test_fast_dds_is_told_of_large_images(ros_python, distribution, chosen, told):
+    """Without ROS_DISTRO, too: of a best-effort camera Jazzy's node took 404 of 2026 images."""
+    unwanted = ("ROS_DISTRO", "ROS_AUTOMATIC_DISCOVERY_RANGE")
+    environment = {name: value for name, value in ros_environment().items() if name not in unwanted} | chosen
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
-    command = [ros_python(distribution), "-c", ask]
+    command = [ros_python(distribution), "-c", TELL]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    assert done.stdout == f"['{variable}_DEFAULT_PROFILES_FILE']\n"
+    assert done.stdout == f"{told}\n"
 
 
 def in_a_node(ros_python: str, domain_id: int, code: str, *parameters: str) -> subprocess.CompletedProcess:
@@ -355,4 +380,5 @@ def test_colcon_builds_the_package_without_ros(tmp_path):
         assert os.access(installed / "lib" / "diffusion_policy_inference" / script, os.X_OK)
     assert (installed / "share/diffusion_policy_inference/launch/simulation_inference.launch.py").is_file()
     assert list(installed.rglob("fast_dds.xml"))
+    assert list(installed.rglob("fast_dds_loopback.xml"))
     assert (installed / "share/ament_index/resource_index/packages/diffusion_policy_inference").is_file()

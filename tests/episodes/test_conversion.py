@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -301,3 +303,27 @@ def test_the_real_recording(tmp_path, real_data):
     assert report.image_sizes == [(640, 480)]
     first = real_data / "real_mycobot/episode95" / rows[0]["image"]
     assert converted["image"][0]["bytes"] == first.read_bytes()
+
+
+WRITE = """
+import sys
+from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from dp_hf.episodes.parquet import ParquetShards, features_of
+rows = {"image": [{"bytes": bytes(10_000), "path": None}] * 2000}
+rows |= {"state": [np.zeros(7, np.float32)] * 2000, "action": [np.zeros(7, np.float32)] * 2000}
+rows |= {"episode_index": [0] * 2000, "frame_index": range(2000), "timestamp": np.arange(2000, dtype=np.float32)}
+with ParquetShards(Path(sys.argv[1]), features_of(["image"])) as shards:
+    shards.write(rows)
+print(pa.default_memory_pool().max_memory())
+"""
+
+
+def test_an_episode_is_not_copied_whole_for_writing(tmp_path):
+    """Of 20 MB of images arrow has those of 100 rows at a time."""
+    command = [sys.executable, "-c", WRITE, str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 8_000_000
+    (file,) = (tmp_path / "data").iterdir()
+    assert pq.read_table(file, columns=["frame_index"])["frame_index"].to_pylist() == list(range(2000))

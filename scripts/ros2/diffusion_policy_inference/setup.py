@@ -8,7 +8,7 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=[NAME],
-    package_data={NAME: ["fast_dds.xml"]},
+    package_data={NAME: ["*.xml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

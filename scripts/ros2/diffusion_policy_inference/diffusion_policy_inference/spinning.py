@@ -17,6 +17,7 @@ from dp_hf.errors import failure
 BEFORE_FAST_DDS_3 = ("humble", "iron", "jazzy")
 LOADED = Path("/proc/self/maps")
 PROFILES = Path(__file__).with_name("fast_dds.xml")
+LOOPBACK_PROFILES = Path(__file__).with_name("fast_dds_loopback.xml")
 
 
 def receive_large_images() -> None:
@@ -25,10 +26,25 @@ def receive_large_images() -> None:
     Through shared memory it loses images that are larger than half a megabyte, and over the network those larger than
     the socket's buffer.
     """
+    profiles = PROFILES
+    if _only_this_computer() and not os.environ.get("FASTDDS_BUILTIN_TRANSPORTS"):
+        # There rmw_fastrtps has transports of its own, with shared memory; these profiles reach as far.
+        profiles = LOOPBACK_PROFILES
     os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     variable = "FASTRTPS" if _is_before_fast_dds_3() else "FASTDDS"
-    if not any(os.environ.get(f"{name}_DEFAULT_PROFILES_FILE") for name in ("FASTDDS", "FASTRTPS")):
-        os.environ[f"{variable}_DEFAULT_PROFILES_FILE"] = str(PROFILES)
+    if any(os.environ.get(f"{name}_DEFAULT_PROFILES_FILE") for name in ("FASTDDS", "FASTRTPS")):
+        return
+    os.environ[f"{variable}_DEFAULT_PROFILES_FILE"] = str(profiles)
+    if profiles == LOOPBACK_PROFILES:
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
+
+
+def _only_this_computer() -> bool:
+    """Whether Fast DDS is asked to find nothing but what runs here."""
+    names = ("AUTOMATIC_DISCOVERY_RANGE", "STATIC_PEERS", "LOCALHOST_ONLY")
+    asked = {name: os.environ.get(f"ROS_{name}") for name in names}
+    is_fast_dds = rclpy.get_rmw_implementation_identifier().startswith("rmw_fastrtps")
+    return is_fast_dds and asked.pop("AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST" and not any(asked.values())
 
 
 def _is_before_fast_dds_3() -> bool:
