@@ -57,3 +57,14 @@ def test_every_row_of_stacking_is_of_recipes_that_there_are():
     rows = runpy.run_path(str(FOLDER / "stacking.py"))["ROWS"]
     for _, training, _ in rows.values():
         assert parse_config([*training.split(), "--data_dir", "data"]).config is not None
+
+
+@pytest.mark.slow
+def test_scale_fits_exponents(tmp_path):
+    arguments = ["--sizes", "2", "4", "--rollouts", "0", "--output_dir", str(tmp_path), "--json"]
+    command = [sys.executable, str(FOLDER / "scale.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    steps = {"check", "convert", "cache and epoch", "epoch", "export"}
+    assert {row["step"] for row in json.loads(done.stdout)["tables"]["Exponents"]} == steps
+    assert {path.name for path in tmp_path.iterdir()} == {"scale.json", "scale.png"}
