@@ -1,6 +1,7 @@
 """`dp-hf run-policy`: drive a robot with a policy in real time."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -182,10 +183,15 @@ def _obey(key: str | None, controller: "Controller") -> None:
 def _recording(
     data_dir: Path, recording: "Recording | None", fps: float, controller: "Controller"
 ) -> "Iterator[Callable[[Tick], None]]":
-    """An observer that records the run; an episode that ends while the arm is held is marked as failed."""
+    """An observer that records the run; an episode that ends while the arm is held is marked as failed.
+
+    The run's report, with every border between chunks, lies in the episode's folder.
+    """
     from dp_hf.control.recorder import FrameRecorder
+    from dp_hf.control.report import REPORT_FILE
     from dp_hf.control.run_log import RunLog
     from dp_hf.episodes.writer import EpisodeWriter
+    from dp_hf.files import file_written_beside
 
     log = RunLog(controller)
     controller.observers.append(log)
@@ -194,4 +200,6 @@ def _recording(
         if controller.trouble is not None:
             writer.fail(controller.trouble)
     log.run(recorder.started_at).write(writer.path)
+    with file_written_beside(writer.path / REPORT_FILE) as file:
+        file.write_text(json.dumps(controller.report.to_dict(), indent=1) + "\n", encoding="utf-8")
     print(f"recorded {writer.path}: {recorder.num_frames} frames, {recorder.num_dropped} dropped")

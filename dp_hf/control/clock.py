@@ -66,6 +66,6 @@ class Grid:
     def advance(self, now: float) -> None:
         """Takes note that the moment is met, at `now`."""
         if now - self.next > self.period / 2:
-            self.num_late += np.isfinite(self.next)
+            self.num_late += int(np.isfinite(self.next))
             self.next = now
         self.next += self.period

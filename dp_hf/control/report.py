@@ -1,11 +1,14 @@
 """How a run of the control loop went, in one line."""
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
 LATEST = 100_000
+# In the folder of an episode that a run was recorded into.
+REPORT_FILE = "run_report.json"
 
 
 class Durations:
@@ -78,6 +81,20 @@ class Report:
     inference: Durations = field(default_factory=Durations)
     image_to_command: Durations = field(default_factory=Durations)
     borders: deque[Border] = field(default_factory=lambda: deque(maxlen=LATEST))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, percentiles in seconds and every border, as JSON has them; nothing measured is None."""
+
+        def percentiles(durations: Durations) -> dict[str, float | None]:
+            return {f"p{p}": durations.percentile(p) if durations.count else None for p in (50, 99)}
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {
+            "rejected": dict(self.rejected),
+            "inference": percentiles(self.inference),
+            "image_to_command": percentiles(self.image_to_command),
+            "borders": [asdict(border) for border in self.borders],
+        }
 
     def borders_in_words(self) -> str:
         """How chunks met: jumps, how far latencies were from what was expected, and how much was committed."""

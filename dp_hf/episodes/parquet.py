@@ -45,7 +45,7 @@ class ParquetShards:
         self._bytes_in_shard = 0
 
     def __enter__(self) -> "ParquetShards":
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir()  # what a command had begun that is over is not begun anew
         return self
 
     def write(self, columns: dict[str, Any]) -> None:

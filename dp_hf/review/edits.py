@@ -4,12 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from dp_hf.episodes.format import MIN_FRAMES, part_name
+from dp_hf.episodes.format import MIN_FRAMES, part_name, whole_episode
 from dp_hf.errors import UserError
 from dp_hf.review.motion import motion_of, ranges, usual_speed
 from dp_hf.review.tracks import Track
@@ -193,27 +193,27 @@ def _named(
     spans: dict[tuple[int, str], list[Span]], chains: dict[tuple[int, str], list[tuple[int, str]]], said: list[str]
 ) -> list[Piece]:
     behind = {key for keys in chains.values() for key in keys}
+    owner: dict[str, int] = {}
+    for source, name in spans:
+        owner.setdefault(whole_episode(name), source)
     pieces: list[Piece] = []
-    taken: Counter[str] = Counter()
     for key, left in spans.items():
-        if key in behind:
+        if key in behind or not left:
             continue
+        whole = whole_episode(key[1])
+        name = key[1] if owner[whole] == key[0] else f"{whole}_of_{key[0] + 1}{key[1][len(whole) :]}"
+        if name != key[1]:
+            said.append(f"{key[1]} of folder {key[0] + 1}: called {name}, for an earlier folder has one of that name")
         if key in chains:
-            left = [*left, *(spans[other][0] for other in chains[key])]
-            groups = {key[1]: tuple(left)}
-        elif len(left) > 1:
-            groups = {part_name(key[1], number): (span,) for number, span in enumerate(left, 1)}
+            pieces.append(Piece(name, (*left, *(spans[other][0] for other in chains[key]))))
+        elif len(left) == 1:
+            pieces.append(Piece(name, tuple(left)))
         else:
-            groups = {key[1]: tuple(left)} if left else {}
-        for wanted, group in groups.items():
-            taken[wanted] += 1
-            name = wanted if taken[wanted] == 1 else f"{wanted}_of_{key[0] + 1}"
-            if name != wanted:
-                said.append(f"{wanted} of folder {key[0] + 1}: called {name}, for there is one of that name")
-                taken[name] += 1
-            pieces.append(Piece(name, group))
-    if len({piece.name for piece in pieces}) < len(pieces):
-        raise UserError("two episodes of the result would have one name: rename one of them first")
+            # A whole episode may lie beside parts of another cut: their numbers are taken.
+            free = (part_name(name, n) for n in count(1) if (key[0], part_name(key[1], n)) not in spans)
+            pieces += [Piece(part, (span,)) for part, span in zip(free, left, strict=False)]
+    if twice := [name for name, times in Counter(piece.name for piece in pieces).items() if times > 1]:
+        raise UserError(f"two episodes of the result would be called {twice[0]}: rename one of them first")
     if not pieces:
         raise UserError("nothing is left: drop less")
     return pieces

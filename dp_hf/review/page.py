@@ -63,7 +63,7 @@ def write_page(
             numbers[name] = len(numbers)
             cameras.append(_write_sheets(folder / DATA, numbers[name], files, picture_width))
 
-        tracks, problems, unusable = read_tracks(root, visit, progress)
+        tracks, problems, unusable = read_tracks(root, visit, progress, with_failed=True)
         scored = {each.track.name: each for each in _ranked(tracks)}
         rows: list[dict[str, Any]] = []
         for track in tracks:
@@ -93,10 +93,10 @@ def refuse_to_replace(target: Path) -> None:
 
 
 def _ranked(tracks: list[Track]) -> list[Scored]:
-    """Ranked where they can be compared: a page shows episodes of several arms too."""
+    """Ranked where they can be compared: a page shows episodes of several arms, and failed ones, each by itself."""
     alike: dict[Any, list[Track]] = {}
     for track in tracks:
-        alike.setdefault((track.state, *track.views), []).append(track)
+        alike.setdefault(track.name if track.is_failed else (track.state, *track.views), []).append(track)
     return [scored for group in alike.values() for scored in rank(group)]
 
 

@@ -29,6 +29,8 @@ from dp_hf.workers.workers import HERE, Workers
 
 VIEW_SIZE = (20, 12)  # (width, height) of the pictures that are compared
 
+FAILED = "failed episode"
+
 Visit = Callable[[str, dict[str, list[bytes]]], None]
 
 
@@ -59,14 +61,24 @@ class Track:
     problems: list[Problem] = field(default_factory=list)
     run: Run | None = None
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether its recorder has marked it as failed."""
+        return any(problem.kind == FAILED for problem in self.problems)
+
 
 def read_tracks(
-    data_dir: str | os.PathLike, visit: Visit | None = None, progress: bool = True, workers: Workers = HERE
+    data_dir: str | os.PathLike,
+    visit: Visit | None = None,
+    progress: bool = True,
+    with_failed: bool = False,
+    workers: Workers = HERE,
 ) -> tuple[list[Track], list[Problem], dict[str, list[Problem]]]:
     """Every usable episode of a folder of episodes, or of a dataset.
 
     Args:
-        visit: is given the name and, by camera, the picture files of each usable episode, as it is read.
+        visit: is given the name and, by camera, the picture files of each episode, as it is read.
+        with_failed: episodes that are only marked as failed count as usable.
         workers: who checks a folder of episodes.
 
     Returns:
@@ -79,24 +91,34 @@ def read_tracks(
     if (root / META_FILE).is_file():
         return _of_dataset(root, visit, progress), [], {}
     report = check_episodes(root, progress, workers)
-    if not report.usable:
+    shown = [episode for episode in report.episodes if _can_be_shown(episode, with_failed)]
+    if not shown:
         why = "; ".join(f"{episode.name}: {episode.why_unusable}" for episode in report.episodes[:3])
         raise UserError(f"{root} holds no usable episode{': ' if why else ''}{why}")
     views: dict[str, dict[str, np.ndarray]] = {}
-    for episode in tqdm(report.usable, "Looking", unit="episode", delay=1, disable=not progress):
+    for episode in tqdm(shown, "Looking", unit="episode", delay=1, disable=not progress):
         files = {name: [frame.images[name].read_bytes() for frame in episode.frames] for name in episode.camera_names}
         views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in files.items()}
         if visit is not None:
             visit(episode.name, files)
-    unusable = {episode.name: episode.problems for episode in report.episodes if episode.why_unusable is not None}
-    return _of_episodes(report, views), report.problems, unusable
+    unusable = {
+        episode.name: [problem for problem in episode.problems if problem.severity == "episode"]
+        for episode in report.episodes
+        if not _can_be_shown(episode, with_failed)
+    }
+    return _of_episodes(shown, report, views), report.problems, unusable
 
 
-def _of_episodes(report: CheckReport, views: dict[str, dict[str, np.ndarray]]) -> list[Track]:
-    rate = detect_rate(report.usable)
+def _can_be_shown(episode: Episode, with_failed: bool) -> bool:
+    kinds = {problem.kind for problem in episode.problems if problem.severity == "episode"}
+    return not kinds or (with_failed and kinds == {FAILED})
+
+
+def _of_episodes(episodes: list[Episode], report: CheckReport, views: dict[str, dict[str, np.ndarray]]) -> list[Track]:
+    rate = detect_rate(episodes)
     unit = (report.unit and report.unit.unit) or "degrees"
     tracks = []
-    for episode in report.usable:
+    for episode in episodes:
         actions = episode.actions
         if episode.recording is None:
             state = QUANTITIES

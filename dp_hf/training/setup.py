@@ -30,6 +30,7 @@ from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.initialization import initialize
 from dp_hf.training.observations import open_observations
 from dp_hf.training.origin import Origin, origin_of
+from dp_hf.training.processes import require_all
 from dp_hf.training.row_cache import digest_images
 from dp_hf.training.streaming import stream_dataset
 from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows, split_episodes
@@ -231,11 +232,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    if hardware.num_processes not in (None, accelerator.num_processes):
-        raise UserError(
-            f"{hardware.num_processes} processes were asked for, {accelerator.num_processes} run. `accelerate launch "
-            "--cpu --num_processes N` starts only one; use --config_file configs/accelerate/cpu_2_processes.yaml"
-        )
+    require_all(accelerator, hardware.num_processes)
     return accelerator
 
 

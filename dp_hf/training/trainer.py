@@ -16,6 +16,7 @@ from dp_hf.training.config import TrainConfig, changed_options, plain_options, s
 from dp_hf.training.diffusion import diffusion_loss
 from dp_hf.training.interruption import Interruption
 from dp_hf.training.output_folder import CONFIG_FILE, PATIENCE, checkpoint_to_continue
+from dp_hf.training.processes import lost_process_named
 from dp_hf.training.records import Records, draw_curves, read_metrics, require_rows, write_training
 from dp_hf.training.setup import Run, cpu_threads, make_accelerator, set_up, warmup_steps
 from dp_hf.training.validation import validate
@@ -45,12 +46,13 @@ def train(
     Raises:
         UserError: data or options that cannot be used, or an output folder that holds another run, or one that is
             still running.
+        RunFailed: another process of the run has ended.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is saved.
     """
     checkpoint_to_continue(config)
     accelerator = make_accelerator(config)
     lock = locked(config.output_dir, PATIENCE) if accelerator.is_main_process else nullcontext()
-    with lock:
+    with lock, lost_process_named(accelerator):
         train_into_folder(config, accelerator, rollout, check)
     return config.output_dir
 

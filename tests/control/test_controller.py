@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 from dataclasses import replace
@@ -83,6 +84,11 @@ def test_borders_between_chunks_are_kept_with_the_jump_that_each_asked_for():
     np.testing.assert_allclose(np.diff(times), 0.4)
     # To the other end in the 0.08 s that are left of a step, where 160 degrees a second are the most.
     assert 1 < report.borders[-1].jump < 20 / 0.08 / 160
+    kept = json.loads(json.dumps(report.to_dict()))
+    assert [border["time"] for border in kept["borders"]] == times
+    assert kept["chunks"] == report.chunks
+    assert kept["rejected"] == {}
+    assert kept["inference"]["p99"] == pytest.approx(0.04)
     still = make(lambda image, state: np.tile(HOME, (8, 1)), n_action_steps=4).run(duration=1)
     assert {border.jump for border in still.borders} == {0.0}
 

@@ -198,6 +198,10 @@ def test_in_the_simulator_it_drives_until_the_time_is_over(simulator, pipeline, 
     (episode,) = find_episodes(tmp_path / "runs")
     recorded = read_episode(episode)
     assert len(recorded.frames) >= 10
+    report = json.loads((episode / "run_report.json").read_text())
+    assert len(report["borders"]) == report["chunks"] >= 1
+    assert report["borders"][0].keys() == {"time", "predicted", "latency", "prefix", "jump"}
+    assert report["inference"]["p50"] > 0
     # The random policy wants to be around HOME.
     away = np.abs(recorded.states - HOME)[:, :6].max(1)
     assert away[0] > 60

@@ -5,7 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from moving_spot import course, picture, write_course
+from hypothesis import given, reject
+from hypothesis import strategies as st
+from moving_spot import NUMBERS, course, picture, write_course
 
 from dp_hf.cli.edit_episodes import main
 from dp_hf.episodes.conversion import convert_episodes
@@ -14,8 +16,8 @@ from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.metadata import column_statistics
 from dp_hf.errors import UserError
 from dp_hf.review.editing import edit
-from dp_hf.review.edits import Edits
-from dp_hf.review.tracks import read_tracks
+from dp_hf.review.edits import Edits, plan
+from dp_hf.review.tracks import Track, read_tracks
 
 
 def digest(folder):
@@ -103,7 +105,7 @@ def test_what_the_arm_did_not_do_is_not_joined(source, tmp_path):
 def test_folders_are_merged_and_equal_names_told_apart(source, tmp_path, capsys):
     edit([source], tmp_path / "again", Edits(drop=["episode_1"]), progress=False)
     assert main([str(source), str(tmp_path / "again"), "--output_dir", str(tmp_path / "both")]) == 0
-    assert "called episode_0_of_2, for there is one of that name" in capsys.readouterr().out
+    assert "called episode_0_of_2, for an earlier folder has one of that name" in capsys.readouterr().out
     assert lengths(tmp_path / "both") == {"episode_0": 30, "episode_0_of_2": 30, "episode_1": 60}
 
 
@@ -156,6 +158,46 @@ def test_a_lerobot_set_is_sent_through_the_conversion(tmp_path, capsys):
     write_lerobot(tmp_path / "lerobot")
     assert main([str(tmp_path / "lerobot"), "--output_dir", str(tmp_path / "new")]) == 2
     assert "convert-episodes from-lerobot" in capsys.readouterr().err
+
+
+def track(name, frames):
+    numbers, states = np.arange(frames), np.linspace([0, 0, 0], [9, 9, 9], frames)
+    return Track(name, NUMBERS, states, NUMBERS, None, numbers / 10, numbers, {})
+
+
+@given(
+    lengths=st.lists(st.integers(5, 40), min_size=1, max_size=4),
+    drops=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 39), st.integers(0, 39)), max_size=4),
+    splits=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 39)), max_size=3),
+)
+def test_every_frame_is_kept_once_or_was_dropped(lengths, drops, splits):
+    tracks = [track(f"episode_{index}", length) for index, length in enumerate(lengths)]
+    drop = [(e, *sorted((a, b))) for e, a, b in drops if e < len(lengths) and max(a, b) < lengths[e]]
+    edits = Edits(
+        [f"episode_{e}:{a}-{b}" for e, a, b in drop],
+        [f"episode_{e}:{at}" for e, at in splits if e < len(lengths) and at < lengths[e]],
+    )
+    try:
+        pieces, said = plan([tracks], edits)
+    except UserError:  # nothing is left
+        reject()
+    spans = [span for piece in pieces for span in piece.spans]
+    kept = [(span.episode, frame) for span in spans for frame in range(span.first, span.last + 1)]
+    dropped = {(f"episode_{e}", frame) for e, a, b in drop for frame in range(a, b + 1)}
+    assert len(kept) == len({*kept})
+    assert not dropped & {*kept}
+    assert all(span.last - span.first >= 4 for span in spans)
+    short = sum("fewer than" in line for line in said)
+    assert sum(lengths) - len(dropped) - 4 * short <= len(kept)
+    assert len({piece.name for piece in pieces}) == len(pieces)
+
+
+def test_names_of_merged_parts_stay_together():
+    sources = [[track("a", 20), track("a.part1", 9)], [track("a.part1", 9), track("a.part2", 9), track("b", 9)]]
+    pieces, _ = plan(sources, Edits(split=["a:10"]))
+    names = [piece.name for piece in pieces]
+    assert names == ["a.part2", "a.part3", "a.part1", "a_of_2.part1", "a_of_2.part2", "b"]
+    assert [whole_episode(name) for name in names] == ["a", "a", "a", "a_of_2", "a_of_2", "b"]
 
 
 def test_parts_of_parts_are_held_out_together():

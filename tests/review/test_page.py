@@ -14,6 +14,7 @@ from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.run_file import Chunk, Hold, Run
 from dp_hf.errors import UserError
 from dp_hf.review.page import write_page
+from dp_hf.review.tracks import read_tracks
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -50,6 +51,17 @@ def test_frames_are_named_and_marked_as_they_were_recorded(recordings, tmp_path,
     assert (pause["start"], pause["stop"]) == (8, 20)
     assert second["labels"] == ["shoulder (degrees)", "elbow (degrees)", "gripper (0..100)"]
     assert np.allclose(second["states"][:8], course(1)[:8], atol=1e-3)
+
+
+def test_failed_recordings_are_shown_and_do_not_count_among_the_others(recordings, tmp_path):
+    (recordings / "episode_4/FAILED_EPISODE_4.txt").write_text("the cube fell")
+    write_page(recordings, tmp_path / "page", progress=False)
+    row = script(tmp_path / "page/data/index.js")["episodes"][4]
+    assert (row["name"], row["problems"], row["score"]) == ("episode_4", ["failed episode"], None)
+    assert any("the cube fell" in mark["what"] for mark in script(tmp_path / "page/data/4.js")["marks"])
+    assert len(read_tracks(recordings, progress=False)[0]) == 5
+    write_page(recordings / "episode_4", tmp_path / "page", progress=False)
+    assert len(script(tmp_path / "page/data/index.js")["episodes"]) == 1
 
 
 def test_pictures_lie_where_the_page_looks_for_them(recordings, tmp_path):
