@@ -323,7 +323,13 @@ with spinning_node("asked", sys.argv) as node:
 def test_ctrl_c_while_a_node_is_imported(kilted):
     environment = ros_environment()
     environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
-    code = "import diffusion_policy_inference, os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    # A shell that starts the tests in the background lets its children ignore it.
+    code = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import diffusion_policy_inference
+os.kill(os.getpid(), signal.SIGINT)
+"""
     done = subprocess.run([kilted, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
