@@ -98,9 +98,7 @@ def run_policy(arguments: RunPolicy) -> int:
         require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        controller = Controller(
-            robot, policy, limits, rate, settings.n_obs_steps, *execution, max_prefix=settings.max_prefix
-        )
+        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
         keyboard = stack.enter_context(Keyboard())
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:

@@ -83,11 +83,11 @@ class Controller:
         n_obs_steps: int = 1,
         n_action_steps: int = 1,
         temporal_ensemble: float | None = None,
+        max_prefix: int = 0,
         observers: Sequence[Callable[[Tick], None]] = (),
         heartbeat: float = 10.0,
         clock: Clock | None = None,
         executor: Executor | None = None,
-        max_prefix: int = 0,
     ):
         require_robot(robot)
         if not 0 < rate <= robot.command_rate < np.inf:

@@ -87,7 +87,7 @@ class PolicySettings:
 
     def execution(self, n_action_steps: int | None = None) -> Execution:
         """How chunks are executed, see `choose_execution`; `n_action_steps` wins over the policy's own way."""
-        return choose_execution(self, n_action_steps)
+        return choose_execution(self, n_action_steps)._replace(max_prefix=self.max_prefix)
 
 
 def _require(values: dict[str, Any], is_possible: bool) -> None:

@@ -35,9 +35,8 @@ class ActionChunker:
         generator: "Generator" = None,
     ):
         self.pipeline = pipeline
-        self.n_action_steps, self.temporal_ensemble = choose_execution(
-            pipeline.policy.config, n_action_steps, temporal_ensemble
-        )
+        execution = choose_execution(pipeline.policy.config, n_action_steps, temporal_ensemble)
+        self.n_action_steps, self.temporal_ensemble = execution.n_action_steps, execution.temporal_ensemble
         self.num_inference_steps = num_inference_steps
         self.generator = generator
         self.reset()

@@ -22,10 +22,12 @@ class Execution(NamedTuple):
     Attributes:
         n_action_steps: actions from one prediction to the next.
         temporal_ensemble: the `weights` of a chunk among those before it; None executes each chunk alone.
+        max_prefix: actions at most that the policy is told as committed, where chunks come late; 0 in lockstep.
     """
 
     n_action_steps: int
     temporal_ensemble: float | None = None
+    max_prefix: int = 0
 
 
 def choose_execution(

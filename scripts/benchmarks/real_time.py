@@ -53,15 +53,7 @@ def drive(arguments: RealTime) -> None:
     for seed in tqdm(layout_seeds(EVALUATION, 0, arguments.episodes), "episodes"):
         robot = simulated_robot(settings, seed)
         try:
-            controller = Controller(
-                robot,
-                policy,
-                arm.limits,
-                settings.fps,
-                settings.n_obs_steps,
-                *execution,
-                max_prefix=settings.max_prefix,
-            )
+            controller = Controller(robot, policy, arm.limits, settings.fps, settings.n_obs_steps, *execution)
             with punctual_interpreter():
                 reports.append(controller.run(arguments.duration))
         finally:

@@ -116,13 +116,7 @@ def drive(source: str, seconds: float = 6.0, target: tuple[float, float] = (0.6,
     warm_up(pipeline, settings)
     with closing(DeskArm(target)) as robot:
         controller = Controller(
-            robot,
-            pipeline,
-            DESK_ARM.limits,
-            settings.fps,
-            settings.n_obs_steps,
-            *settings.execution(),
-            max_prefix=settings.max_prefix,
+            robot, pipeline, DESK_ARM.limits, settings.fps, settings.n_obs_steps, *settings.execution()
         )
         with on_signals(controller.stop):
             report = controller.run(seconds)

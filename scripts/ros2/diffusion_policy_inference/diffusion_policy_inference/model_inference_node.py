@@ -62,9 +62,7 @@ def make_controller(node: Node, robot: RclpyRobot, limits: SafetyLimits) -> Cont
     node.get_logger().info(said)
     seen = SameAspect(robot, settings)
     driven = seen if execute.at_start else DryRun(seen)
-    controller = Controller(
-        driven, policy, limits, rate, settings.n_obs_steps, *settings.execution(), max_prefix=settings.max_prefix
-    )
+    controller = Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
     execute.of(controller)
     if not execute.at_start:
         node.get_logger().warning("dry run: commands are logged; start the node with execute:=true to send them")
