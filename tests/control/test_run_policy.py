@@ -193,7 +193,7 @@ def simulator():
 
 
 def test_in_the_simulator_it_drives_until_the_time_is_over(simulator, pipeline, tmp_path, capsys):
-    assert run_policy(["--pipeline", pipeline, "--duration", "2", "--record", str(tmp_path / "runs")]) == 0
+    assert run_policy(["--pipeline", pipeline, "--duration", "4", "--record", str(tmp_path / "runs")]) == 0
     assert "misses" in capsys.readouterr().out
     (episode,) = find_episodes(tmp_path / "runs")
     recorded = read_episode(episode)
