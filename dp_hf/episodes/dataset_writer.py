@@ -125,6 +125,22 @@ class DatasetWriter:
         self._first: dict[bytes, str] = {}  # episode of every digest of states and actions
         self._episodes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
+    @classmethod
+    def like(cls, meta: DatasetMeta, output_dir: str | os.PathLike, source: str | None = None) -> "DatasetWriter":
+        """Of a dataset whose rows are as those of another, described by `meta`; `source` in place of its own."""
+        return cls(
+            output_dir,
+            meta.camera_names,
+            meta.state,
+            meta.action,
+            fps=meta.fps,
+            source=meta.source if source is None else source,
+            action_source=meta.action_source,
+            action_offset=meta.action_offset,
+            frame_skip=meta.frame_skip,
+            angle_unit_of_source=meta.angle_unit_of_source,
+        )
+
     def __enter__(self) -> "DatasetWriter":
         features = features_of([*self.columns.values()], len(self.state), len(self.action))
         with ExitStack() as stack:

@@ -83,7 +83,7 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
         has_commands: whether the actions are commands of the same numbers.
     """
     sizes: set[tuple[int, int]] = set()
-    stills = {camera: StillFinder(camera) for camera in rows.pictures}
+    stills = StillFinder()
     for start in range(0, len(rows.states), ROWS_IN_GROUP):
         part = slice(start, start + ROWS_IN_GROUP)
         cells: dict[str, list[dict]] = {}
@@ -92,7 +92,7 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
             sizes.update(file.size for file in files)
             cells[camera] = [{"bytes": file.data, "path": None} for file in files]
             for file in files:
-                stills[camera].add(file.data)
+                stills.add(camera, file.data)
         states = rows.states[part]
         shards.write(
             {
@@ -105,8 +105,7 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
             }
         )
     problems = motion_problems(rows.states, state, rows.actions if has_commands else None, rows.frames)
-    found = [still for finder in stills.values() for still in finder.found()]
-    problems += stall_problems(rows.states, state, found, rows.seconds, rows.frames)
+    problems += stall_problems(rows.states, state, stills.found(), rows.seconds, rows.frames)
     return Written(problems, sizes, sha256(rows.states.tobytes() + rows.actions.tobytes()).digest())
 
 

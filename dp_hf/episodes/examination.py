@@ -68,15 +68,14 @@ class _Examiner:
             _report_listed_twice(episode)
             _report_unlisted(episode)
         num_bytes: dict[str, list[int]] = {camera: [] for camera in episode.camera_names}
-        stills = {camera: StillFinder(camera) for camera in episode.camera_names}
+        stills = StillFinder()
         for images in good_images(episode, self.threads):
             for camera, image in images.items():
                 sizes[camera, image.size] += 1
                 num_bytes[camera].append(len(image.data))
-                stills[camera].add(image.data)
-        found = [still for finder in stills.values() for still in finder.found()]
+                stills.add(camera, image.data)
         episode.listed_images.clear()  # which nobody asks for from here on
-        return Examined(episode, sizes, found, num_bytes)
+        return Examined(episode, sizes, stills.found(), num_bytes)
 
 
 def _report_listed_twice(episode: Episode) -> None:

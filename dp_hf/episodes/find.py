@@ -41,6 +41,11 @@ def find_episodes(data_dir: str | os.PathLike) -> list[Path]:
     return explore(data_dir).episodes
 
 
+def find_demonstrations(data_dir: str | os.PathLike) -> list[Path]:
+    """As `find_episodes`, without those that are marked as failed."""
+    return [path for path in find_episodes(data_dir) if find_failure(path) is None]
+
+
 def explore(data_dir: str | os.PathLike) -> Findings:
     """Like `find_episodes`, with failure markers, unfinished recordings and links.
 

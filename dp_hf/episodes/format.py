@@ -16,6 +16,8 @@ Of another arm than a myCobot, `recording.json` beside the episodes has names an
 and a frame has the list `state` in place of `angles` and `gripper_value`, and maybe `action`, of the same numbers.
 """
 
+from pathlib import Path
+
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 
 # Of a frame's angles and gripper_value in one, and of its action.
@@ -37,6 +39,11 @@ SET_ASIDE_FOLDER = "_set_aside"
 
 MIN_FRAMES = 5
 DEFAULT_FPS = 10.0
+
+
+def unfinished(episode: Path) -> Path:
+    """Where an episode is recorded, hidden beside its place, until it is finished."""
+    return episode.with_name(f".{episode.name}{PARTIAL_SUFFIX}")
 
 
 def part_name(episode: str, number: int) -> str:

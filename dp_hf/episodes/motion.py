@@ -124,6 +124,19 @@ class StillFinder:
     Files are equal, or JPEG files that differ by no more than a codec's noise, as the frames of a video do.
     """
 
+    def __init__(self) -> None:
+        self._cameras: dict[str, _StillCamera] = {}
+
+    def add(self, camera: str, file: bytes) -> None:
+        """Takes a camera's next file."""
+        self._cameras.setdefault(camera, _StillCamera(camera)).add(file)
+
+    def found(self) -> list[Still]:
+        """All runs, when there is no further file."""
+        return [still for camera in self._cameras.values() for still in camera.found()]
+
+
+class _StillCamera:
     def __init__(self, camera: str):
         self.camera = camera
         self._found: list[Still] = []
@@ -131,7 +144,6 @@ class StillFinder:
         self._shown: tuple[bytes, np.ndarray | None] | None = None
 
     def add(self, file: bytes) -> None:
-        """Takes the next frame's file."""
         view = _view(file)
         if self._shown is None or not _shows_the_same(self._shown[0], file, self._shown[1], view):
             self._end_run()
@@ -139,10 +151,7 @@ class StillFinder:
         self._count += 1
 
     def found(self) -> list[Still]:
-        """The runs so far."""
         self._end_run()
-        self._start = self._count
-        self._shown = None
         return self._found
 
     def _end_run(self) -> None:

@@ -16,6 +16,8 @@ class Kind(NamedTuple):
     remedy: str
 
 
+FAILED = "failed episode"
+
 KINDS = {
     "mixed units": Kind("dataset", "move the episodes of one unit to a folder of their own"),
     "unknown unit": Kind("dataset", "state the unit with --angle_unit"),
@@ -24,7 +26,7 @@ KINDS = {
     ),
     "mixed cameras": Kind("episode", "name the cameras that all episodes have with --camera_names"),
     "states file": Kind("episode", "restore the file from a copy, or record the episode again"),
-    "failed episode": Kind("episode", "nothing, if it did fail; else remove the FAILED_EPISODE file"),
+    FAILED: Kind("episode", "nothing, if it did fail; else remove the FAILED_EPISODE file"),
     "short episode": Kind("episode", "correct its frames, or record the episode again"),
     "malformed frame": Kind("frame", "correct the frame in the JSON file"),
     "short part": Kind("frame", "nothing, or record the episode again without holes"),

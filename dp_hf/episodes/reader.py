@@ -14,7 +14,7 @@ from dp_hf.episodes.find import find_failure
 from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
-from dp_hf.episodes.problems import Problem, shorten
+from dp_hf.episodes.problems import FAILED, Problem, shorten
 from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import inside, read_json_values, user_path
@@ -94,7 +94,7 @@ def read_episode(
     except UserError as error:
         return Episode(name, folder, problems=[Problem("states file", str(error))])
     if reason := find_failure(folder):
-        episode.problems.append(Problem("failed episode", f"marked as failed by {reason}"))
+        episode.problems.append(Problem(FAILED, f"marked as failed by {reason}"))
 
     rows = _read_states_file(folder, episode.problems)
     if rows is None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dp_hf.errors import UserError
-from dp_hf.files import full_disk_named, inside, read_json
+from dp_hf.files import file_written_beside, inside, read_json
 
 RUN_FILE = "run.json"
 
@@ -40,8 +40,8 @@ class Run:
     def write(self, episode: Path) -> None:
         chunks = [{"times": _rounded(each.times), "positions": _rounded(each.positions)} for each in self.chunks]
         text = json.dumps({"chunks": chunks, "holds": [vars(hold) for hold in self.holds]})
-        with full_disk_named(episode / RUN_FILE):
-            (episode / RUN_FILE).write_text(text + "\n", encoding="utf-8")
+        with file_written_beside(episode / RUN_FILE) as file:
+            file.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, episode: Path, state_dim: int) -> "Run | None":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA, is_camera_name
-from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, PARTIAL_SUFFIX, STATES_FILE
+from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, STATES_FILE, unfinished
 from dp_hf.episodes.images import Pixels, save_png, upright
 from dp_hf.episodes.recording import Recording, numbers_of, write_recording
 from dp_hf.errors import UserError
@@ -150,7 +150,7 @@ class EpisodeWriter(FrameWriter):
 
     def _reserve(self, name: str) -> bool:
         self.path = self.data_dir / name
-        self._folder = self.data_dir / f".{name}{PARTIAL_SUFFIX}"
+        self._folder = unfinished(self.path)
         if self.path.exists():
             return False
         try:

@@ -64,7 +64,7 @@ def edit(
         raise UserError(
             "some of these are datasets, others folders of episodes: convert the episodes first, or edit apart"
         )
-    read = [read_tracks(root, progress=progress) for root in roots]
+    read = [read_tracks(root, progress=progress, with_views=False) for root in roots]
     said = [f"{name}: left out, {problems[0]}" for _, _, unusable in read for name, problems in unusable.items()]
     pieces, of_edits = plan([tracks for tracks, _, _ in read], edits)
     write = _write_dataset if kinds == {True} else _write_folder
@@ -92,18 +92,7 @@ def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece])
             if getattr(meta, field) != getattr(first, field):
                 found = f"{getattr(first, field)} and {getattr(meta, field)}"
                 raise UserError(f"{roots[0]} and {root} have different {field}, {found}: they cannot be merged")
-    writer = DatasetWriter(
-        target,
-        first.camera_names,
-        first.state,
-        first.action,
-        fps=first.fps,
-        source=", ".join(dict.fromkeys(meta.source for meta in metas)),
-        action_source=first.action_source,
-        action_offset=first.action_offset,
-        frame_skip=first.frame_skip,
-        angle_unit_of_source=first.angle_unit_of_source,
-    )
+    writer = DatasetWriter.like(first, target, source=", ".join(dict.fromkeys(meta.source for meta in metas)))
     writer.warnings += [warning for meta in metas for warning in _of_the_whole(meta)]
     numbers = [numbers_of(dataset, root) for (dataset, _), root in zip(loaded, roots, strict=True)]
     cells = [undecoded(dataset.select_columns(meta.camera_names), meta.camera_names) for dataset, meta in loaded]

@@ -16,7 +16,7 @@ from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.format import DEFAULT_FPS, QUANTITIES
 from dp_hf.episodes.metadata import META_FILE
 from dp_hf.episodes.motion import Still, StillFinder, motion_problems, stall_problems
-from dp_hf.episodes.problems import Problem
+from dp_hf.episodes.problems import FAILED, Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.rows import numbers_of
 from dp_hf.episodes.run_file import Chunk, Hold, Run
@@ -28,8 +28,6 @@ from dp_hf.pictures import decode, upright_rgb
 from dp_hf.workers.workers import HERE, Workers
 
 VIEW_SIZE = (20, 12)  # (width, height) of the pictures that are compared
-
-FAILED = "failed episode"
 
 Visit = Callable[[str, dict[str, list[bytes]]], None]
 
@@ -45,7 +43,7 @@ class Track:
         actions: (T, numbers of an action) float32; None where none were recorded.
         seconds: (T,) from the first frame on, which increase.
         frames: (T,) the frames' numbers in the recording, by which `problems` and editing name them.
-        views: every camera's pictures, (T, height, width, 3) uint8, of `VIEW_SIZE`.
+        views: every camera's pictures, (T, height, width, 3) uint8, of `VIEW_SIZE`; none where nobody asked for them.
         problems: of the check.
         run: of a recorded run, its chunks and holds, in `seconds`.
     """
@@ -72,13 +70,15 @@ def read_tracks(
     visit: Visit | None = None,
     progress: bool = True,
     with_failed: bool = False,
+    with_views: bool = True,
     workers: Workers = HERE,
 ) -> tuple[list[Track], list[Problem], dict[str, list[Problem]]]:
     """Every usable episode of a folder of episodes, or of a dataset.
 
     Args:
-        visit: is given the name and, by camera, the picture files of each episode, as it is read.
+        visit: is given the name and, by camera, the picture files of each episode, as its views are made.
         with_failed: episodes that are only marked as failed count as usable.
+        with_views: make small pictures, to compare episodes by; that reads every picture once more.
         workers: who checks a folder of episodes.
 
     Returns:
@@ -89,18 +89,22 @@ def read_tracks(
     """
     root = user_path(data_dir)
     if (root / META_FILE).is_file():
-        return _of_dataset(root, visit, progress), [], {}
+        return _of_dataset(root, visit, progress, with_views), [], {}
     report = check_episodes(root, progress, workers)
     shown = [episode for episode in report.episodes if _can_be_shown(episode, with_failed)]
     if not shown:
         why = "; ".join(f"{episode.name}: {episode.why_unusable}" for episode in report.episodes[:3])
         raise UserError(f"{root} holds no usable episode{': ' if why else ''}{why}")
-    views: dict[str, dict[str, np.ndarray]] = {}
-    for episode in tqdm(shown, "Looking", unit="episode", delay=1, disable=not progress):
-        files = {name: [frame.images[name].read_bytes() for frame in episode.frames] for name in episode.camera_names}
-        views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in files.items()}
-        if visit is not None:
-            visit(episode.name, files)
+    views: dict[str, dict[str, np.ndarray]] = {episode.name: {} for episode in shown}
+    if with_views:
+        for episode in tqdm(shown, "Looking", unit="episode", delay=1, disable=not progress):
+            files = {
+                camera: [frame.images[camera].read_bytes() for frame in episode.frames]
+                for camera in episode.camera_names
+            }
+            views[episode.name] = {camera: small_views(of_camera) for camera, of_camera in files.items()}
+            if visit is not None:
+                visit(episode.name, files)
     unusable = {
         episode.name: [problem for problem in episode.problems if problem.severity == "episode"]
         for episode in report.episodes
@@ -146,7 +150,7 @@ def _run_of(episode: Episode, state_dim: int) -> Run | None:
     return Run(chunks, [Hold(hold.start - first, hold.end - first, hold.reason) for hold in run.holds])
 
 
-def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track]:
+def _of_dataset(folder: Path, visit: Visit | None, progress: bool, with_views: bool) -> list[Track]:
     dataset, meta = load_dataset_folder(folder)
     numbers = numbers_of(dataset, folder)
     cells = undecoded(dataset.select_columns(list(meta.camera_names)), meta.camera_names)
@@ -164,7 +168,7 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track
         comparable = actions if recorded and meta.action == meta.state else None
         problems = motion_problems(states, meta.state, comparable)
         problems += stall_problems(states, meta.state, _stills(files), times[rows])
-        views = {camera: small_views(of_camera) for camera, of_camera in files.items()}
+        views = {camera: small_views(of_camera) for camera, of_camera in files.items()} if with_views else {}
         tracks.append(
             Track(
                 name=meta.episodes[index],
@@ -182,11 +186,11 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool) -> list[Track
 
 
 def _stills(files: dict[str, list[bytes]]) -> list[Still]:
-    finders = {camera: StillFinder(camera) for camera in files}
+    finder = StillFinder()
     for camera, of_camera in files.items():
         for file in of_camera:
-            finders[camera].add(file)
-    return [still for finder in finders.values() for still in finder.found()]
+            finder.add(camera, file)
+    return finder.found()
 
 
 def small_views(files: Sequence[bytes]) -> np.ndarray:

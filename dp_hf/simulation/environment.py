@@ -181,11 +181,12 @@ class CubeStackingEnv(gymnasium.Env):
         return sum(pad in touching for pad in self._pads)
 
     def _observation(self) -> dict[str, np.ndarray]:
-        images = {
-            key: self.sensor(self.renderer.render(self.data, camera))
-            for key, camera in zip(self.image_keys, self.cameras, strict=True)
-        }
-        return {"state": self.state(), **images}
+        pictures = zip(self.image_keys, map(self.picture, self.cameras), strict=True)
+        return {"state": self.state(), **dict(pictures)}
+
+    def picture(self, camera: str) -> np.ndarray:
+        """What the sensor makes of what a camera sees, uint8 (H, W, 3)."""
+        return self.sensor(self.renderer.render(self.data, camera))
 
     def _info(self) -> dict[str, Any]:
         return {**self.stages, "layout": self.layout.copy()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from dp_hf.disturbances import Disturbances
 from dp_hf.episodes.find import explore, find_episodes, find_failure
-from dp_hf.episodes.format import PARTIAL_SUFFIX
+from dp_hf.episodes.format import unfinished
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named, locked, read_json, user_path
@@ -192,7 +192,7 @@ class _Recorder:
         if (finished := self.data_dir / name).exists():  # by a worker that died before it could say so
             return find_failure(finished) is None
         with suppress(FileNotFoundError):
-            shutil.rmtree(self.data_dir / f".{name}{PARTIAL_SUFFIX}")
+            shutil.rmtree(unfinished(finished))
         with EpisodeWriter(self.data_dir, name) as writer:
             try:
                 return self._record(seed, writer)
@@ -202,8 +202,7 @@ class _Recorder:
                 raise
 
     def _record(self, seed: int, writer: EpisodeWriter) -> bool:
-        # Into the unfinished folder, so that no finished episode lacks it.
-        folder = writer.path.with_name(f".{writer.path.name}{PARTIAL_SUFFIX}")
+        folder = unfinished(writer.path)  # so that no finished episode lacks it
         origin = json.dumps(asdict(Origin(seed, self.settings)), indent=1)
         with full_disk_named(writer.path / ORIGIN_FILE):
             (folder / ORIGIN_FILE).write_text(origin, encoding="utf-8")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dp_hf.episodes.find import find_episodes, find_failure
+from dp_hf.episodes.find import find_demonstrations
 from dp_hf.episodes.reader import read_episode
 from dp_hf.errors import UserError
 from dp_hf.simulation.recording import Origin
@@ -26,7 +26,7 @@ def replay_episodes(
     Raises:
         UserError: there is no episode, or one was not recorded in the simulator.
     """
-    episodes = [path for path in find_episodes(data_dir) if find_failure(path) is None][:max_episodes]
+    episodes = find_demonstrations(data_dir)[:max_episodes]
     if not episodes:
         raise UserError(f"{data_dir} holds no episode to replay")
     return workers.map(_make_replay, episodes, "replay")

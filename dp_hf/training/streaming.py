@@ -49,18 +49,7 @@ def stream_dataset(repo_id: str, image_size: tuple[int, int], cache_dir: Path | 
 def _keep_resized(repo_id: str, commit: str | None, image_size: tuple[int, int], target: Path) -> None:
     stream, meta = load_dataset_folder(repo_id, streaming=True, revision=commit)
     stream = undecoded(stream, meta.camera_names)
-    writer = DatasetWriter(
-        target,
-        meta.camera_names,
-        meta.state,
-        meta.action,
-        fps=meta.fps,
-        source=meta.source,
-        action_source=meta.action_source,
-        action_offset=meta.action_offset,
-        frame_skip=meta.frame_skip,
-        angle_unit_of_source=meta.angle_unit_of_source,
-    )
+    writer = DatasetWriter.like(meta, target)
     whole = hub_errors(f"{repo_id} was not read to its end", "train on a local copy")
     earlier: set[int] = set()
     with whole, writer, tqdm(total=meta.num_frames, desc="Streaming", unit="frame") as bar:

@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def benchmark(arguments: Delay) -> None:
+    from measuring import markdown
+
     from dp_hf.kept_lines import KeptLines
     from dp_hf.pipelines.loading import digest_pipeline
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
@@ -280,11 +282,6 @@ def rows_of(lines: Sequence[dict[str, Any]], demonstrated: float) -> list[dict[s
             }
         )
     return rows
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    head = [list(rows[0]), ["---"] * len(rows[0])] if rows else []
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [*head, *(list(row.values()) for row in rows)])
 
 
 def draw(arguments: Delay, file: Path) -> None:

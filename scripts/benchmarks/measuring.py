@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,17 @@ def report(results: dict[str, Any], as_json: bool) -> None:
     print(", ".join(facts))
     for title, rows in results["tables"].items():
         print(f"\n{title}\n")
-        columns = list(rows[0])
-        cells = [columns, ["---"] * len(columns), *([_text(row[column]) for column in columns] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for line in cells:
-            print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+        print(markdown(rows))
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """A table of rows, each a dict from column to value."""
+    columns = list(rows[0])
+    cells = [columns, ["---"] * len(columns), *([_text(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    )
 
 
 def _text(value: Any) -> str:

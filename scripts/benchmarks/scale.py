@@ -33,21 +33,9 @@ from dp_hf.files import read_json_values
 DISTINCT, FRAMES = 10, 42
 COMMAND = [sys.executable, "-m", "dp_hf.cli.main"]
 TRAINING = (
-    *("--image_encoder", "small_cnn", "--image_size", "60", "106", "--no_freeze_image_encoder", "--pooling"),
-    *(
-        "spatial_softmax",
-        "--num_epochs",
-        "1",
-        "--validation_windows",
-        "100",
-        "--pretrained_backbone",
-        "none",
-        "--frame_skip",
-        "1",
-        "--tracker",
-        "none",
-    ),
-    *("--noise_scheduler", "ddim", "--num_inference_steps", "2", "--batch_size", "64"),
+    "--image_encoder small_cnn --image_size 60 106 --no_freeze_image_encoder --pretrained_backbone none "
+    "--pooling spatial_softmax --frame_skip 1 --noise_scheduler ddim --num_inference_steps 2 "
+    "--batch_size 64 --num_epochs 1 --validation_windows 100 --tracker none"
 )
 
 
@@ -111,7 +99,7 @@ def steps(arguments: ScaleArguments, place: Path, size: int) -> dict[str, list[s
     """The commands, in their order; the first of both trainings finds no cache."""
     workers = ("--num_workers", str(arguments.num_workers))
     dataset = ("--data_dir", str(place / "dataset"))
-    train = ["train", *dataset, *TRAINING, "--cache_dir", str(place / "cache"), "--output_dir"]
+    train = ["train", *dataset, *TRAINING.split(), "--cache_dir", str(place / "cache"), "--output_dir"]
     commands = {
         "check": ["check-episodes", "scan", str(place / "recordings"), *workers],
         "convert": ["convert-episodes", "--data_dir", str(place / "recordings"), "--output_dir", dataset[1], *workers],
@@ -120,15 +108,8 @@ def steps(arguments: ScaleArguments, place: Path, size: int) -> dict[str, list[s
         "export": ["convert-episodes", "to-lerobot", *dataset, "--output_dir", str(place / "lerobot")],
     }
     if size <= arguments.rollouts:
-        rollouts = ("--num_episodes", str(size), "--video", "0", "--camera_names", "wrist")
-        commands["evaluate"] = [
-            "evaluate",
-            "--pipeline",
-            "expert",
-            *rollouts,
-            "--output_dir",
-            str(place / "evaluation"),
-        ]
+        rollouts = f"evaluate --pipeline expert --num_episodes {size} --video 0 --camera_names wrist".split()
+        commands["evaluate"] = [*rollouts, "--output_dir", str(place / "evaluation")]
     return commands
 
 

@@ -113,10 +113,7 @@ class SteppedRobot:
         if self._time < self._next_image - EPSILON:
             return
         self._next_image += self.camera_period
-        env = self.env
-        names = ("image",) if len(self.cameras) == 1 else self.cameras
-        pictures = [env.sensor(env.renderer.render(env.data, camera)) for camera in self.cameras]
-        frame = as_frame(dict(zip(names, pictures, strict=True)))
+        frame = as_frame({camera: self.env.picture(camera) for camera in self.cameras})
         self._on_their_way.append(Stamped(frame, self._time + self.image_age))
 
     def read_state(self) -> Stamped[np.ndarray]:

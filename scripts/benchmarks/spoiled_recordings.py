@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.cli.arguments import parse, run
-from dp_hf.episodes.find import find_episodes, find_failure
+from dp_hf.episodes.find import find_demonstrations, find_episodes
 from dp_hf.episodes.reader import read_episode
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
@@ -130,7 +130,7 @@ def draw_set(
 
 def make_all(data_dir: Path, output_dir: Path, count: int) -> None:
     """Fills `output_dir/KIND` with the first `count` episodes spoiled; what is there already stays."""
-    paths = succeeded(data_dir)
+    paths = find_demonstrations(data_dir)
     if len(paths) < count:
         raise UserError(f"{data_dir} holds {len(paths)} episodes, fewer than --spoiled_each {count}")
     for kind, spoil in KINDS.items():
@@ -139,14 +139,10 @@ def make_all(data_dir: Path, output_dir: Path, count: int) -> None:
                 write(output_dir / kind, path, spoil(path, np.random.default_rng(number)))
 
 
-def succeeded(data_dir: Path) -> list[Path]:
-    return [path for path in find_episodes(data_dir) if find_failure(path) is None]
-
-
 def make_mixed(data_dir: Path, spoiled: Path, target: Path) -> None:
     """Copies all demonstrations into `target`, ten of them spoiled, and all but the ten worst of these beside it."""
     harmful = [kind for kind in KINDS if kind != COPIES]
-    paths = succeeded(data_dir)
+    paths = find_demonstrations(data_dir)
     names = [path.name for path in find_episodes(spoiled / harmful[0])][:10]
     kinds = {name: harmful[at % len(harmful)] for at, name in enumerate(names)}
     with folder_written_beside(target) as folder:

@@ -242,7 +242,7 @@ def test_jpegs_that_differ_by_a_codecs_noise_show_one_picture(noise, stills):
 
 
 def still_pictures(files):
-    finder = StillFinder("front")
+    finder = StillFinder()
     for file in files:
-        finder.add(file)
+        finder.add("front", file)
     return finder.found()
