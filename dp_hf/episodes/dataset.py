@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,7 +17,13 @@ import pyarrow as pa
 from filelock import FileLock
 
 from dp_hf import __version__
-from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames, require_offset_in_use
+from dp_hf.episodes.actions import (
+    actions_from_commands,
+    actions_from_states,
+    actors_of_kept,
+    kept_frames,
+    require_offset_in_use,
+)
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import RECORDING_FILE
@@ -187,6 +194,8 @@ def resample(
         states.append(columns["state"][rows])
     rows = np.concatenate(kept)
     features = _features(wanted)
+    if meta.has_actors and every > 1:
+        dataset = _with_actors_of_kept(dataset, [*starts, len(actions)], every)
     dataset = dataset.remove_columns(["action", "frame_index"])
     dataset = dataset.add_column("action", list(actions), feature=features["action"])
     dataset = dataset.add_column("frame_index", positions, feature=features["frame_index"])
@@ -197,6 +206,14 @@ def resample(
     }
     wanted = replace(wanted, fps=meta.fps / every, num_frames=len(rows), statistics=statistics)
     return dataset.select(rows) if every > 1 else dataset, wanted
+
+
+def _with_actors_of_kept(dataset: datasets.Dataset, borders: list[int], every: int) -> datasets.Dataset:
+    """With who acted from each row that is kept until the next; `borders` are the episodes' first rows, and the end."""
+    actors = [*dataset["actor"]]
+    for start, end in pairwise(borders):
+        actors[start:end:every] = actors_of_kept(actors[start:end], every)
+    return dataset.remove_columns("actor").add_column("actor", actors)
 
 
 def is_hub_id(path: str | os.PathLike) -> bool:
@@ -239,7 +256,7 @@ def _without_patterns(folder: Path, cache: Path) -> Path:
 
 
 def _features(meta: DatasetMeta) -> datasets.Features:
-    return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names))
+    return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names), meta.has_actors)
 
 
 def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
-from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES
+from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES, Actor
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.problems import FAILED, Problem, shorten
@@ -64,6 +64,12 @@ class Episode:
         return np.array(rows, dtype=np.float64) if rows and len(rows) == len(self.frames) else None
 
     @property
+    def actors(self) -> list[Actor] | None:
+        """Who acted in each frame, where any frame says so: nobody in those that do not; else None."""
+        actors = [frame.actor for frame in self.frames]
+        return [actor or "nobody" for actor in actors] if any(actors) else None
+
+    @property
     def timestamps(self) -> np.ndarray | None:
         """(frames,) float64 from the first frame, in the recording's unit; None unless all are there and increase."""
         rows = [frame.timestamp for frame in self.frames if frame.timestamp is not None]
@@ -107,6 +113,10 @@ def read_episode(
             episode.frames.append(frame)
     _keep_common_cameras(episode)
     _report_short(episode)
+    silent = [frame.index for frame in episode.frames if frame.actor is None]
+    if 0 < len(silent) < len(episode.frames):
+        message = f"does not say who acted, as other frames do (and {len(silent) - 1} more)"
+        episode.problems.append(Problem("actor", message, silent[0]))
     if any(frame.timestamp is not None for frame in episode.frames) and episode.timestamps is None:
         message = "some frames have no timestamp, or one that does not increase"
         episode.problems.append(Problem("timestamp", message))

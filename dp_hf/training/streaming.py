@@ -67,7 +67,9 @@ def _keep_resized(repo_id: str, commit: str | None, image_size: tuple[int, int],
             require_in_order(np.array(columns["episode_index"]), np.array(columns["frame_index"]), repo_id, earlier)
             earlier.add(index)
             images = {camera: columns[camera] for camera in meta.camera_names}
-            writer.add_episode(meta.episodes[index], images, columns["state"], columns["action"], columns["timestamp"])
+            numbers = (columns["state"], columns["action"], columns["timestamp"])
+            actors = columns["actor"] if meta.has_actors else None
+            writer.add_episode(meta.episodes[index], images, *numbers, actor=actors)
         writer.warnings = meta.warnings or writer.warnings
         if writer.num_frames != meta.num_frames:
             raise UserError(f"{repo_id} gave {writer.num_frames} rows, its meta.json says {meta.num_frames}: try again")

@@ -84,10 +84,12 @@ def test_numbers_that_are_none_do_not_break_it(page):
     from dp_hf.control.controller import Tick
     from dp_hf.control.robot import Stamped
 
-    page(Tick(200.0, None, Stamped(np.array([np.nan, np.inf, 0, 0, 0, 0, 0]), 200.0), HOME, "late"))
+    page(Tick(200.0, None, Stamped(np.array([np.nan, np.inf, 0, 0, 0, 0, 0]), 200.0), None, "late", "person"))
     now = json.loads(fetch(f"{page.address}since?after=151"))
     assert now["states"] == [[None, None, 0, 0, 0, 0, 0]]
     assert now["cameras"] == []
+    assert now["commands"] == [None]
+    assert now["actor"] == "person"
 
 
 def test_a_port_that_is_taken_is_said(make_pipeline, tmp_path, capsys):
