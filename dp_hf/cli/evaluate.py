@@ -74,17 +74,17 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
 
     task = arguments.task()
     seeds = arguments.seeds()
-    make_policy, cameras = arguments.policy(task, pipeline)
+    policy = arguments.policy(task, pipeline)
     results = run_rollouts(
         task,
-        make_policy,
+        policy.make,
         seeds,
-        {"cameras": cameras} if arguments.task_file is not None else arguments.environment(cameras),
+        {"cameras": policy.cameras} if arguments.task_file is not None else arguments.environment(policy.cameras),
         arguments.workers(),
         arguments.video,
         "evaluating",
     )
-    _write_results(arguments, task, results, arguments.digest(pipeline))
+    _write_results(arguments, task, results, policy.digest)
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
@@ -104,26 +104,26 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
 
     task = arguments.task()
     seeds = arguments.seeds()
-    make_policy, cameras = arguments.policy(task, pipeline)
-    identity = {"policy": arguments.digest(pipeline), **arguments.execution()}
+    policy = arguments.policy(task, pipeline)
+    identity = {"policy": policy.digest, **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
-    results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.workers())
+    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers())
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, task, results[NOMINAL], identity["policy"])
+        _write_results(arguments, task, results[NOMINAL], policy.digest)
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",
         {
             "arguments": asdict(arguments),
-            "policy": identity["policy"],
+            "policy": policy.digest,
             "scenes": {
                 scene: {"disturbances": TABLE[scene].given(), **evaluation.to_dict()}
                 for scene, evaluation in evaluations.items()
             },
         },
     )
-    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], cameras[0], results)
+    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], policy.cameras[0], results)
     print(f"what the camera saw: {arguments.output_dir / 'disturbances.png'}")
     return 0
 
