@@ -193,7 +193,7 @@ def resample(
         kept.append(rows)
         states.append(columns["state"][rows])
     rows = np.concatenate(kept)
-    features = _features(wanted)
+    features = features_of_dataset(wanted)
     if meta.has_actors and every > 1:
         dataset = _with_actors_of_kept(dataset, [*starts, len(actions)], every)
     dataset = dataset.remove_columns(["action", "frame_index"])
@@ -255,13 +255,14 @@ def _without_patterns(folder: Path, cache: Path) -> Path:
     return link
 
 
-def _features(meta: DatasetMeta) -> datasets.Features:
+def features_of_dataset(meta: DatasetMeta) -> datasets.Features:
+    """The columns of a dataset's rows."""
     return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names), meta.has_actors)
 
 
 def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> None:
     """Raises a UserError unless the rows are what the description says, with all images inside."""
-    for name, feature in _features(meta).items():
+    for name, feature in features_of_dataset(meta).items():
         if dataset.features is None or dataset.features.get(name) != feature:
             found = None if dataset.features is None else dataset.features.get(name)
             raise UserError(f"{path}: column {name} is {found}, not {feature}; convert the recording again")
