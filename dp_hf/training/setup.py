@@ -221,6 +221,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         precision = "fp16" if torch.cuda.is_available() else "bf16"
     try:
         accelerator = Accelerator(
+            # Else processes that a launcher started for "several GPUs" do not find one another where there is none.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=precision,
             gradient_accumulation_steps=config.optimization.gradient_accumulation_steps,
             log_with=None if tracker == "none" else tracker,
