@@ -76,19 +76,18 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
 
     task = arguments.task()
     seeds = arguments.seeds()
-    make_policy, cameras = arguments.policy(task, pipeline)
-    digest = arguments.digest(pipeline)
+    policy = arguments.policy(task, pipeline)
     scene = arguments.options() if arguments.task_file is None else {}
     identity = {
-        **{"policy": digest, "task": task.name, "task_origin": task.origin, **arguments.execution()},
-        **{"cameras": list(cameras), "scene": scene},
+        **{"policy": policy.digest, "task": task.name, "task_origin": task.origin, **arguments.execution()},
+        **{"cameras": list(policy.cameras), "scene": scene},
     }
     unfinished = arguments.output_dir / UNFINISHED
-    policies = {"": (make_policy, cameras)}
+    policies = {"": (policy.make, policy.cameras)}
     workers, video = arguments.workers(), arguments.video
     done = run_kept(task, policies, {"": scene}, seeds, unfinished, identity, workers, num_videos=video)
     results = [done[Episode("", "", seed)] for seed in seeds]
-    _write_results(arguments, task, results, digest)
+    _write_results(arguments, task, results, policy.digest)
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
@@ -109,26 +108,26 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
 
     task = arguments.task()
     seeds = arguments.seeds()
-    make_policy, cameras = arguments.policy(task, pipeline)
-    identity = {"policy": arguments.digest(pipeline), **arguments.execution()}
+    policy = arguments.policy(task, pipeline)
+    identity = {"policy": policy.digest, **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
-    results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.workers())
+    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers())
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, task, results[NOMINAL], identity["policy"])
+        _write_results(arguments, task, results[NOMINAL], policy.digest)
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",
         {
             "arguments": asdict(arguments),
-            "policy": identity["policy"],
+            "policy": policy.digest,
             "scenes": {
                 scene: {"disturbances": TABLE[scene].given(), **evaluation.to_dict()}
                 for scene, evaluation in evaluations.items()
             },
         },
     )
-    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], cameras[0], results)
+    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], policy.cameras[0], results)
     print(f"what the camera saw: {arguments.output_dir / 'disturbances.png'}")
     return 0
 

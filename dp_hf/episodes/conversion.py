@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dp_hf.episodes.actions import actions_from_commands, kept_frames
+from dp_hf.episodes.actions import actions_from_commands, actors_of_kept, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, FilesOfEpisode, refuse_to_replace
@@ -112,6 +112,7 @@ def convert_episodes(
         action_offset=action_offset,
         frame_skip=frame_skip,
         angle_unit_of_source=(unit and unit.unit) or "as recorded",
+        has_actors=any(episode.actors for episode in usable),
     )
     writer.warnings += doubts
     parts: list[tuple[Episode, FilesOfEpisode]] = []
@@ -134,7 +135,9 @@ def convert_episodes(
             }
             actions = None if commands is None else actions_from_commands(commands[part], frame_skip)
             indices = images.frames.indices[kept]
-            parts.append((episode, FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices)))
+            actors = None if episode.actors is None else actors_of_kept(episode.actors[part], frame_skip)
+            of_part = FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices, actors)
+            parts.append((episode, of_part))
         episode.frames = ()
     usable = _usable(episodes, root, strict)
     with writer:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from datasets import Features
 
 from dp_hf.arms.quantities import Quantities
+from dp_hf.episodes.format import Actor
 from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.motion import StillFinder, motion_problems, stall_problems
 from dp_hf.episodes.packed import PackedPaths
-from dp_hf.episodes.parquet import ROWS_IN_GROUP, ParquetShards, features_of
+from dp_hf.episodes.parquet import ROWS_IN_GROUP, ParquetShards
 from dp_hf.episodes.problems import Problem
 from dp_hf.errors import UserError
 from dp_hf.pictures import read_encoded, upright_size
@@ -66,6 +68,7 @@ class EpisodeRows:
         actions: (T, numbers) float32.
         seconds: (T,) float64.
         frames: what problems call the rows; default their positions.
+        actors: who acted in each; None where the dataset does not say.
     """
 
     name: str
@@ -75,6 +78,7 @@ class EpisodeRows:
     actions: np.ndarray
     seconds: np.ndarray
     frames: Sequence[int] | np.ndarray | None
+    actors: Sequence[Actor] | None = None
 
     @cached_property
     def num_bytes(self) -> int:
@@ -122,6 +126,7 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
                 "episode_index": [rows.index] * len(states),
                 "frame_index": range(start, start + len(states)),
                 "timestamp": (rows.seconds - rows.seconds[0])[part].astype(np.float32),
+                **({} if rows.actors is None else {"actor": rows.actors[part]}),
             }
         )
     problems = motion_problems(rows.states, state, rows.actions if has_commands else None, rows.frames)
@@ -132,9 +137,8 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
 class ShardWriter:
     """One worker's share: writes groups of episodes, each into a folder of its own."""
 
-    def __init__(self, folder: Path, columns: Sequence[str], state: Quantities, action_dim: int, has_commands: bool):
-        self.folder, self.state, self.has_commands = folder, state, has_commands
-        self.features = features_of(columns, len(state), action_dim)
+    def __init__(self, folder: Path, features: Features, state: Quantities, has_commands: bool):
+        self.folder, self.features, self.state, self.has_commands = folder, features, state, has_commands
 
     def __call__(self, group: Sequence[EpisodeRows]) -> list[Written]:
         folder = folder_of(self.folder, group)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dp_hf.episodes.format import ACTORS
 from dp_hf.episodes.frames import Frame
 
 _BETWEEN = b"\0"  # which no path has
@@ -42,6 +43,7 @@ class PackedFrames(Sequence[Frame]):
         states: (T, n) float64.
         actions: (T, n) float64, NaN where a frame has none.
         stamps: (T,) float64, NaN where a frame has none.
+        actors: (T,) int8, who acted as a position in `ACTORS`, -1 where a frame does not say.
         paths: of the images, by camera.
     """
 
@@ -50,6 +52,7 @@ class PackedFrames(Sequence[Frame]):
         self.states = _rows([frame.state for frame in frames])
         self.actions = _rows([frame.action for frame in frames])
         self.stamps = np.array([np.nan if frame.timestamp is None else frame.timestamp for frame in frames], np.float64)
+        self.actors = np.array([-1 if frame.actor is None else ACTORS.index(frame.actor) for frame in frames], np.int8)
         cameras = frames[0].images if frames else ()
         self.paths: Mapping[str, PackedPaths] = {
             camera: PackedPaths(folder, [frame.images[camera] for frame in frames]) for camera in cameras
@@ -60,8 +63,8 @@ class PackedFrames(Sequence[Frame]):
 
     def __iter__(self) -> Iterator[Frame]:
         images = zip(*self.paths.values(), strict=True)
-        columns = (self.indices, self.states, self.actions, self.stamps)
-        for paths, (index, state, action, stamp) in zip(
+        columns = (self.indices, self.states, self.actions, self.stamps, self.actors)
+        for paths, (index, state, action, stamp, actor) in zip(
             images, zip(*(column.tolist() for column in columns), strict=True), strict=True
         ):
             yield Frame(
@@ -70,6 +73,7 @@ class PackedFrames(Sequence[Frame]):
                 dict(zip(self.paths, paths, strict=True)),
                 tuple(action) if action and action[0] == action[0] else None,
                 stamp if stamp == stamp else None,
+                ACTORS[actor] if actor >= 0 else None,
             )
 
     def __getitem__(self, index: Any) -> Any:

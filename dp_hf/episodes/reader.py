@@ -11,7 +11,7 @@ import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
-from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES
+from dp_hf.episodes.format import ACTORS, MIN_FRAMES, STATES_FILES, Actor
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
 from dp_hf.episodes.packed import PackedFrames
@@ -73,6 +73,12 @@ class Episode:
         return None if actions.size == 0 or np.isnan(actions).any() else actions.copy()
 
     @property
+    def actors(self) -> list[Actor] | None:
+        """Who acted in each frame, where any frame says so: nobody in those that do not; else None."""
+        actors = self.packed.actors
+        return ["nobody" if actor < 0 else ACTORS[actor] for actor in actors] if (actors >= 0).any() else None
+
+    @property
     def timestamps(self) -> np.ndarray | None:
         """(frames,) float64 from the first frame, in the recording's unit; None unless all are there and increase."""
         return _times(self.packed.stamps)
@@ -119,6 +125,10 @@ def read_episode(
     episode.frames = frames
     _keep_common_cameras(episode)
     _report_short(episode)
+    silent = [frame.index for frame in episode.frames if frame.actor is None]
+    if 0 < len(silent) < len(episode.frames):
+        message = f"does not say who acted, as other frames do (and {len(silent) - 1} more)"
+        episode.problems.append(Problem("actor", message, silent[0]))
     stamps = np.array([np.nan if frame.timestamp is None else frame.timestamp for frame in episode.frames])
     if not np.isnan(stamps).all() and _times(stamps) is None:
         message = "some frames have no timestamp, or one that does not increase"

@@ -19,12 +19,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.episodes.cells import cell_picture, undecoded
-from dp_hf.episodes.dataset import is_hub_id, load_dataset_folder
+from dp_hf.episodes.dataset import features_of_dataset, is_hub_id, load_dataset_folder
 from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.episode_rows import EpisodeRows, write_rows
 from dp_hf.episodes.images import ImageFile, png_bytes
 from dp_hf.episodes.metadata import DatasetMeta
-from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
+from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards
 from dp_hf.episodes.rows import require_in_order
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, folder_written_beside
@@ -111,7 +111,7 @@ def _keep_resized(
     folder: Path,
     bar: tqdm,
 ) -> None:
-    features = features_of(meta.camera_names, len(meta.state_names), len(meta.action_names))
+    features = features_of_dataset(meta)
     frames: dict[int, int] = {}
     with ParquetShards(folder / DATA_FOLDER, features) as shards:
         for index, rows in groupby(stream, lambda row: row["episode_index"]):
@@ -134,9 +134,9 @@ def _keep_resized(
                 )
             states, actions = (np.array(columns[name], np.float32) for name in ("state", "action"))
             pictures = {camera: columns[camera] for camera in meta.camera_names}
-            episode = EpisodeRows(
-                meta.episodes[index], index, pictures, states, actions, numbers["timestamp"].astype(np.float64), None
-            )
+            seconds = numbers["timestamp"].astype(np.float64)
+            actors = columns.get("actor")
+            episode = EpisodeRows(meta.episodes[index], index, pictures, states, actions, seconds, None, actors)
             write_rows(shards, episode, meta.state, has_commands=False)
     files = len([*(folder / DATA_FOLDER).iterdir()])
     (folder / _PART).write_text(json.dumps({"files": files, "frames": frames}), encoding="utf-8")
@@ -165,7 +165,7 @@ def _join(repo_id: str, parts: list[Path], meta: DatasetMeta, target: Path) -> N
         frames |= of_part
     if (found := sum(frames.values())) != meta.num_frames:
         raise UserError(f"{repo_id} gave {found} rows, its meta.json says {meta.num_frames}: try again")
-    features = features_of(meta.camera_names, len(meta.state_names), len(meta.action_names))
+    features = features_of_dataset(meta)
     with folder_written_beside(target) as new:
         with ParquetShards(new / DATA_FOLDER, features) as shards:
             for part in parts:
