@@ -105,7 +105,7 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     task = arguments.task()
     seeds = arguments.seeds()
     make_policy, cameras = arguments.policy(task, pipeline)
-    identity = {"policy": arguments.digest(pipeline), **arguments.execution()}
+    identity = {"policy": arguments.digest(pipeline), **arguments.execution(), **arguments.alarm_digest(pipeline)}
     file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.workers())
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}

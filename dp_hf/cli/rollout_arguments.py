@@ -10,6 +10,7 @@ from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
+    from dp_hf.alarm.limits import AlarmLimits
     from dp_hf.simulation.task import MakePolicy, Task
 
 EXPERT = "expert"
@@ -65,18 +66,34 @@ class RolloutArguments(TaskArguments, WorkerArguments):
 
         return digest_pipeline(load_once(pipeline, self.device, self.bf16_encoder))
 
-    def policy(self, task: "Task", pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
-        """What acts, and the task's cameras that are taken."""
+    def alarm_digest(self, pipeline: str) -> dict[str, Any]:
+        """What tells the alarm's limits from others, where the policy has any: rollouts keep their alarms."""
+        from dp_hf.models.digest import digest_of
+        from dp_hf.simulation.policies import load_once
+
+        limits = None if pipeline == EXPERT else load_once(pipeline, self.device, self.bf16_encoder).alarm
+        return {} if limits is None else {"alarm": digest_of(dict(limits.limits), limits.calibration)}
+
+    def policy(
+        self, task: "Task", pipeline: str, alarm: "AlarmLimits | None" = None
+    ) -> "tuple[MakePolicy, tuple[str, ...]]":
+        """What acts, with an `alarm` in place of its own, and the task's cameras that are taken."""
         if pipeline == EXPERT:
             if task.make_expert is None:
                 raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give a pipeline")
             return task.make_expert, self.camera_names or task.cameras
-        from dp_hf.pipelines.execution import choose_rate
+        from dp_hf.alarm.watch import why_unwatched
+        from dp_hf.pipelines.execution import choose_execution, choose_rate
         from dp_hf.simulation.policies import load_once, pipeline_policy
 
         # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-        config = load_once(pipeline, self.device, self.bf16_encoder).policy.config
+        loaded = load_once(pipeline, self.device, self.bf16_encoder)
+        config = loaded.policy.config
         task.require_fitting(config, pipeline)
         print(choose_rate(config)[1])
-        make_policy = partial(pipeline_policy, task=task, pipeline=pipeline, **self.execution())
+        if (limits := alarm or loaded.alarm) is not None:
+            execution = choose_execution(config, self.n_action_steps, self.temporal_ensemble)
+            if reason := why_unwatched(limits, *execution[:2]):
+                print(f"not watched: {reason}")
+        make_policy = partial(pipeline_policy, task=task, pipeline=pipeline, alarm=alarm, **self.execution())
         return make_policy, self.camera_names or task.cameras_of(config.camera_names)
