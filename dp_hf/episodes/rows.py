@@ -6,6 +6,7 @@ from collections.abc import Container
 import datasets
 import numpy as np
 
+from dp_hf.episodes.format import ACTORS
 from dp_hf.errors import UserError
 
 _NUMBERS = ("state", "action", "episode_index")
@@ -39,6 +40,23 @@ def numbers_of(dataset: datasets.Dataset, name: str | os.PathLike) -> dict[str, 
             raise UserError(f"{name}: {column} of row {row} (episode {episodes[row]}) is not finite: {found}")
     require_in_order(episodes, values.get("frame_index"), name)
     return {"state": values["state"], "action": values["action"], "episode_index": episodes}
+
+
+def by_person(dataset: datasets.Dataset, name: str | os.PathLike) -> np.ndarray:
+    """(N,) bool: the rows in which a person acted; all, where the dataset does not say who did.
+
+    Raises:
+        UserError: a row that does not say it.
+    """
+    if "actor" not in dataset.column_names:
+        return np.ones(len(dataset), dtype=bool)
+    actors = np.array(dataset["actor"][:], dtype=object)
+    if len(wrong := np.flatnonzero(~np.isin(actors, ACTORS))):
+        raise UserError(
+            f"{name}: actor of row {wrong[0]} is {actors[wrong[0]]!r}, not one of {', '.join(ACTORS)}; convert the "
+            "recording again"
+        )
+    return actors == "person"
 
 
 def require_in_order(

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Literal, Protocol
 
 import datasets
 import torch
 
 from dp_hf.episodes.format import whole_episode
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import by_person, numbers_of
+from dp_hf.errors import UserError
 from dp_hf.pipelines.execution import observation_rows
 
 
@@ -29,17 +30,33 @@ class Trajectories:
     Attributes:
         state, action: (N, state_dim) and (N, action_dim) float32.
         episode_index: (N,) int64; an episode's rows are next to each other and in order.
+        by_person: (N,) bool, the rows whose actions are to be learned: a person's. A policy that learned its own would
+            learn its mistakes.
     """
 
     state: torch.Tensor
     action: torch.Tensor
     episode_index: torch.Tensor
+    by_person: torch.Tensor
 
     @classmethod
-    def from_dataset(cls, dataset: datasets.Dataset) -> "Trajectories":
-        """Raises what `numbers_of` does."""
-        numbers = numbers_of(dataset, "the dataset")
-        return cls(**{name: torch.from_numpy(values) for name, values in numbers.items()})
+    def from_dataset(
+        cls, dataset: datasets.Dataset, name: str = "the dataset", learn_from: Literal["person", "all"] = "person"
+    ) -> "Trajectories":
+        """Of the dataset that is called `name`; `learn_from` "all" takes the policy's rows for a person's.
+
+        Raises:
+            UserError: as `numbers_of` and `by_person`, or a person acted in no row.
+        """
+        numbers = numbers_of(dataset, name) | {"by_person": by_person(dataset, name)}
+        if learn_from == "all":
+            numbers["by_person"][:] = True
+        if not numbers["by_person"].any():
+            raise UserError(
+                f"{name} has no frame in which a person acted: a policy learns from corrections, not from itself; "
+                "--learn_from all takes every frame"
+            )
+        return cls(**{column: torch.from_numpy(values) for column, values in numbers.items()})
 
 
 @dataclass(frozen=True)
@@ -48,8 +65,9 @@ class Windows:
 
     Attributes:
         observation_rows: (N, n_obs_steps), the latest last; an episode's first frame stands for those before it.
-        action_rows: (N, horizon), from the latest observation's row on; an episode's last stands for those after it.
-        is_pad: (N, horizon) bool, True past the episode's end.
+        action_rows: (N, horizon), from the latest observation's row on; the last of an episode, or of what a person did
+            in one go, stands for those after it.
+        is_pad: (N, horizon) bool, True past that end.
     """
 
     observation_rows: torch.Tensor
@@ -67,10 +85,25 @@ class Windows:
         return Windows(self.observation_rows[chosen], self.action_rows[chosen], self.is_pad[chosen])
 
 
-def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_steps: int, horizon: int) -> Windows:
-    """One window for every frame of the chosen episodes; `episode_index` (N,) as in `Trajectories`."""
-    _, inverse, lengths = torch.unique_consecutive(episode_index, return_inverse=True, return_counts=True)
-    rows = torch.isin(episode_index, torch.tensor(episodes, dtype=torch.int64)).nonzero().squeeze(1)
+def make_windows(
+    episode_index: torch.Tensor,
+    episodes: Sequence[int],
+    n_obs_steps: int,
+    horizon: int,
+    by_person: torch.Tensor | None = None,
+) -> Windows:
+    """One window for every frame of the chosen episodes in which a person acted.
+
+    What is observed before may be the policy's doing; an action that is learned is none of it.
+
+    Args:
+        episode_index, by_person: (N,) as in `Trajectories`; by default a person acted in all frames.
+    """
+    learned = torch.ones_like(episode_index, dtype=torch.bool) if by_person is None else by_person
+    stretches = 2 * episode_index + learned
+    _, inverse, lengths = torch.unique_consecutive(stretches, return_inverse=True, return_counts=True)
+    chosen = torch.isin(episode_index, torch.tensor(episodes, dtype=torch.int64))
+    rows = (chosen & learned).nonzero().squeeze(1)
     last = (lengths.cumsum(0) - 1)[inverse[rows]][:, None]
     observed = torch.from_numpy(observation_rows(rows.numpy(), episode_index.numpy(), n_obs_steps))
     action_rows = rows[:, None] + torch.arange(horizon)
