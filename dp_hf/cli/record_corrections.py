@@ -50,16 +50,16 @@ def record(arguments: RecordCorrections) -> int:
     from dp_hf.simulation.correction import Rules, record_corrections
 
     task = arguments.task()
-    make_policy, cameras = arguments.policy(task, arguments.pipeline)
+    policy = arguments.policy(task, arguments.pipeline)
     report = record_corrections(
         arguments.output_dir,
-        make_policy,
-        {"policy": arguments.digest(arguments.pipeline), **arguments.execution()},
+        policy.make,
+        {"policy": policy.digest, **arguments.execution()},
         arguments.num_episodes,
         arguments.layout_seed,
         arguments.num_layouts,
         Rules(arguments.patience, arguments.before, arguments.noise),
-        arguments.environment(cameras),
+        arguments.environment(policy.cameras),
         arguments.workers(),
     )
     print(f"{arguments.output_dir}: {report}")

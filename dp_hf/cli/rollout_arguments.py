@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from dp_hf.cli.task_arguments import TaskArguments
 from dp_hf.cli.worker_arguments import WorkerArguments
@@ -56,27 +56,28 @@ class RolloutArguments(TaskArguments, WorkerArguments):
         """How a pipeline acts, beside what it is."""
         return {name: getattr(self, name) for name in _EXECUTION}
 
-    def digest(self, pipeline: str) -> str:
-        """What tells the policy from others that lay or will lie in the same place."""
-        if pipeline == EXPERT:
-            return EXPERT
-        from dp_hf.pipelines.loading import digest_pipeline
-        from dp_hf.simulation.policies import load_once
-
-        return digest_pipeline(load_once(pipeline, self.device, self.bf16_encoder))
-
-    def policy(self, task: "Task", pipeline: str) -> "tuple[MakePolicy, tuple[str, ...]]":
-        """What acts, and the task's cameras that are taken."""
+    def policy(self, task: "Task", pipeline: str) -> "ActingPolicy":
+        """What acts in the task."""
         if pipeline == EXPERT:
             if task.make_expert is None:
                 raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give a pipeline")
-            return task.make_expert, self.camera_names or task.cameras
+            return ActingPolicy(task.make_expert, self.camera_names or task.cameras, EXPERT)
         from dp_hf.pipelines.execution import choose_rate
-        from dp_hf.simulation.policies import load_once, pipeline_policy
+        from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
+        from dp_hf.simulation.policies import pipeline_policy
 
         # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-        config = load_once(pipeline, self.device, self.bf16_encoder).policy.config
+        loaded = load_pipeline(pipeline, self.device, self.bf16_encoder)
+        config, digest = loaded.policy.config, digest_pipeline(loaded)
         task.require_fitting(config, pipeline)
         print(choose_rate(config)[1])
-        make_policy = partial(pipeline_policy, task=task, pipeline=pipeline, **self.execution())
-        return make_policy, self.camera_names or task.cameras_of(config.camera_names)
+        make = partial(pipeline_policy, task=task, pipeline=pipeline, digest=digest, **self.execution())
+        return ActingPolicy(make, self.camera_names or task.cameras_of(config.camera_names), digest)
+
+
+class ActingPolicy(NamedTuple):
+    """What acts, the task's cameras that are taken, and what tells it from others that lie in the same place."""
+
+    make: "MakePolicy"
+    cameras: tuple[str, ...]
+    digest: str

@@ -57,6 +57,9 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """seconds until the run ends; default never"""
     record: Path | None = None
     """folder of episodes to record the run into, commands as actions, with who acted in each frame"""
+    view: Annotated[int, Range(0, 65535)] | None = None
+    """port at which a browser on this computer sees the run as it goes: pictures, measurements, commands, the policy's
+    chunk, and why the arm is held; 0 takes a free one"""
     images_from: Path | None = None
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range()] = 0
@@ -78,6 +81,7 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.arms.matching import require_same
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
+    from dp_hf.control.live_page import LivePage
     from dp_hf.control.operator import Keyboard, on_signals
     from dp_hf.episodes.recording import Recording, require_room
 
@@ -106,6 +110,10 @@ def run_policy(arguments: RunPolicy) -> int:
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
             controller.observers.append(stack.enter_context(_recording(arguments.record, recording, rate, controller)))
+        if arguments.view is not None:
+            page = stack.enter_context(LivePage(controller, arguments.view))
+            controller.observers.append(page)
+            print(f"see the run at {page.address}", flush=True)
         stack.enter_context(on_signals(controller.stop))
         stack.enter_context(punctual_interpreter())
         report = controller.run(arguments.duration)

@@ -29,7 +29,7 @@ from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import RECORDING_FILE
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import as_lists, numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
@@ -178,7 +178,7 @@ def resample(
         return dataset, meta
 
     every = frame_skip // meta.frame_skip
-    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    columns = numbers_of(dataset, meta.source or "the dataset")
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     kept, states = [], []
     actions = np.zeros((len(columns["action"]), len(action)), dtype=np.float32)
@@ -197,7 +197,7 @@ def resample(
     if meta.has_actors and every > 1:
         dataset = _with_actors_of_kept(dataset, [*starts, len(actions)], every)
     dataset = dataset.remove_columns(["action", "frame_index"])
-    dataset = dataset.add_column("action", list(actions), feature=features["action"])
+    dataset = dataset.add_column("action", as_lists(actions), feature=features["action"])
     dataset = dataset.add_column("frame_index", positions, feature=features["frame_index"])
     dataset = dataset.select_columns([*features])
     statistics = {

@@ -17,7 +17,7 @@ from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_o
 from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.episode_rows import (
     EpisodeRows,
-    FileOnDisk,
+    FilesOnDisk,
     ShardWriter,
     Written,
     folder_of,
@@ -47,11 +47,11 @@ class FilesOfEpisode:
     """The arguments of `DatasetWriter.add_episode`, with files of every camera as images."""
 
     name: str
-    images: Mapping[str, Sequence[FileOnDisk]]
+    images: Mapping[str, FilesOnDisk]
     state: np.ndarray
     action: np.ndarray | None
     timestamp: np.ndarray
-    frames: Sequence[int]
+    frames: np.ndarray
     actor: Sequence[Actor] | None = None
 
 
@@ -162,7 +162,7 @@ class DatasetWriter:
         state: np.ndarray | Sequence,
         action: np.ndarray | Sequence | None = None,
         timestamp: np.ndarray | Sequence | None = None,
-        frames: Sequence[int] | None = None,
+        frames: Sequence[int] | np.ndarray | None = None,
         actor: Sequence[Actor] | None = None,
     ) -> list[Problem]:
         """Appends an episode of T rows.
@@ -231,11 +231,11 @@ class DatasetWriter:
     def _rows(
         self,
         name: str,
-        pictures: Mapping[str, Sequence[ImageFile | FileOnDisk]],
+        pictures: Mapping[str, Sequence[ImageFile] | FilesOnDisk],
         state: np.ndarray | Sequence,
         action: np.ndarray | Sequence | None,
         timestamp: np.ndarray | Sequence | None,
-        frames: Sequence[int] | None,
+        frames: Sequence[int] | np.ndarray | None,
         actor: Sequence[Actor] | None,
         index: int,
     ) -> EpisodeRows:
@@ -273,13 +273,13 @@ class DatasetWriter:
 
     def _pictures(
         self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]]
-    ) -> dict[str, Sequence[ImageFile | FileOnDisk]]:
+    ) -> dict[str, Sequence[ImageFile] | FilesOnDisk]:
         """The files of every image column."""
         pictures = by_camera(images)
         names = set(self.columns if isinstance(images, Mapping) else self.columns.values())
         if set(pictures) != names:
             raise UserError(f"episode {name}: it has images of {', '.join(pictures)}, not of {', '.join(self.columns)}")
-        files: dict[str, Sequence[ImageFile | FileOnDisk]] = {}
+        files: dict[str, Sequence[ImageFile] | FilesOnDisk] = {}
         for camera, column in self.columns.items():
             of_camera = pictures[camera if isinstance(images, Mapping) else column]
             files[column] = [

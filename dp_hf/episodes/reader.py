@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,8 +21,10 @@ from dp_hf.files import inside, read_json_values, user_path
 
 _MAX_FRAMES = 500_000
 
+Image = TypeVar("Image")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Episode:
     """A recorded episode.
 
@@ -37,7 +39,7 @@ class Episode:
 
     name: str
     path: Path
-    frames: list[Frame] = field(default_factory=list)
+    frames: Sequence[Frame] = ()
     problems: list[Problem] = field(default_factory=list)
     listed_images: dict[str, list[int]] = field(default_factory=dict)
     recording: Recording | None = None
@@ -105,12 +107,14 @@ def read_episode(
     rows = _read_states_file(folder, episode.problems)
     if rows is None:
         return episode
+    frames = []
     for index, row in enumerate(rows):
         _note_listed_images(row, index, episode)
         state_dim = None if episode.recording is None else len(episode.recording.quantities)
         frame = read_frame(row, index, folder, cameras, episode.problems, state_dim)
         if frame is not None:
-            episode.frames.append(frame)
+            frames.append(frame)
+    episode.frames = frames
     _keep_common_cameras(episode)
     _report_short(episode)
     silent = [frame.index for frame in episode.frames if frame.actor is None]
@@ -125,25 +129,29 @@ def read_episode(
 
 def load_images(episode: Episode) -> list[dict[str, ImageFile]]:
     """Reads the images of all frames, by camera. Frames whose images do not decode are taken out of the episode."""
-    return list(good_images(episode))
+    return list(good_images(episode, read_images(image_paths(episode))))
 
 
-def good_images(episode: Episode, threads: int | None = None) -> Iterator[dict[str, ImageFile]]:
-    """As `load_images`, one frame after the other; the frames are taken out once all were asked for.
+def image_paths(episode: Episode) -> list[Path]:
+    """Of all frames and cameras, in order."""
+    return [path for frame in episode.frames for path in frame.images.values()]
+
+
+def good_images(episode: Episode, images: Iterator[Image | str]) -> Iterator[dict[str, Image]]:
+    """The images of each frame by camera; frames that have a bad one are taken out once all were asked for.
 
     Args:
-        threads: as of `read_images`.
+        images: of the `image_paths`; a text is what is wrong with one.
     """
-    files = read_images((path for frame in episode.frames for path in frame.images.values()), threads)
     frames = []
     for frame in episode.frames:
-        images = {camera: next(files) for camera in frame.images}
-        reasons = [image for image in images.values() if isinstance(image, str)]
+        of_frame = {camera: next(images) for camera in frame.images}
+        reasons = [image for image in of_frame.values() if isinstance(image, str)]
         episode.problems.extend(Problem("corrupt image", reason, frame.index) for reason in reasons)
         if not reasons:
             frames.append(frame)
-            yield {camera: image for camera, image in images.items() if isinstance(image, ImageFile)}
-    episode.frames[:] = frames
+            yield {camera: image for camera, image in of_frame.items() if not isinstance(image, str)}
+    episode.frames = frames
     _report_short(episode)
 
 
@@ -196,4 +204,4 @@ def _keep_common_cameras(episode: Episode) -> None:
         if names != common:
             message = f"has images of {shorten(names)}, most frames have {shorten(common)}"
             episode.problems.append(Problem("missing image", message, frame.index))
-    episode.frames[:] = [frame for frame, names in zip(episode.frames, cameras, strict=True) if names == common]
+    episode.frames = [frame for frame, names in zip(episode.frames, cameras, strict=True) if names == common]

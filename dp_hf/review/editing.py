@@ -17,7 +17,7 @@ from dp_hf.episodes.format import STATES_FILE, STATES_FILES, Actor
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta
 from dp_hf.episodes.reader import Episode, read_episode
 from dp_hf.episodes.recording import Recording, write_recording
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import column_of, numbers_of
 from dp_hf.episodes.timing import detect_rate
 from dp_hf.episodes.units import detect_unit
 from dp_hf.errors import UserError
@@ -96,7 +96,7 @@ def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece])
     writer.warnings += [warning for meta in metas for warning in _of_the_whole(meta)]
     numbers = [numbers_of(dataset, root) for (dataset, _), root in zip(loaded, roots, strict=True)]
     cells = [undecoded(dataset.select_columns(meta.camera_names), meta.camera_names) for dataset, meta in loaded]
-    times = [np.asarray(dataset.with_format("numpy")["timestamp"][:], np.float64) for dataset, _ in loaded]
+    times = [column_of(dataset, "timestamp", np.float64) for dataset, _ in loaded]
     who_acted = [[*dataset["actor"]] if meta.has_actors else None for dataset, meta in loaded]
     with writer:
         for piece in pieces:

@@ -8,8 +8,10 @@ import gymnasium
 import numpy as np
 import torch
 
+from dp_hf.errors import UserError
 from dp_hf.pipelines.action_chunking import ActionChunker
-from dp_hf.pipelines.loading import load_pipeline
+from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
+from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.simulation.task import Task, control_steps
 
 
@@ -18,6 +20,7 @@ def pipeline_policy(
     seed: int,
     task: Task,
     pipeline: str,
+    digest: str,
     n_action_steps: int | None = None,
     temporal_ensemble: float | None = None,
     num_inference_steps: int | None = None,
@@ -26,12 +29,12 @@ def pipeline_policy(
 ) -> "AtOwnRate":
     """The pipeline in a folder or Hub repository; its samples follow from the seed.
 
-    Arguments as in `ActionChunker` and `load_pipeline`.
+    Arguments as in `ActionChunker` and `load_known`.
 
     Raises:
-        UserError: the policy is not for the task.
+        UserError: the policy is not for the task, or no longer the one of the digest.
     """
-    loaded = load_once(pipeline, device, bf16_encoder)
+    loaded = load_known(pipeline, digest, device, bf16_encoder)
     task.require_fitting(loaded.policy.config, pipeline)
     chunker = TimedChunker(
         loaded,
@@ -43,8 +46,20 @@ def pipeline_policy(
     return AtOwnRate(chunker, task.fps)
 
 
-load_once = cache(load_pipeline)
-"""Loads a pipeline once a process; arguments as in `load_pipeline`."""
+@cache
+def load_known(pipeline: str, digest: str, device: str = "cpu", bf16_encoder: bool = False) -> DiffusionPolicyPipeline:
+    """Loads the pipeline of a digest, once a process: its place may come to hold another one.
+
+    Args:
+        digest: by `digest_pipeline`, of the pipeline as the command has loaded it.
+
+    Raises:
+        UserError: as `load_pipeline`, or it is another pipeline.
+    """
+    loaded = load_pipeline(pipeline, device, bf16_encoder)
+    if digest_pipeline(loaded) != digest:
+        raise UserError(f"{pipeline}: another policy has taken its place since the command began; start it again")
+    return loaded
 
 
 class AtOwnRate:

@@ -1,7 +1,7 @@
 """Windows of frames: the observations up to a moment and the actions from it on, gathered a whole batch at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, Protocol
 
@@ -11,7 +11,7 @@ import torch
 from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.rows import by_person, numbers_of
 from dp_hf.errors import UserError
-from dp_hf.pipelines.execution import observation_rows
+from dp_hf.pipelines.execution import episode_starts, history_rows
 
 
 class Observations(Protocol):
@@ -61,28 +61,58 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Windows:
-    """N windows over a dataset's rows.
+    """N windows over a dataset's rows. What each of them holds is computed when it is asked for, so that millions of
+    windows take 8 bytes each.
 
     Attributes:
-        observation_rows: (N, n_obs_steps), the latest last; an episode's first frame stands for those before it.
-        action_rows: (N, horizon), from the latest observation's row on; the last of an episode, or of what a person did
-            in one go, stands for those after it.
-        is_pad: (N, horizon) bool, True past that end.
+        rows: (N,) int64, of the latest observation.
+        starts: (E + 1,) int64, the first row of each episode of the dataset, and after them the number of rows.
+        borders: (S + 1,) int64, as `starts`, and where in an episode a person takes the arm or gives it back.
+        n_obs_steps, horizon: observations and actions.
     """
 
-    observation_rows: torch.Tensor
-    action_rows: torch.Tensor
-    is_pad: torch.Tensor
+    rows: torch.Tensor
+    starts: torch.Tensor
+    borders: torch.Tensor
+    n_obs_steps: int
+    horizon: int
 
     def __len__(self) -> int:
-        return len(self.is_pad)
+        return len(self.rows)
+
+    def __getitem__(self, chosen: torch.Tensor | slice) -> "Windows":
+        return replace(self, rows=self.rows[chosen])
+
+    @property
+    def observation_rows(self) -> torch.Tensor:
+        """(N, n_obs_steps), the latest last; an episode's first frame stands for those before it."""
+        return torch.from_numpy(history_rows(self.rows.numpy(), self.starts.numpy(), self.n_obs_steps))
+
+    @property
+    def action_rows(self) -> torch.Tensor:
+        """(N, horizon), from the latest observation's row on; the last row of an episode, or of what a person did in
+        one go, stands for those after it."""
+        return self._ahead.minimum(self._last)
+
+    @property
+    def is_pad(self) -> torch.Tensor:
+        """(N, horizon) bool, True past that end."""
+        return self._ahead > self._last
+
+    @property
+    def _ahead(self) -> torch.Tensor:
+        return self.rows[:, None] + torch.arange(self.horizon)
+
+    @property
+    def _last(self) -> torch.Tensor:
+        """(N, 1) of each window's episode, or of what a person did in one go."""
+        return (self.borders[torch.searchsorted(self.borders, self.rows, right=True)] - 1)[:, None]
 
     def evenly_spaced(self, count: int) -> "Windows":
         """At most `count` of the windows; 0 is all."""
         if count == 0 or count >= len(self):
             return self
-        chosen = torch.linspace(0, len(self) - 1, count).long()
-        return Windows(self.observation_rows[chosen], self.action_rows[chosen], self.is_pad[chosen])
+        return self[torch.linspace(0, len(self) - 1, count).long()]
 
 
 def make_windows(
@@ -99,15 +129,15 @@ def make_windows(
     Args:
         episode_index, by_person: (N,) as in `Trajectories`; by default a person acted in all frames.
     """
-    learned = torch.ones_like(episode_index, dtype=torch.bool) if by_person is None else by_person
-    stretches = 2 * episode_index + learned
-    _, inverse, lengths = torch.unique_consecutive(stretches, return_inverse=True, return_counts=True)
-    chosen = torch.isin(episode_index, torch.tensor(episodes, dtype=torch.int64))
-    rows = (chosen & learned).nonzero().squeeze(1)
-    last = (lengths.cumsum(0) - 1)[inverse[rows]][:, None]
-    observed = torch.from_numpy(observation_rows(rows.numpy(), episode_index.numpy(), n_obs_steps))
-    action_rows = rows[:, None] + torch.arange(horizon)
-    return Windows(observed, action_rows.minimum(last), action_rows > last)
+    starts = torch.from_numpy(episode_starts(episode_index.numpy()))
+    end = torch.tensor([len(episode_index)])
+    is_chosen = torch.isin(episode_index[starts], torch.tensor(episodes, dtype=torch.int64))
+    starts = torch.cat([starts, end])
+    chosen, borders = is_chosen.repeat_interleave(starts.diff()), starts
+    if by_person is not None:
+        chosen = chosen & by_person
+        borders = torch.cat([torch.from_numpy(episode_starts((2 * episode_index + by_person).numpy())), end])
+    return Windows(chosen.nonzero().squeeze(1), starts, borders, n_obs_steps, horizon)
 
 
 def split_episodes(
@@ -142,13 +172,13 @@ class WindowDataset(torch.utils.data.Dataset):
         return len(self.windows)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        chosen = torch.as_tensor(indices)
-        observation_rows = self.windows.observation_rows[chosen]
+        windows = self.windows[torch.as_tensor(indices)]
+        observation_rows = windows.observation_rows
         return {
             self.observations.name: self.observations[observation_rows],
             "state": self.trajectories.state[observation_rows],
-            "action": self.trajectories.action[self.windows.action_rows[chosen]],
-            "is_pad": self.windows.is_pad[chosen],
+            "action": self.trajectories.action[windows.action_rows],
+            "is_pad": windows.is_pad,
         }
 
 
