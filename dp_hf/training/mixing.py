@@ -6,10 +6,11 @@ import torch
 
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
+from dp_hf.pipelines.execution import is_rate
 from dp_hf.training.windows import Observations, Trajectories
 
 # What has to be the same, for the rows of both to mean the same.
-_ALIKE = ("state", "action", "fps", "action_source", "action_offset")
+_ALIKE = ("state", "action", "action_source", "action_offset")
 
 
 def require_alike(meta: DatasetMeta, corrections: DatasetMeta, names: tuple[str, str]) -> None:
@@ -18,6 +19,9 @@ def require_alike(meta: DatasetMeta, corrections: DatasetMeta, names: tuple[str,
         if getattr(meta, field) != getattr(corrections, field):
             found = f"{getattr(meta, field)} and {getattr(corrections, field)}"
             raise UserError(f"{names[0]} and {names[1]} have different {field}, {found}: they are not learned together")
+    if not is_rate(corrections.fps, meta.fps):
+        found = f"{meta.fps:g} and {corrections.fps:g} rows a second"
+        raise UserError(f"{names[0]} and {names[1]} have {found}: they are not learned together")
 
 
 def joined(first: Trajectories, second: Trajectories, num_episodes: int) -> Trajectories:

@@ -19,6 +19,7 @@ from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
 from dp_hf.episodes.cells import require_cameras, row_pictures
+from dp_hf.episodes.conversion import ActionSource
 from dp_hf.episodes.dataset import open_data
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
@@ -110,7 +111,7 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         if config.data.streaming:
             height, width = config.policy.image_size
             data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir)
-        dataset, meta = _open(data_dir, config, accelerator)
+        dataset, meta = _open(data_dir, config, accelerator, config.data.action_source, config.data.action_offset)
         corrections = _open_corrections(config, meta, accelerator)
     trajectories = Trajectories.from_dataset(dataset, config.data_dir, config.data.learn_from)
     fraction = config.validation.validation_fraction
@@ -210,23 +211,36 @@ class Corrections:
     trajectories: Trajectories
 
 
-def _open(data_dir: str | Path, config: TrainConfig, accelerator: Accelerator) -> tuple[Dataset, DatasetMeta]:
+def _open(
+    data_dir: str | Path,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    action_source: ActionSource,
+    action_offset: int | None,
+) -> tuple[Dataset, DatasetMeta]:
     return open_data(
         data_dir,
         frame_skip=config.data.frame_skip,
-        action_offset=config.data.action_offset,
-        action_source=config.data.action_source,
+        action_offset=action_offset,
+        action_source=action_source,
         cache_dir=config.loading.cache_dir,
         report=accelerator.print,
     )
 
 
 def _open_corrections(config: TrainConfig, meta: DatasetMeta, accelerator: Accelerator) -> Corrections | None:
-    """Those of a run that learns from some, whose rows mean what those of the first dataset do, described by `meta`."""
+    """Those of a run that learns from some, whose rows mean what those of the first dataset do, described by `meta`.
+
+    Where its actions are states, as of an arm that was guided by hand, so are those of the corrections, though a run
+    is recorded with commands.
+    """
     place = config.data.corrections
     if place is None:
         return None
-    dataset, of_corrections = _open(place, config, accelerator)
+    if meta.action_source == "state":
+        dataset, of_corrections = _open(place, config, accelerator, "state", meta.action_offset)
+    else:
+        dataset, of_corrections = _open(place, config, accelerator, "recorded", None)
     require_alike(meta, of_corrections, (config.data_dir, place))
     require_cameras(config.data.camera_names or meta.camera_names, of_corrections, place)
     return Corrections(dataset, Trajectories.from_dataset(dataset, place, config.data.learn_from))

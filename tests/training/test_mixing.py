@@ -124,6 +124,18 @@ def test_half_of_every_batch_is_corrections_by_a_person(make_config, corrections
     assert low[1] <= -41
 
 
+def test_corrections_with_commands_beside_demonstrations_without(make_config, tmp_path, recording):
+    with EpisodeWriter(tmp_path / "runs") as writer:
+        for i in range(8):
+            state = np.full(7, 10.0 + i)
+            image = np.zeros((36, 64, 3), np.uint8)
+            writer.add_frame(image, state, state + 30, timestamp=0.1003 * i, actor="person")
+    config = make_config(corrections=str(tmp_path / "runs"), **SMALL)
+    run = set_up(config, make_accelerator(config))
+    of_corrections = run.validation_data.trajectories.action[-8:]
+    assert of_corrections[:, 0].tolist() == [11, 12, 13, 14, 15, 16, 17, 17]
+
+
 def test_corrections_alone_are_learned_from(make_config, corrections, capsys):
     config = make_config(data_dir=str(corrections), num_epochs=1, **SMALL)
     train(config)
@@ -169,5 +181,5 @@ def test_corrections_that_do_not_fit_are_refused(make_config, corrections, tmp_p
     with EpisodeWriter(tmp_path / "slow") as writer:
         for i in range(6):
             writer.add_frame(np.zeros((36, 64, 3), np.uint8), np.full(7, 10.0 * i), timestamp=0.5 * i, actor="person")
-    with pytest.raises(UserError, match=r"have different fps, 10.0 and 2.0"):
+    with pytest.raises(UserError, match=r"have 10 and 2 rows a second"):
         train(make_config(corrections=str(tmp_path / "slow"), **SMALL))
