@@ -31,9 +31,10 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """Drive a robot with a policy in real time.
 
     A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
-    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 when the run
-    ended while the arm was held (an emergency stop that was not released, a camera that is late), when nothing that the
-    policy predicted could be executed, and when the policy or the robot failed.
+    stop, r releases it, t hands the arm to a person and gives it back, q ends the run. Ctrl-C and `kill` end it too;
+    the arm brakes first. Exit code 1 when the run ended while the arm was held (an emergency stop that was not
+    released, a camera that is late), when nothing that the policy predicted could be executed, and when the policy or
+    the robot failed.
     """
 
     robot: str = "sim"
@@ -55,7 +56,10 @@ class RunPolicy(RobotArguments, PolicyArguments):
     duration: Annotated[float, Range(above=0)] | None = None
     """seconds until the run ends; default never"""
     record: Path | None = None
-    """folder of episodes to record the run into, commands as actions"""
+    """folder of episodes to record the run into, commands as actions, with who acted in each frame"""
+    view: Annotated[int, Range(0, 65535)] | None = None
+    """port at which a browser on this computer sees the run as it goes: pictures, measurements, commands, the policy's
+    chunk, and why the arm is held; 0 takes a free one"""
     images_from: Path | None = None
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range()] = 0
@@ -77,6 +81,7 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.arms.matching import require_same
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
+    from dp_hf.control.live_page import LivePage
     from dp_hf.control.operator import Keyboard, on_signals
     from dp_hf.episodes.recording import Recording, require_room
 
@@ -100,9 +105,16 @@ def run_policy(arguments: RunPolicy) -> int:
         robot = stack.enter_context(_connected(arguments, settings))
         controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
         keyboard = stack.enter_context(Keyboard())
+        if (person := controller.takeover.person) is not None and keyboard.is_there:
+            hold = "; hold the arm first, it may drop" if person.guides else ""
+            print(f"t hands the arm to a person, and t gives it back{hold}", flush=True)
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
             controller.observers.append(stack.enter_context(_recording(arguments.record, recording, rate, controller)))
+        if arguments.view is not None:
+            page = stack.enter_context(LivePage(controller, arguments.view))
+            controller.observers.append(page)
+            print(f"see the run at {page.address}", flush=True)
         stack.enter_context(on_signals(controller.stop))
         stack.enter_context(punctual_interpreter())
         report = controller.run(arguments.duration)
@@ -165,12 +177,19 @@ def simulated_robot(settings: "PolicySettings", layout_seed: int) -> "SimulatedR
     from dp_hf.simulation.stacking import STACKING, make_environment
 
     cameras = STACKING.cameras_of(settings.camera_names)
-    return SimulatedRobot(lambda: make_environment(cameras=cameras), SIMULATED_MYCOBOT_280.quantities, layout_seed)
+    return SimulatedRobot(
+        lambda: make_environment(cameras=cameras),
+        SIMULATED_MYCOBOT_280.quantities,
+        layout_seed,
+        make_expert=STACKING.make_expert,
+    )
 
 
 def _obey(key: str | None, controller: "Controller") -> None:
     if key == " ":
         controller.emergency_stop("the space key")
+    elif key == "t":
+        controller.toggle_person()
     elif key == "r":
         controller.reset()
     elif key == "q":
@@ -194,7 +213,7 @@ def _recording(
     log = RunLog(controller)
     controller.observers.append(log)
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
-        yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
+        yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command, tick.actor)
         if controller.trouble is not None:
             writer.fail(controller.trouble)
     log.run(recorder.started_at).write(writer.path)

@@ -48,6 +48,32 @@ def test_the_expert_is_a_pipeline_too(tmp_path, capsys):
     assert "2/2 = 100.0%" in capsys.readouterr().out
 
 
+def test_an_evaluation_goes_on_where_it_was_cut_off(tmp_path, capsys, monkeypatch):
+    arguments = ["--pipeline", "expert", "--num_episodes", "3", "--video", "1", "--video_format", "gif"]
+    arguments += ["--output_dir", str(tmp_path), "--camera_names", "wrist"]
+    assert evaluate(arguments) == 0
+    whole = json.loads((tmp_path / "results.json").read_text())
+    with monkeypatch.context() as context:
+        context.setattr("dp_hf.cli.evaluate._write_results", interrupt)
+        assert evaluate(arguments) == 130
+    lines = (tmp_path / "unfinished.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 4
+    (tmp_path / "unfinished.jsonl").write_text("".join(lines[:-1]) + lines[-1][:20])  # killed as it wrote
+    assert evaluate([*arguments, "--light_jitter", "0.2"]) == 2
+    assert "unfinished.jsonl holds rollouts with another scene" in capsys.readouterr().err
+    (tmp_path / "results.json").unlink()
+    assert evaluate([*arguments, "--num_workers", "2"]) == 0
+    assert "2/2" in capsys.readouterr().err  # what had been cut, and what the video shows
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["episodes"] == whole["episodes"]
+    assert (tmp_path / "rollouts.gif").exists()
+    assert not (tmp_path / "unfinished.jsonl").exists()
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
 def test_a_table_of_disturbances_goes_on_where_it_was_cut_off(tmp_path, capsys):
     arguments = ["--pipeline", "expert", "--output_dir", str(tmp_path), "--camera_names", "wrist"]
     assert evaluate([*arguments, "--num_episodes", "2", "--disturbances", "nominal", "push"]) == 0

@@ -8,6 +8,7 @@ from dp_hf.errors import UserError
 from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
 from dp_hf.simulation.evaluation import summarize
 from dp_hf.simulation.expert import expert_policy
+from dp_hf.simulation.kept_rollouts import Episode, run_kept
 from dp_hf.simulation.layouts import EVALUATION
 from dp_hf.simulation.policies import AtOwnRate, TimedChunker, pipeline_policy
 from dp_hf.simulation.rollouts import rollout, run_rollouts
@@ -18,12 +19,19 @@ EVALUATION_SEED = EVALUATION.start
 SMALL = {"cameras": ("front",), "image_size": (60, 106)}
 
 
-def test_rollouts_keep_the_order_of_seeds_and_the_frames_asked_for():
+def test_rollouts_keep_the_order_of_seeds():
     seeds = [EVALUATION_SEED + 3, EVALUATION_SEED, EVALUATION_SEED + 1]
-    results = run_rollouts(STACKING, expert_policy, seeds, SMALL, num_videos=2)
+    results = run_rollouts(STACKING, expert_policy, seeds, SMALL)
     assert [result.seed for result in results] == seeds
     assert all(result.success for result in results)
-    assert [len(result.frames) for result in results] == [results[0].length, results[1].length, 0]
+
+
+def test_the_first_rollouts_keep_their_frames(tmp_path):
+    seeds = [EVALUATION_SEED + 3, EVALUATION_SEED]
+    policies, scenes = {"": (expert_policy, SMALL["cameras"])}, {"": {"image_size": SMALL["image_size"]}}
+    done = run_kept(STACKING, policies, scenes, seeds, tmp_path / "kept.jsonl", {}, num_videos=1)
+    results = [done[Episode("", "", seed)] for seed in seeds]
+    assert [len(result.frames) for result in results] == [results[0].length, 0]
     assert results[0].frames[0].shape == (60, 106, 3)
 
 
