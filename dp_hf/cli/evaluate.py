@@ -79,7 +79,7 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     policy = arguments.policy(task, pipeline)
     scene = arguments.options() if arguments.task_file is None else {}
     identity = {
-        **{"policy": policy.digest, "task": task.name, "task_origin": task.origin, **arguments.execution()},
+        **{**policy.identity, "task": task.name, "task_origin": task.origin, **arguments.execution()},
         **{"cameras": list(policy.cameras), "scene": scene},
     }
     unfinished = arguments.output_dir / UNFINISHED
@@ -109,7 +109,7 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     task = arguments.task()
     seeds = arguments.seeds()
     policy = arguments.policy(task, pipeline)
-    identity = {"policy": policy.digest, **arguments.execution()}
+    identity = {**policy.identity, **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
     results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers())
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}

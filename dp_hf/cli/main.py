@@ -18,6 +18,7 @@ COMMANDS = {
     "infer": "predict the action for an image, or for every frame of an episode",
     "evaluate": "measure closed-loop success in the simulator",
     "compare": "tell which of two policies succeeds more often, and when to stop looking",
+    "calibrate-alarm": "measure from when on a policy does not know what it does",
     "run-policy": "drive a simulated or real robot with a policy in real time",
     "serve-policy": "let an arm whose computer cannot run torch use a policy over the network",
     "import-checkpoint": "turn a .pth checkpoint of the reference into a pipeline, or back",

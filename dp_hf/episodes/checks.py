@@ -143,7 +143,7 @@ def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]])
     of_mycobot = QUANTITIES.with_units([unit] * 6 + ["none"])
     for episode in report.usable:
         recorded = of_mycobot if episode.recording is None else episode.recording.quantities
-        states, frames = episode.states, [frame.index for frame in episode.frames]
+        states, frames = episode.states, episode.packed.indices
         episode.problems.extend(motion_problems(states, recorded, episode.actions, frames))
         if rate.fps is not None:
             times = frame_times(episode, rate)

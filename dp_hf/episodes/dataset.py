@@ -30,7 +30,7 @@ from dp_hf.episodes.format import RECORDING_FILE
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.episodes.rows import as_lists, numbers_of
-from dp_hf.errors import UserError
+from dp_hf.errors import UserError, disk_error
 from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.hub.repository import download_snapshot, hub_errors
@@ -193,7 +193,7 @@ def resample(
         kept.append(rows)
         states.append(columns["state"][rows])
     rows = np.concatenate(kept)
-    features = _features(wanted)
+    features = features_of_dataset(wanted)
     if meta.has_actors and every > 1:
         dataset = _with_actors_of_kept(dataset, [*starts, len(actions)], every)
     dataset = dataset.remove_columns(["action", "frame_index"])
@@ -238,7 +238,9 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
                 streaming=streaming,
                 cache_dir=arrow,
             )
-    except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
+    except (datasets.exceptions.DatasetGenerationError, pa.ArrowException, OSError) as error:
+        if disk_error(error) is not None:
+            raise
         reason = error.__cause__ or error
         raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error
 
@@ -255,13 +257,14 @@ def _without_patterns(folder: Path, cache: Path) -> Path:
     return link
 
 
-def _features(meta: DatasetMeta) -> datasets.Features:
+def features_of_dataset(meta: DatasetMeta) -> datasets.Features:
+    """The columns of a dataset's rows."""
     return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names), meta.has_actors)
 
 
 def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> None:
     """Raises a UserError unless the rows are what the description says, with all images inside."""
-    for name, feature in _features(meta).items():
+    for name, feature in features_of_dataset(meta).items():
         if dataset.features is None or dataset.features.get(name) != feature:
             found = None if dataset.features is None else dataset.features.get(name)
             raise UserError(f"{path}: column {name} is {found}, not {feature}; convert the recording again")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from dp_hf.episodes.format import ACTORS
 from dp_hf.episodes.frames import Frame
 
 _BETWEEN = b"\0"  # which no path has
-_ACTORS = (None, *ACTORS)
 
 
 class PackedPaths(Sequence[Path]):
@@ -42,15 +40,19 @@ class PackedFrames(Sequence[Frame]):
 
     Attributes:
         indices: (T,) their positions in the JSON list.
+        states: (T, n) float64.
+        actions: (T, n) float64, NaN where a frame has none.
+        stamps: (T,) float64, NaN where a frame has none.
+        actors: (T,) int8, who acted as a position in `ACTORS`, -1 where a frame does not say.
         paths: of the images, by camera.
     """
 
     def __init__(self, folder: Path, frames: Sequence[Frame]):
         self.indices = np.array([frame.index for frame in frames], np.int32)
-        self._states = _rows([frame.state for frame in frames])
-        self._actions = _rows([frame.action for frame in frames])
-        self._timestamps = _rows([None if frame.timestamp is None else (frame.timestamp,) for frame in frames])
-        self._actors = np.array([_ACTORS.index(frame.actor) for frame in frames], np.uint8)
+        self.states = _rows([frame.state for frame in frames])
+        self.actions = _rows([frame.action for frame in frames])
+        self.stamps = np.array([np.nan if frame.timestamp is None else frame.timestamp for frame in frames], np.float64)
+        self.actors = np.array([-1 if frame.actor is None else ACTORS.index(frame.actor) for frame in frames], np.int8)
         cameras = frames[0].images if frames else ()
         self.paths: Mapping[str, PackedPaths] = {
             camera: PackedPaths(folder, [frame.images[camera] for frame in frames]) for camera in cameras
@@ -60,29 +62,26 @@ class PackedFrames(Sequence[Frame]):
         return len(self.indices)
 
     def __iter__(self) -> Iterator[Frame]:
-        paths = [iter(of_camera) for of_camera in self.paths.values()]
-        for row, index in enumerate(self.indices.tolist()):
-            images = dict(zip(self.paths, map(next, paths), strict=True))
-            stamp = _row(self._timestamps, row)
-            state, action = _row(self._states, row) or (), _row(self._actions, row)
-            actor = _ACTORS[self._actors[row]]
-            yield Frame(index, state, images, action, None if stamp is None else stamp[0], actor)
+        images = zip(*self.paths.values(), strict=True)
+        columns = (self.indices, self.states, self.actions, self.stamps, self.actors)
+        for paths, (index, state, action, stamp, actor) in zip(
+            images, zip(*(column.tolist() for column in columns), strict=True), strict=True
+        ):
+            yield Frame(
+                index,
+                tuple(state),
+                dict(zip(self.paths, paths, strict=True)),
+                tuple(action) if action and action[0] == action[0] else None,
+                stamp if stamp == stamp else None,
+                ACTORS[actor] if actor >= 0 else None,
+            )
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [*self][index]
-        return next(islice(self, range(len(self))[index], None))
+        return [*self][index]
 
 
-def _rows(rows: Sequence[tuple[float, ...] | None]) -> np.ndarray | None:
-    """(T, n) float64 with NaN, which no frame has, in rows that are None; None where all are."""
-    width = next((len(row) for row in rows if row is not None), None)
-    if width is None:
-        return None
-    return np.array([(np.nan,) * width if row is None else row for row in rows], np.float64)
-
-
-def _row(rows: np.ndarray | None, index: int) -> tuple[float, ...] | None:
-    if rows is None or np.isnan(rows[index]).any():
-        return None
-    return tuple(rows[index].tolist())
+def _rows(rows: Sequence[tuple[float, ...] | None]) -> np.ndarray:
+    """(T, n) float64 with NaN in rows that are None; n is 0 where all are."""
+    width = next((len(row) for row in rows if row is not None), 0)
+    none = (np.nan,) * width
+    return np.array([none if row is None else row for row in rows], np.float64).reshape(len(rows), width)

@@ -11,9 +11,10 @@ import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
-from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES, Actor
+from dp_hf.episodes.format import ACTORS, MIN_FRAMES, STATES_FILES, Actor
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
+from dp_hf.episodes.packed import PackedFrames
 from dp_hf.episodes.problems import FAILED, Problem, shorten
 from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.errors import UserError
@@ -39,7 +40,7 @@ class Episode:
 
     name: str
     path: Path
-    frames: Sequence[Frame] = ()
+    frames: Sequence[Frame] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     listed_images: dict[str, list[int]] = field(default_factory=dict)
     recording: Recording | None = None
@@ -51,34 +52,41 @@ class Episode:
 
     @property
     def camera_names(self) -> tuple[str, ...]:
+        if isinstance(self.frames, PackedFrames):
+            return tuple(self.frames.paths)
         return tuple(self.frames[0].images) if self.frames else ()
+
+    @property
+    def packed(self) -> PackedFrames:
+        """The frames as arrays."""
+        return self.frames if isinstance(self.frames, PackedFrames) else PackedFrames(self.path, self.frames)
 
     @property
     def states(self) -> np.ndarray:
         """(frames, n) float64; of a myCobot six angles in the recording's unit, the raw gripper value."""
-        count = len(numbers_of(self.recording))
-        return np.array([frame.state for frame in self.frames], dtype=np.float64).reshape(-1, count)
+        return self.packed.states.reshape(-1, len(numbers_of(self.recording))).copy()
 
     @property
     def actions(self) -> np.ndarray | None:
         """(frames, n) float64 recorded commands in the units of `states`; None unless every frame has one."""
-        rows = [frame.action for frame in self.frames if frame.action is not None]
-        return np.array(rows, dtype=np.float64) if rows and len(rows) == len(self.frames) else None
+        actions = self.packed.actions
+        return None if actions.size == 0 or np.isnan(actions).any() else actions.copy()
 
     @property
     def actors(self) -> list[Actor] | None:
         """Who acted in each frame, where any frame says so: nobody in those that do not; else None."""
-        actors = [frame.actor for frame in self.frames]
-        return [actor or "nobody" for actor in actors] if any(actors) else None
+        actors = self.packed.actors
+        return ["nobody" if actor < 0 else ACTORS[actor] for actor in actors] if (actors >= 0).any() else None
 
     @property
     def timestamps(self) -> np.ndarray | None:
         """(frames,) float64 from the first frame, in the recording's unit; None unless all are there and increase."""
-        rows = [frame.timestamp for frame in self.frames if frame.timestamp is not None]
-        times = np.array(rows, dtype=np.float64)
-        if not rows or len(rows) < len(self.frames) or (np.diff(times) <= 0).any():
-            return None
-        return times - times[0]
+        return _times(self.packed.stamps)
+
+
+def _times(stamps: np.ndarray) -> np.ndarray | None:
+    increase = len(stamps) and not np.isnan(stamps).any() and (np.diff(stamps) > 0).all()
+    return stamps - stamps[0] if increase else None
 
 
 def read_episode(
@@ -121,7 +129,8 @@ def read_episode(
     if 0 < len(silent) < len(episode.frames):
         message = f"does not say who acted, as other frames do (and {len(silent) - 1} more)"
         episode.problems.append(Problem("actor", message, silent[0]))
-    if any(frame.timestamp is not None for frame in episode.frames) and episode.timestamps is None:
+    stamps = np.array([np.nan if frame.timestamp is None else frame.timestamp for frame in episode.frames])
+    if not np.isnan(stamps).all() and _times(stamps) is None:
         message = "some frames have no timestamp, or one that does not increase"
         episode.problems.append(Problem("timestamp", message))
     return episode

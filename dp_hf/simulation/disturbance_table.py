@@ -50,6 +50,9 @@ def run_table(
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
-    """A line for each scene: how often the policy succeeded there, with the 95 % interval."""
+    """A line for each scene: how often the policy succeeded there, with the 95 % interval; and how its alarm served."""
     width = max(map(len, evaluations))
-    return "\n".join(f"{scene:<{width}}  {evaluation.success}" for scene, evaluation in evaluations.items())
+    lines = [f"{scene:<{width}}  {evaluation.success}" for scene, evaluation in evaluations.items()]
+    alarms = {scene: evaluation.alarm for scene, evaluation in evaluations.items() if evaluation.alarm is not None}
+    lines += ["", "alarm"] if alarms else []
+    return "\n".join([*lines, *(f"{scene:<{width}}  {alarm}" for scene, alarm in alarms.items())])

@@ -59,7 +59,9 @@ def run_kept(
     with KeptLines(file, identity, "rollouts") as kept:
         try:
             done = dict(map(_from_record, kept.records))
-        except (TypeError, KeyError, AttributeError) as error:
+            if len({tuple(result.stages) for result in done.values()}) > 1:
+                raise ValueError("rollouts of different stages")
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise kept.damaged(error) from error
         wanted = (Episode(policy, scene, seed) for scene in scenes for seed in seeds for policy in policies)
         filmed = {*seeds[:num_videos]}
@@ -83,8 +85,11 @@ def _to_record(episode: Episode, result: RolloutResult) -> dict[str, Any]:
 
 def _from_record(record: Mapping[str, Any]) -> tuple[Episode, RolloutResult]:
     of_result = {name: value for name, value in record.items() if name not in ("policy", "scene")}
+    result = RolloutResult(**of_result)
+    if not result.stages or not all(type(reached) is bool for reached in result.stages.values()):
+        raise ValueError(f"a rollout on layout {result.seed} with {result.stages}")
     # Files from before there were several policies name none.
-    return Episode(record.get("policy", ""), record["scene"], record["seed"]), RolloutResult(**of_result)
+    return Episode(record.get("policy", ""), record["scene"], record["seed"]), result
 
 
 class _KeptRollouts:

@@ -26,6 +26,7 @@ class RolloutResult:
         stages: which of the task's stages happened, in order; the last one is the success.
         latencies: seconds that each prediction took, where the policy keeps them in an attribute `latencies`.
         frames: images of the first camera, large ones at half size, uint8 (H, W, 3), if asked for.
+        alarm: the fields of a `RunRecord`, where the policy keeps one in an attribute `alarm`.
     """
 
     seed: int
@@ -33,6 +34,7 @@ class RolloutResult:
     stages: dict[str, bool]
     latencies: list[float] = field(default_factory=list)
     frames: list[np.ndarray] = field(default_factory=list)
+    alarm: dict[str, Any] | None = None
 
     @property
     def success(self) -> bool:
@@ -66,7 +68,8 @@ def rollout(
         observation, _, terminated, truncated, _ = env.step(execute(action) if execute else action)
         length += 1
         done = terminated or truncated
-    return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), list(getattr(policy, "latencies", ())))
+    latencies, alarm = list(getattr(policy, "latencies", ())), getattr(policy, "alarm", None)
+    return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), latencies, alarm=alarm)
 
 
 def filmed_rollout(env: gymnasium.Env, policy: Policy, seed: int) -> RolloutResult:

@@ -13,6 +13,7 @@ from dp_hf.files import file_written_beside, user_path, user_place
 from dp_hf.models.policy_config import PolicyConfig, PolicyOptions, require_different
 from dp_hf.ranges import Range, require_in_range
 from dp_hf.training.reference_options import ANSWERS, RENAMED
+from dp_hf.yaml_files import read_yaml
 
 
 @dataclass
@@ -304,10 +305,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, or names an option that does not exist.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({error})") from error
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected `option: value` lines")
     for name in values:

@@ -36,7 +36,7 @@ from dp_hf.training.observations import open_observations
 from dp_hf.training.origin import Origin, origin_of
 from dp_hf.training.processes import require_all
 from dp_hf.training.row_cache import digest_images
-from dp_hf.training.streaming import stream_dataset
+from dp_hf.training.streaming import Share, stream_dataset
 from dp_hf.training.windows import Observations, Trajectories, WindowDataset, as_is, make_windows, split_episodes
 
 
@@ -106,11 +106,12 @@ class Run:
 def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Opens the data, builds the networks and what trains them."""
     set_seed(config.seed)
+    data_dir: str | Path = config.data_dir
+    if config.data.streaming:
+        share = Share(accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone)
+        height, width = config.policy.image_size
+        data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir, share)
     with accelerator.main_process_first():
-        data_dir: str | Path = config.data_dir
-        if config.data.streaming:
-            height, width = config.policy.image_size
-            data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir)
         dataset, meta = _open(data_dir, config, accelerator, config.data.action_source, config.data.action_offset)
         corrections = _open_corrections(config, meta, accelerator)
     trajectories = Trajectories.from_dataset(dataset, config.data_dir, config.data.learn_from)
@@ -295,6 +296,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         precision = "fp16" if torch.cuda.is_available() else "bf16"
     try:
         accelerator = Accelerator(
+            # Else processes that a launcher started for "several GPUs" do not find one another where there is none.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=precision,
             gradient_accumulation_steps=config.optimization.gradient_accumulation_steps,
             log_with=None if tracker == "none" else tracker,

@@ -48,7 +48,7 @@ def test_benchmark_explains_itself(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["stacking", "validation"])
+@pytest.mark.parametrize("name", ["stacking", "validation", "alarm"])
 def test_benchmark_of_policies_explains_itself(name):
     done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -68,4 +68,4 @@ def test_scale_fits_exponents(tmp_path):
     assert done.returncode == 0, done.stderr
     steps = {"check", "convert", "cache and epoch", "epoch", "export"}
     assert {row["step"] for row in json.loads(done.stdout)["tables"]["Exponents"]} == steps
-    assert {path.name for path in tmp_path.iterdir()} == {"scale.json", "scale.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"scale.jsonl", "scale.png"}
