@@ -1,6 +1,7 @@
 """What corrections bring: a policy of few demonstrations after rounds of corrections, beside policies of more of them.
 
     python scripts/benchmarks/corrections.py --seeds 0 1 2 --disturbances --output_dir outputs/corrections
+    python scripts/benchmarks/corrections.py --recording='--disturbed_share 0.5 --surfaces 10 --distractors 3'
 
 A policy learns from 10 demonstrations. In each of three rounds it acts in the simulator until it has failed on ten
 layouts, the expert corrects it there (`dp-hf record-corrections`), and it learns further, half of every batch from all

@@ -16,7 +16,7 @@ def test_a_round_is_measured_once(tmp_path):
     sizes = "--demonstrations 1 --beside 2 --rounds 1 --corrections 1 --episodes 1 --num_workers 1"
     lengths = "--epochs 1 --round_epochs 1 --recording=--patience=1"
     command = [sys.executable, str(SCRIPT), *sizes.split(), *lengths.split(), "--output_dir", str(tmp_path / "out")]
-    command += ["--training", "--config stack_fast --batch_size 64 --image_size 24 42 --horizon 8 --num_keypoints 4"]
+    command += ["--training=--config stack_fast --batch_size 64 --image_size 24 42 --horizon 8 --num_keypoints 4"]
 
     def run():
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
