@@ -73,6 +73,8 @@ def read_evaluation(folder: str, disturbances: tuple[str, ...] | None = None) ->
             {name: scene["episodes"] for name, scene in scenes.items()},
         )
         empty = not all(found.seeds(scene) and found.stages(scene)[0] for scene in scenes)
+        if not all(type(text) is str for text in (*found.task, found.digest)):
+            raise TypeError(f"a task {found.task} and a policy {found.digest!r}")
         for scene in scenes:
             _require_like_the_first(found.seeds(scene), found.stages(scene))
     except (KeyError, TypeError, AttributeError, IndexError) as error:

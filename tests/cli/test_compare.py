@@ -111,6 +111,7 @@ def test_both_policies_sample_from_the_same_noise(folder, monkeypatch):
         ({"episodes": lambda rows: [{"seed": row["seed"], "length": 3, "done": True} for row in rows]}, "stages"),
         ({"episodes": lambda rows: [rows[0], {**rows[1], "success": "no"}]}, "not the results of `dp-hf evaluate`"),
         ({"episodes": lambda rows: [rows[0], {"seed": 1, "length": 3}]}, "not the results of `dp-hf evaluate`"),
+        ({"task_origin": lambda origin: {"0": 1}}, "not the results of `dp-hf evaluate`"),
         ({"episodes": lambda rows: [3]}, "not the results of `dp-hf evaluate`"),
         ({"episodes": lambda rows: []}, "holds no rollouts"),
     ],
