@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
+from dp_hf.files import read_json
 from dp_hf.models.digest import digest_module, digest_of
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.config import TrainConfig, plain_options
@@ -92,7 +93,7 @@ def require_same_origin(folder: Path, origin: Origin) -> bool:
     if not path.exists():
         return False
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
         files, before = dict(saved.pop("files")), Origin(**saved)
         options = plain_options(TrainConfig()) | before.options
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
