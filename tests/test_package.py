@@ -17,17 +17,18 @@ IMPORTS = {
     "workers": set(),
     "hub": set(),
     "models": {"hub"},
+    "alarm": {"arms"},
     "episodes": {"arms", "hub", "workers"},
     "review": {"episodes", "arms", "workers"},
-    "pipelines": {"models", "hub", "arms"},
-    "training": {"pipelines", "models", "episodes", "arms", "hub", "interop.reference_checkpoint"},
+    "pipelines": {"models", "hub", "arms", "alarm"},
+    "training": {"pipelines", "models", "episodes", "arms", "hub", "alarm", "interop.reference_checkpoint"},
     "control": {"episodes", "arms", "pipelines.execution"},  # free of torch, as all of control
-    "simulation": {"pipelines", "episodes", "arms", "success", "workers"},
+    "simulation": {"pipelines", "episodes", "arms", "alarm", "success", "workers"},
     "tasks": {"simulation", "episodes", "arms", "workers"},
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},
     "cli": {
         *("tasks", "simulation", "interop", "training", "control", "hub", "pipelines", "models", "episodes", "arms"),
-        *("success", "review", "workers"),
+        *("success", "review", "workers", "alarm"),
     },
 }
 

@@ -10,6 +10,7 @@ from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
+    from dp_hf.alarm.limits import AlarmLimits
     from dp_hf.simulation.task import MakePolicy, Task
 
 EXPERT = "expert"
@@ -56,13 +57,14 @@ class RolloutArguments(TaskArguments, WorkerArguments):
         """How a pipeline acts, beside what it is."""
         return {name: getattr(self, name) for name in _EXECUTION}
 
-    def policy(self, task: "Task", pipeline: str) -> "ActingPolicy":
-        """What acts in the task."""
+    def policy(self, task: "Task", pipeline: str, alarm: "AlarmLimits | None" = None) -> "ActingPolicy":
+        """What acts in the task, with an `alarm` in place of its own."""
         if pipeline == EXPERT:
             if task.make_expert is None:
                 raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give a pipeline")
             return ActingPolicy(task.make_expert, self.camera_names or task.cameras, EXPERT)
-        from dp_hf.pipelines.execution import choose_rate
+        from dp_hf.alarm.watch import why_unwatched
+        from dp_hf.pipelines.execution import choose_execution, choose_rate
         from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
         from dp_hf.simulation.policies import pipeline_policy
 
@@ -71,13 +73,28 @@ class RolloutArguments(TaskArguments, WorkerArguments):
         config, digest = loaded.policy.config, digest_pipeline(loaded)
         task.require_fitting(config, pipeline)
         print(choose_rate(config)[1])
-        make = partial(pipeline_policy, task=task, pipeline=pipeline, digest=digest, **self.execution())
-        return ActingPolicy(make, self.camera_names or task.cameras_of(config.camera_names), digest)
+        alarm = alarm or loaded.alarm
+        execution = choose_execution(config, self.n_action_steps, self.temporal_ensemble)
+        if alarm is not None and (reason := why_unwatched(alarm, *execution[:2])):
+            print(f"not watched: {reason}")
+            alarm = None
+        make = partial(pipeline_policy, task=task, pipeline=pipeline, digest=digest, alarm=alarm, **self.execution())
+        return ActingPolicy(make, self.camera_names or task.cameras_of(config.camera_names), digest, alarm)
 
 
 class ActingPolicy(NamedTuple):
-    """What acts, the task's cameras that are taken, and what tells it from others that lie in the same place."""
+    """What acts, the task's cameras that are taken, what tells it from others that lie in the same place, and by which
+    limits it is watched."""
 
     make: "MakePolicy"
     cameras: tuple[str, ...]
     digest: str
+    alarm: "AlarmLimits | None" = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What rollouts that keep their alarms depend on."""
+        from dp_hf.models.digest import digest_of
+
+        of_alarm = {} if self.alarm is None else {"alarm": digest_of(dict(self.alarm.limits), self.alarm.calibration)}
+        return {"policy": self.digest, **of_alarm}

@@ -23,6 +23,7 @@ OUR_FILES = {
         *("model_index.json", "pipeline_diffusion_policy.py", "scheduler/scheduler_config.json"),
         *("policy/config.json", "policy/policy.py", "policy/encoder.onnx", "policy/denoiser.onnx"),
         *("normalizer/config.json", "normalizer/normalizer.py"),
+        *("alarm/limits.json", "alarm/reference.safetensors"),
         *("policy/diffusion_pytorch_model*.safetensors*", "normalizer/diffusion_pytorch_model*.safetensors*"),
     ),
     # Our own, and LeRobot's v3.0 and v2.x.

@@ -18,6 +18,7 @@ from dp_hf.models.onnx_graph import DENOISER_FILE, ENCODER_FILE, export_record
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import prefix_dim
+from dp_hf.pipelines.alarm_folder import with_weights_of, write_alarm
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
 Quantization = Literal["none", "int8", "bf16"]
@@ -71,6 +72,8 @@ def export_onnx(
         export=export_record(target),
     )
     _edit_json(folder / "model_index.json", policy=[OnnxPolicy.__module__, OnnxPolicy.__name__])
+    # A quantized encoder's features are others, and so far from those of training that the limits do not hold.
+    write_alarm(folder, with_weights_of(folder, pipeline.alarm) if quantize == "none" else None)
 
 
 def example_images(policy: DiffusionPolicyModel) -> torch.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from dp_hf.pipelines.execution import ObservationHistory, choose_execution, ensemble_weights, predict_chunk
 
 if TYPE_CHECKING:  # a pipeline of either kind does
+    from dp_hf.alarm.watch import WatchedPolicy
     from dp_hf.pipelines.inputs import Frame, Generator
     from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 
@@ -28,7 +29,7 @@ class ActionChunker:
 
     def __init__(
         self,
-        pipeline: "DiffusionPolicyPipeline",
+        pipeline: "DiffusionPolicyPipeline | WatchedPolicy",
         n_action_steps: int | None = None,
         temporal_ensemble: float | None = None,
         num_inference_steps: int | None = None,

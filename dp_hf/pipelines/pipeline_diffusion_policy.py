@@ -46,11 +46,13 @@ class DiffusionPolicyOutput(BaseOutput):
         actions: (B * num_samples, horizon, action_dim) float32, in `units`; a myCobot's are joint angles in degrees,
             then the gripper, 0 (closed) to 100 (open).
         names, units: of the numbers of an action.
+        image_features: (B, n_obs_steps, F) float32, what the encoder made of the image(s), camera after camera.
     """
 
     actions: np.ndarray | torch.Tensor
     names: tuple[str, ...]
     units: tuple[str, ...]
+    image_features: np.ndarray | torch.Tensor
 
 
 class DiffusionPolicyPipeline(PretrainedPipeline):
@@ -149,8 +151,9 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
         images = prepare_images(image, config)
         states = prepare_state(state, config, len(images)).to(device) if config.use_proprioception else None
 
+        features = self.policy.encode_images(images.to(device), self._inference_encoder)
         actions = self.sample(
-            self.policy.encode_images(images.to(device), self._inference_encoder),
+            features,
             states,
             num_inference_steps,
             generator,
@@ -159,11 +162,13 @@ class DiffusionPolicyPipeline(PretrainedPipeline):
             *step_end,
             prefix=prefix,
         )
-        output = actions.cpu().numpy() if output_type == "np" else actions
+        features = features.float()
+        if output_type == "np":
+            actions, features = actions.cpu().numpy(), features.cpu().numpy()
         if not return_dict:
-            return (output,)
+            return (actions,)
         quantities = quantities_of(config, "action")
-        return DiffusionPolicyOutput(output, quantities.names, quantities.units)
+        return DiffusionPolicyOutput(actions, quantities.names, quantities.units, features)
 
     @torch.no_grad()
     def sample(

@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 from huggingface_hub import CommitInfo
 
+from dp_hf.alarm.limits import AlarmLimits
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named, user_path, user_place
 from dp_hf.hub.card import CARD_FILE, read_text
@@ -19,6 +20,7 @@ from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.onnx_policy import OnnxPolicy
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.saved_model import refuse_unknown_options, with_known_dtype
+from dp_hf.pipelines.alarm_folder import read_alarm, write_alarm
 from dp_hf.pipelines.folder import require_pipeline
 from dp_hf.pipelines.model_card import render_model_card
 from dp_hf.pipelines.saved_parts import faults_in, require_sampling, require_saved_parts
@@ -31,9 +33,11 @@ class PretrainedPipeline(DiffusionPipeline):
 
     Attributes:
         model_card: text of the README.md where it was set or loaded; None has it rendered from the configuration.
+        alarm: when its scores are strange; None where nobody has measured that.
     """
 
     model_card: str | None = None
+    alarm: AlarmLimits | None = None
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
         """Writes the pipeline's folder: components, `model_index.json` and the model card `README.md`."""
@@ -41,6 +45,7 @@ class PretrainedPipeline(DiffusionPipeline):
             raise UserError("save_pretrained only saves; call push_to_hub(repo_id) to upload")
         folder = user_path(save_directory)
         super().save_pretrained(str(folder), **kwargs)
+        write_alarm(folder, self.alarm)
         (folder / CARD_FILE).write_text(self.card(), encoding="utf-8")
 
     def card(self) -> str:
@@ -77,6 +82,8 @@ class PretrainedPipeline(DiffusionPipeline):
         found = "onnx" if isinstance(pipeline.policy, OnnxPolicy) else "torch"
         if backend not in (None, found):
             raise UserError(f"{source} is for {found}, not for {backend}; dp-hf export-policy makes one for onnx")
+        if "policy" not in kwargs and kwargs.get("variant") is None:
+            pipeline.alarm = read_alarm(Path(source), pipeline.policy.config)
         card = Path(source) / CARD_FILE
         pipeline.model_card = read_text(card) if card.is_file() else None
         return pipeline

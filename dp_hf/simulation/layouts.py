@@ -7,17 +7,18 @@ from dp_hf.errors import UserError
 Range = tuple[float, float]
 
 # The simulator's seeds, one a layout. No policy is measured on a layout that it was shown, nor on one by which it was
-# chosen during training.
+# chosen during training, nor an alarm on one by which its limits were set.
 DEMONSTRATIONS = range(2**20)
 EVALUATION = range(2**30, 2**31)
 TRAINING_ROLLOUTS = range(2**31, 2**32)
+CALIBRATION = range(2**32, 2**33)
 
 
 def layout_seeds(purpose: range, first: int, count: int | None = None) -> range:
     """The simulator's seeds of `count` layouts from the `first` of `purpose` on, or of all the rest.
 
     Args:
-        purpose: `DEMONSTRATIONS`, `EVALUATION` or `TRAINING_ROLLOUTS`.
+        purpose: `DEMONSTRATIONS`, `EVALUATION`, `TRAINING_ROLLOUTS` or `CALIBRATION`.
         first: counted from 0 within it, as `--layout_seed` does.
 
     Raises:

@@ -13,6 +13,9 @@ from dp_hf.cameras import as_frame, by_camera
 from dp_hf.simulation.task import MakePolicy, Policy, Task
 from dp_hf.workers.workers import HERE, Workers
 
+OnStep = Callable[[Any, np.ndarray, np.ndarray], None]
+"""Called before every step with the image(s), the state and the policy's action."""
+
 SMALL_FRAME = 128  # pixels of height; larger frames are halved for the video
 
 
@@ -26,6 +29,7 @@ class RolloutResult:
         stages: which of the task's stages happened, in order; the last one is the success.
         latencies: seconds that each prediction took, where the policy keeps them in an attribute `latencies`.
         frames: images of the first camera, large ones at half size, uint8 (H, W, 3), if asked for.
+        alarm: the fields of a `RunRecord`, where the policy keeps one in an attribute `alarm`.
     """
 
     seed: int
@@ -33,6 +37,7 @@ class RolloutResult:
     stages: dict[str, bool]
     latencies: list[float] = field(default_factory=list)
     frames: list[np.ndarray] = field(default_factory=list)
+    alarm: dict[str, Any] | None = None
 
     @property
     def success(self) -> bool:
@@ -44,7 +49,7 @@ def rollout(
     policy: Policy,
     seed: int,
     execute: Callable[[np.ndarray], np.ndarray] | None = None,
-    on_step: Callable[[Any, np.ndarray, np.ndarray], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> RolloutResult:
     """Runs one episode to its end.
 
@@ -53,7 +58,7 @@ def rollout(
         policy: chooses the actions.
         seed: chooses the layout.
         execute: turns the policy's action into the one that is executed; default the same.
-        on_step: called before every step with the image(s), the state and the policy's action.
+        on_step: see `OnStep`.
     """
     observation, _ = env.reset(seed=seed)
     policy.reset()
@@ -66,14 +71,17 @@ def rollout(
         observation, _, terminated, truncated, _ = env.step(execute(action) if execute else action)
         length += 1
         done = terminated or truncated
-    return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), list(getattr(policy, "latencies", ())))
+    latencies, alarm = list(getattr(policy, "latencies", ())), getattr(policy, "alarm", None)
+    return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), latencies, alarm=alarm)
 
 
-def filmed_rollout(env: gymnasium.Env, policy: Policy, seed: int) -> RolloutResult:
+def filmed_rollout(env: gymnasium.Env, policy: Policy, seed: int, on_step: OnStep | None = None) -> RolloutResult:
     """As `rollout`, and the result has the frames."""
     frames: list[np.ndarray] = []
 
     def keep_frame(image, state, action):
+        if on_step is not None:
+            on_step(image, state, action)
         first = next(iter(by_camera(image).values()))
         frames.append(np.asarray(Image.fromarray(first).reduce(2)) if len(first) > SMALL_FRAME else first)
 

@@ -26,7 +26,7 @@ FREE = {
 }
 # Places, and options whose effect is compared instead: the data, the frozen encoder, the precision, the processes.
 SEEN_OTHERWISE = {
-    *("output_dir", "resume_from_checkpoint", "data_dir", "streaming", "pretrained_backbone"),
+    *("output_dir", "resume_from_checkpoint", "data_dir", "corrections", "streaming", "pretrained_backbone"),
     *("use_amp", "num_processes"),
 }
 
@@ -56,10 +56,12 @@ def origin_of(
     images: str,
     policy: DiffusionPolicyModel,
 ) -> Origin:
-    """Of a run that is about to begin; `images` is the digest of the images that the policy sees."""
+    """Of a run that is about to begin, by all its rows; `images` is the digest of the images that the policy sees."""
     rows = hashlib.blake2b(digest_size=16)
     for tensor in (trajectories.state, trajectories.action, trajectories.episode_index):
         rows.update(tensor.contiguous().numpy())
+    if not trajectories.by_person.all():
+        rows.update(trajectories.by_person.numpy())
     quantities = [tuple(part) for q in (meta.state, meta.action) for part in (q.names, q.units)]
     options = {n: value for n, value in plain_options(config).items() if n not in FREE | SEEN_OTHERWISE}
     options["mixed_precision"] = accelerator.mixed_precision

@@ -48,7 +48,7 @@ def test_benchmark_explains_itself(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["stacking", "validation"])
+@pytest.mark.parametrize("name", ["stacking", "validation", "alarm"])
 def test_benchmark_of_policies_explains_itself(name):
     done = subprocess.run([sys.executable, str(FOLDER / f"{name}.py"), "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dp_hf.alarm.limits import AlarmLimits
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.errors import UserError
 from dp_hf.files import user_place
+from dp_hf.pipelines.alarm_folder import read_alarm
 from dp_hf.pipelines.arguments import (
     as_float32,
     one_callback,
@@ -36,14 +38,16 @@ class DiffusionPolicyOutput:
     Args:
         actions: (B * num_samples, horizon, action_dim) float32, in `units`.
         names, units: of the numbers of an action.
+        image_features: (B, n_obs_steps, F) float32, what the encoder made of the image(s), camera after camera.
     """
 
     actions: np.ndarray
     names: tuple[str, ...]
     units: tuple[str, ...]
+    image_features: np.ndarray
 
     def to_tuple(self) -> tuple:
-        return self.actions, self.names, self.units
+        return self.actions, self.names, self.units, self.image_features
 
     def __getitem__(self, key: "str | int | slice") -> Any:
         """A field by its name or position, as in diffusers."""
@@ -64,7 +68,10 @@ class DiffusionPolicyPipeline:
     Attributes:
         policy, scheduler, normalizer: the parts, each with a `config`, or itself one.
         config: has `num_inference_steps`, None for as many as the policy was trained with.
+        alarm: when its scores are strange; None where nobody has measured that.
     """
+
+    alarm: AlarmLimits | None = None
 
     def __init__(
         self,
@@ -107,7 +114,9 @@ class DiffusionPolicyPipeline:
         policy = ExportedPolicy(folder / "policy")
         scheduler = read_schedule(folder / "scheduler", index["scheduler"][1])
         try:
-            return cls(policy, scheduler, Statistics(folder / "normalizer"), index["num_inference_steps"])
+            pipeline = cls(policy, scheduler, Statistics(folder / "normalizer"), index["num_inference_steps"])
+            pipeline.alarm = read_alarm(folder, policy.config)
+            return pipeline
         except UserError as error:
             raise error if source in str(error) else UserError(f"{source}: {error}") from error
 
@@ -146,8 +155,9 @@ class DiffusionPolicyPipeline:
         states = None
         if config.use_proprioception:
             states = spread_state(None if state is None else as_float32(state, "state"), config, len(images))
+        features = self.policy.encode_images(images)
         actions = self.sample(
-            self.policy.encode_images(images),
+            features,
             states,
             num_inference_steps,
             generator,
@@ -159,7 +169,7 @@ class DiffusionPolicyPipeline:
         if not return_dict:
             return (actions,)
         quantities = quantities_of(config, "action")
-        return DiffusionPolicyOutput(actions, quantities.names, quantities.units)
+        return DiffusionPolicyOutput(actions, quantities.names, quantities.units, features)
 
     def sample(
         self,
