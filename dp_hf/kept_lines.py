@@ -2,12 +2,15 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
+
+_SECONDS = 1.0  # from one time to the next that records are brought to the disk itself
 
 
 class KeptLines:
@@ -51,16 +54,19 @@ class KeptLines:
 
     def __enter__(self) -> "KeptLines":
         self._stream = open(self.file, "a", encoding="utf-8")
+        self._synchronized = -_SECONDS
         return self
 
     def __exit__(self, *exception) -> None:
         self._stream.close()
 
     def append(self, record: dict[str, Any]) -> None:
-        """Writes the record to the disk, at once."""
+        """Writes the record: no end of this process loses it. One of the machine loses at most those of a second."""
         self._stream.write(json.dumps(record) + "\n")
         self._stream.flush()
-        os.fsync(self._stream.fileno())
+        if time.monotonic() > self._synchronized + _SECONDS:
+            os.fsync(self._stream.fileno())
+            self._synchronized = time.monotonic()
         self.records.append(record)
 
 

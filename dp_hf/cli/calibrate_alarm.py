@@ -42,14 +42,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def calibrate_alarm(arguments: CalibrateAlarm) -> None:
     from dp_hf.alarm.limits import FOLDER
-    from dp_hf.simulation.policies import load_once
 
     if not arguments.pipeline.is_dir():
         raise UserError(f"{arguments.pipeline}: no such folder, and the limits are kept in the pipeline's own")
     with locked(arguments.pipeline):
         limits = _measure(arguments)
         limits.write(arguments.pipeline)
-    load_once.cache_clear()  # what this process has loaded is without these limits
     for name, limit in limits.limits.items():
         print(f"{name:<8} usually up to {limits.usual[name]:.2f}, strange above {limit:.2f}")
     print(f"limits: {arguments.pipeline / FOLDER}")
@@ -60,11 +58,11 @@ def _measure(arguments: CalibrateAlarm) -> "AlarmLimits":
     from dp_hf.alarm.conformal import require_enough
     from dp_hf.models.onnx_policy import OnnxPolicy
     from dp_hf.pipelines.execution import choose_execution
+    from dp_hf.pipelines.loading import load_pipeline
     from dp_hf.pipelines.weights import digest_weights
-    from dp_hf.simulation.policies import load_once
     from dp_hf.training.alarm_data import reference_of, score_recordings
 
-    pipeline = load_once(str(arguments.pipeline), arguments.device, arguments.bf16_encoder)
+    pipeline = load_pipeline(str(arguments.pipeline), arguments.device, arguments.bf16_encoder)
     if isinstance(pipeline.policy, OnnxPolicy):
         raise UserError(
             f"{arguments.pipeline} is exported: measure the pipeline that it was made from, and export that"
@@ -91,12 +89,12 @@ def _simulated(arguments: CalibrateAlarm, scored: "AlarmLimits") -> "list[tuple[
 
     arguments.require_own_scene()
     task = arguments.task()
-    make_policy, cameras = arguments.policy(task, str(arguments.pipeline), scored)
+    policy = arguments.policy(task, str(arguments.pipeline), scored)
     results = run_rollouts(
         task,
-        make_policy,
+        policy.make,
         layout_seeds(CALIBRATION, arguments.layout_seed, arguments.num_episodes),
-        {"cameras": cameras} if arguments.task_file is not None else arguments.environment(cameras),
+        {"cameras": policy.cameras} if arguments.task_file is not None else arguments.environment(policy.cameras),
         arguments.workers(),
         description="calibrating",
     )

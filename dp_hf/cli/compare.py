@@ -109,16 +109,16 @@ def _compare_pipelines(arguments: Compare) -> None:
 
     task = arguments.task()
     places = {"A": arguments.a, "B": arguments.b}
-    digests = {name: arguments.digest(place) for name, place in places.items()}
+    policies = {name: arguments.policy(task, place) for name, place in places.items()}
+    digests = {name: policy.digest for name, policy in policies.items()}
     if digests["A"] == digests["B"]:
         raise UserError(f"{arguments.a} and {arguments.b} are the same policy: they have nothing to differ in")
-    policies = {name: arguments.policy(task, place) for name, place in places.items()}
     of_table = arguments.task_file is None
     scenes = {scene: TABLE[scene].options() if of_table else {} for scene in chosen}
     identity = {
         **digests,
         **{"task": task.name, "task_origin": task.origin, **arguments.execution()},
-        "cameras": {name: list(cameras) for name, (_, cameras) in policies.items()},
+        "cameras": {name: list(policy.cameras) for name, policy in policies.items()},
         "scenes": {scene: TABLE[scene].given() for scene in TABLE if of_table},
     }
 
@@ -138,7 +138,7 @@ def _compare_pipelines(arguments: Compare) -> None:
 
     done = run_kept(
         task,
-        policies,
+        {name: (policy.make, policy.cameras) for name, policy in policies.items()},
         scenes,
         arguments.seeds(),
         arguments.output_dir / "rollouts.jsonl",

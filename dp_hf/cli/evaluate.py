@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
 REPLAY_TARGET = 0.95
+UNFINISHED = "unfinished.jsonl"
 
 
 @dataclass(kw_only=True)
@@ -26,15 +27,16 @@ class Evaluate(RolloutArguments, EnvironmentArguments):
     """Measure how often a pipeline succeeds, in stacking cubes or in another task, on layouts that were never recorded.
 
     Writes results.json and a video of rollouts side by side to OUTPUT_DIR, and prints the success of each stage with
-    its 95 % Wilson interval; with --disturbances results.json is of the nominal scene, disturbances.json holds the
-    table and disturbances.png shows the scenes. Exit code of --replay: 1 if fewer than 95 % succeed.
+    its 95 % Wilson interval; goes on where it was cut off. With --disturbances results.json is of the nominal scene,
+    disturbances.json holds the table and disturbances.png shows the scenes. Exit code of --replay: 1 if fewer than 95 %
+    succeed.
     """
 
     pipeline: str | None = None
     """pipeline folder or Hub repository, or "expert" for the expert that records the demonstrations"""
     disturbances: tuple[str, ...] | None = None
     """in place of one scene, one table of many: the nominal scene, one for each disturbance, and all of them together;
-    followed by parts of their names, such as `camera light`, only those. Goes on where it was cut off; no video"""
+    followed by parts of their names, such as `camera light`, only those; no video"""
     replay: Path | None = None
     """folder of simulated episodes, with --task_file the dataset of its demonstrations: execute their recorded actions
     again, open loop, in place of a pipeline"""
@@ -70,27 +72,29 @@ def evaluate(arguments: Evaluate) -> int:
 
 
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
-    from dp_hf.simulation.rollouts import run_rollouts
+    from dp_hf.simulation.kept_rollouts import Episode, run_kept
 
     task = arguments.task()
     seeds = arguments.seeds()
-    make_policy, cameras = arguments.policy(task, pipeline)
-    results = run_rollouts(
-        task,
-        make_policy,
-        seeds,
-        {"cameras": cameras} if arguments.task_file is not None else arguments.environment(cameras),
-        arguments.workers(),
-        arguments.video,
-        "evaluating",
-    )
-    _write_results(arguments, task, results, arguments.digest(pipeline))
+    policy = arguments.policy(task, pipeline)
+    scene = arguments.options() if arguments.task_file is None else {}
+    identity = {
+        **{**policy.identity, "task": task.name, "task_origin": task.origin, **arguments.execution()},
+        **{"cameras": list(policy.cameras), "scene": scene},
+    }
+    unfinished = arguments.output_dir / UNFINISHED
+    policies = {"": (policy.make, policy.cameras)}
+    workers, video = arguments.workers(), arguments.video
+    done = run_kept(task, policies, {"": scene}, seeds, unfinished, identity, workers, num_videos=video)
+    results = [done[Episode("", "", seed)] for seed in seeds]
+    _write_results(arguments, task, results, policy.digest)
     if arguments.video:
         from dp_hf.simulation.video import write_grid
 
         path = arguments.output_dir / f"rollouts.{arguments.video_format}"
         write_grid(results, path, task.fps)
         print(f"video: {path}")
+    unfinished.unlink()
     return 0
 
 
@@ -104,26 +108,26 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
 
     task = arguments.task()
     seeds = arguments.seeds()
-    make_policy, cameras = arguments.policy(task, pipeline)
-    identity = {"policy": arguments.digest(pipeline), **arguments.execution(), **arguments.alarm_digest(pipeline)}
+    policy = arguments.policy(task, pipeline)
+    identity = {**policy.identity, **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
-    results = run_table(make_policy, scenes, seeds, cameras, file, identity, arguments.workers())
+    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers())
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
-        _write_results(arguments, task, results[NOMINAL], identity["policy"])
+        _write_results(arguments, task, results[NOMINAL], policy.digest)
     print(format_table(evaluations))
     _write_json(
         arguments.output_dir / "disturbances.json",
         {
             "arguments": asdict(arguments),
-            "policy": identity["policy"],
+            "policy": policy.digest,
             "scenes": {
                 scene: {"disturbances": TABLE[scene].given(), **evaluation.to_dict()}
                 for scene, evaluation in evaluations.items()
             },
         },
     )
-    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], cameras[0], results)
+    write_sheet(arguments.output_dir / "disturbances.png", seeds[:3], policy.cameras[0], results)
     print(f"what the camera saw: {arguments.output_dir / 'disturbances.png'}")
     return 0
 

@@ -147,6 +147,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
 
     from dp_hf.episodes.cells import require_cameras, window_pictures
     from dp_hf.episodes.dataset import open_data
+    from dp_hf.episodes.rows import numbers_of
     from dp_hf.pipelines.execution import observation_rows
 
     assert data_dir is not None
@@ -154,7 +155,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     dataset, meta = open_data(data_dir, report=lambda summary: print(summary, file=sys.stderr))
     require_cameras(config.camera_names, meta, data_dir)
     require_data_of(config, "state", meta.state, data_dir)
-    columns = dataset.select_columns(["episode_index", "state"]).with_format("numpy")[:]
+    columns = numbers_of(dataset, data_dir)
     episodes, states = columns["episode_index"], columns["state"]
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
     observed = observation_rows(rows, episodes, config.n_obs_steps)

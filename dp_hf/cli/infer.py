@@ -93,6 +93,7 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
 
     from dp_hf.episodes.cells import require_cameras
     from dp_hf.episodes.dataset import open_data, resample
+    from dp_hf.episodes.rows import numbers_of
     from dp_hf.pipelines.execution import is_rate
 
     dataset, meta = open_data(episode, report=lambda summary: print(summary, file=sys.stderr))
@@ -111,7 +112,7 @@ def infer_episode(pipeline: "DiffusionPolicyPipeline", episode: Path, arguments:
     require_data_of(config, "action", meta.action, str(episode))
     if config.use_proprioception:
         require_data_of(config, "state", meta.state, str(episode))
-    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    columns = numbers_of(dataset, episode)
     chunks = predict_rows(pipeline, dataset, columns, arguments)
 
     names = list(quantities.names)

@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from dp_hf.cli.task_arguments import TaskArguments
 from dp_hf.cli.worker_arguments import WorkerArguments
@@ -57,43 +57,45 @@ class RolloutArguments(TaskArguments, WorkerArguments):
         """How a pipeline acts, beside what it is."""
         return {name: getattr(self, name) for name in _EXECUTION}
 
-    def digest(self, pipeline: str) -> str:
-        """What tells the policy from others that lay or will lie in the same place."""
-        if pipeline == EXPERT:
-            return EXPERT
-        from dp_hf.pipelines.loading import digest_pipeline
-        from dp_hf.simulation.policies import load_once
-
-        return digest_pipeline(load_once(pipeline, self.device, self.bf16_encoder))
-
-    def alarm_digest(self, pipeline: str) -> dict[str, Any]:
-        """What tells the alarm's limits from others, where the policy has any: rollouts keep their alarms."""
-        from dp_hf.models.digest import digest_of
-        from dp_hf.simulation.policies import load_once
-
-        limits = None if pipeline == EXPERT else load_once(pipeline, self.device, self.bf16_encoder).alarm
-        return {} if limits is None else {"alarm": digest_of(dict(limits.limits), limits.calibration)}
-
-    def policy(
-        self, task: "Task", pipeline: str, alarm: "AlarmLimits | None" = None
-    ) -> "tuple[MakePolicy, tuple[str, ...]]":
-        """What acts, with an `alarm` in place of its own, and the task's cameras that are taken."""
+    def policy(self, task: "Task", pipeline: str, alarm: "AlarmLimits | None" = None) -> "ActingPolicy":
+        """What acts in the task, watched by `alarm` in place of its own."""
         if pipeline == EXPERT:
             if task.make_expert is None:
                 raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give a pipeline")
-            return task.make_expert, self.camera_names or task.cameras
+            return ActingPolicy(task.make_expert, self.camera_names or task.cameras, EXPERT)
         from dp_hf.alarm.watch import why_unwatched
         from dp_hf.pipelines.execution import choose_execution, choose_rate
-        from dp_hf.simulation.policies import load_once, pipeline_policy
+        from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
+        from dp_hf.simulation.policies import pipeline_policy
 
         # Loaded here first, so that a Hub repository is fetched once and not by every worker.
-        loaded = load_once(pipeline, self.device, self.bf16_encoder)
-        config = loaded.policy.config
+        loaded = load_pipeline(pipeline, self.device, self.bf16_encoder)
+        config, digest, alarm = loaded.policy.config, digest_pipeline(loaded), alarm or loaded.alarm
         task.require_fitting(config, pipeline)
         print(choose_rate(config)[1])
-        if (limits := alarm or loaded.alarm) is not None:
+        if alarm is not None:
             execution = choose_execution(config, self.n_action_steps, self.temporal_ensemble)
-            if reason := why_unwatched(limits, *execution[:2]):
+            if reason := why_unwatched(alarm, *execution[:2]):
                 print(f"not watched: {reason}")
-        make_policy = partial(pipeline_policy, task=task, pipeline=pipeline, alarm=alarm, **self.execution())
-        return make_policy, self.camera_names or task.cameras_of(config.camera_names)
+                alarm = None
+        make = partial(pipeline_policy, task=task, pipeline=pipeline, digest=digest, alarm=alarm, **self.execution())
+        return ActingPolicy(make, self.camera_names or task.cameras_of(config.camera_names), digest, alarm)
+
+
+class ActingPolicy(NamedTuple):
+    """What acts, the task's cameras that are taken, what tells it from others that lie in the same place, and by what
+    limits it is watched."""
+
+    make: "MakePolicy"
+    cameras: tuple[str, ...]
+    digest: str
+    alarm: "AlarmLimits | None" = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its rollouts depend on; those that are watched keep their alarms."""
+        if self.alarm is None:
+            return {"policy": self.digest}
+        from dp_hf.models.digest import digest_of
+
+        return {"policy": self.digest, "alarm": digest_of(dict(self.alarm.limits), self.alarm.calibration)}

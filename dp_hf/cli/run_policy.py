@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
@@ -16,13 +16,21 @@ from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
+    from dp_hf.alarm.limits import AlarmLimits
+    from dp_hf.alarm.watch import WatchedPolicy
     from dp_hf.control.controller import Controller, Tick
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
     from dp_hf.control.robot import Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.episodes.recording import Recording
+    from dp_hf.pipelines.execution import Execution
 
+ON_ALARM = {
+    "hold": "the arm is held: r goes on, t hands it to a person",
+    "person": "the arm is handed to the person: t gives it back",
+    "end": "the run ends",
+}
 ROBOTS = ("sim", "mycobot", "ros2", NO_ARM)
 
 
@@ -31,9 +39,10 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """Drive a robot with a policy in real time.
 
     A real robot only moves with --execute; without it the commands are logged. In the terminal: space is an emergency
-    stop, r releases it, q ends the run. Ctrl-C and `kill` end it too; the arm brakes first. Exit code 1 when the run
-    ended while the arm was held (an emergency stop that was not released, a camera that is late), when nothing that the
-    policy predicted could be executed, and when the policy or the robot failed.
+    stop, r releases it, t hands the arm to a person and gives it back, q ends the run. Ctrl-C and `kill` end it too;
+    the arm brakes first. Exit code 1 when the run ended while the arm was held (an emergency stop that was not
+    released, a camera that is late), when nothing that the policy predicted could be executed, and when the policy or
+    the robot failed.
     """
 
     robot: str = "sim"
@@ -55,13 +64,52 @@ class RunPolicy(RobotArguments, PolicyArguments):
     duration: Annotated[float, Range(above=0)] | None = None
     """seconds until the run ends; default never"""
     record: Path | None = None
-    """folder of episodes to record the run into, commands as actions"""
+    """folder of episodes to record the run into, commands as actions, with who acted in each frame"""
+    view: Annotated[int, Range(0, 65535)] | None = None
+    """port at which a browser on this computer sees the run as it goes: pictures, measurements, commands, the policy's
+    chunk, and why the arm is held; 0 takes a free one"""
     images_from: Path | None = None
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range()] = 0
     """with --robot sim: the layout of the cubes"""
+    on_alarm: Literal["hold", "person", "end", "off"] = "hold"
+    """what happens when a policy that was calibrated (`dp-hf calibrate-alarm`) does not know what it does: the arm is
+    held until r or t; it is held, and handed to the person; the run ends, with exit code 1; nothing is watched"""
     state: list[Annotated[float, Range()]] | None = None
     """with --robot none, for a policy with proprioception: where the arm is said to be, its numbers in their order"""
+
+    def watched(
+        self,
+        policy: "Policy",
+        settings: "PolicySettings",
+        execution: "Execution",
+        rate: float,
+        alarm: "AlarmLimits | None",
+    ) -> "WatchedPolicy | None":
+        """The policy, watched where it can be; says so."""
+        from dp_hf.alarm.watch import StepsSince, Watch, WatchedPolicy, why_unwatched
+
+        if self.on_alarm == "off":
+            print("alarm: off, as asked for", flush=True)
+        elif self.remote is not None:
+            print("alarm: off, a policy on another computer cannot be watched", flush=True)
+        elif alarm is None:
+            print("alarm: off, the policy has no limits (dp-hf calibrate-alarm)", flush=True)
+        elif reason := why_unwatched(alarm, execution.n_action_steps, execution.temporal_ensemble):
+            print(f"alarm: off, {reason}", flush=True)
+        else:
+            print(f"alarm: on, then {ON_ALARM[self.on_alarm]}", flush=True)
+            return WatchedPolicy(policy, Watch.of(alarm, settings, rate), StepsSince(rate, execution.n_action_steps))
+        return None
+
+    def answer(self, controller: "Controller") -> None:
+        """Does what --on_alarm says beside holding the arm; called at every tick."""
+        if controller.doubted is None:
+            return
+        if self.on_alarm == "end":
+            controller.stop(controller.doubted)
+        elif self.on_alarm == "person" and controller.takeover.person is not None:
+            controller.call_person()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,32 +125,43 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.arms.matching import require_same
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
+    from dp_hf.control.live_page import LivePage
     from dp_hf.control.operator import Keyboard, on_signals
     from dp_hf.episodes.recording import Recording, require_room
 
     arguments.require_fitting(arguments.robot, ROBOTS)
     if arguments.robot == NO_ARM:
         require_nothing_of_an_arm(arguments)
-        policy, settings = _load_policy(arguments)
+        policy, settings, _ = _load_policy(arguments)
         return watch_camera(arguments, policy, settings, _warmed_up(policy, settings, arguments.rate))
     if arguments.state is not None:
         raise UserError(f"--state is of --robot none; --robot {arguments.robot} says where it is: leave it out")
     limits = arguments.safety_limits(arguments.robot)
     arm = limits.quantities
-    policy, settings = _load_policy(arguments)
+    policy, settings, alarm = _load_policy(arguments)
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
     rate = _warmed_up(policy, settings, arguments.rate)
+    watched = arguments.watched(policy, settings, execution, rate, alarm)
     recording = Recording.of(arm, rate)
     if arguments.record is not None:
         require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
+        doubt = None if watched is None else watched.watch
+        controller = Controller(robot, watched or policy, limits, rate, settings.n_obs_steps, *execution, doubt=doubt)
+        controller.observers.append(lambda tick: arguments.answer(controller))
         keyboard = stack.enter_context(Keyboard())
+        if (person := controller.takeover.person) is not None and keyboard.is_there:
+            hold = "; hold the arm first, it may drop" if person.guides else ""
+            print(f"t hands the arm to a person, and t gives it back{hold}", flush=True)
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
             controller.observers.append(stack.enter_context(_recording(arguments.record, recording, rate, controller)))
+        if arguments.view is not None:
+            page = stack.enter_context(LivePage(controller, arguments.view))
+            controller.observers.append(page)
+            print(f"see the run at {page.address}", flush=True)
         stack.enter_context(on_signals(controller.stop))
         stack.enter_context(punctual_interpreter())
         report = controller.run(arguments.duration)
@@ -123,7 +182,7 @@ def _warmed_up(policy: "Policy", settings: "PolicySettings", asked: float | None
     return rate
 
 
-def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
+def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings, AlarmLimits | None]":
     if arguments.pipeline is not None:
         return arguments.load_policy(arguments.pipeline)
     try:
@@ -131,7 +190,7 @@ def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
     except ImportError as error:
         raise UserError(f"--remote needs websockets and msgpack: pip install 'dp_hf[serve]' ({error})") from error
     remote = RemotePolicy(str(arguments.remote), arguments.token())
-    return remote, remote.settings
+    return remote, remote.settings, None
 
 
 @contextlib.contextmanager
@@ -165,12 +224,19 @@ def simulated_robot(settings: "PolicySettings", layout_seed: int) -> "SimulatedR
     from dp_hf.simulation.stacking import STACKING, make_environment
 
     cameras = STACKING.cameras_of(settings.camera_names)
-    return SimulatedRobot(lambda: make_environment(cameras=cameras), SIMULATED_MYCOBOT_280.quantities, layout_seed)
+    return SimulatedRobot(
+        lambda: make_environment(cameras=cameras),
+        SIMULATED_MYCOBOT_280.quantities,
+        layout_seed,
+        make_expert=STACKING.make_expert,
+    )
 
 
 def _obey(key: str | None, controller: "Controller") -> None:
     if key == " ":
         controller.emergency_stop("the space key")
+    elif key == "t":
+        controller.toggle_person()
     elif key == "r":
         controller.reset()
     elif key == "q":
@@ -194,7 +260,7 @@ def _recording(
     log = RunLog(controller)
     controller.observers.append(log)
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
-        yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command)
+        yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command, tick.actor)
         if controller.trouble is not None:
             writer.fail(controller.trouble)
     log.run(recorder.started_at).write(writer.path)

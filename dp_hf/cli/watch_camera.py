@@ -49,6 +49,7 @@ def require_nothing_of_an_arm(arguments: "RunPolicy") -> None:
     given = {
         "execute": arguments.execute,
         "record": arguments.record is not None,
+        "view": arguments.view is not None,
         "limits": arguments.limits is not None,
         "n_action_steps": arguments.n_action_steps is not None,
     }

@@ -12,8 +12,9 @@ from dp_hf.workers.workers import Workers
 class WorkerArguments:
     """Where independent work is done."""
 
-    num_workers: Annotated[int, Range(1, 1024)] = 1
-    """processes that work at the same time"""
+    num_workers: Annotated[int, Range(1, 1024)] | None = None
+    """processes that work at the same time; each decodes pictures on one core. Default this one alone, which decodes
+    those of recordings on up to 8 threads"""
     cluster: str | None = None
     """address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work in place of processes of
     this machine (extra cluster)"""
@@ -25,7 +26,7 @@ class WorkerArguments:
             if self.trust_cluster:
                 raise UserError("--trust_cluster is for a --cluster: give its address, or leave it out")
             return Workers(self.num_workers)
-        if self.num_workers != 1:
+        if self.num_workers is not None:
             raise UserError("--num_workers is of this machine: leave it out where --cluster works, or leave that out")
         from dp_hf.workers.cluster import require_trusted
 

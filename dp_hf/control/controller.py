@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,8 +16,21 @@ from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Inference, Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Border, Report
-from dp_hf.control.robot import DryRun, Frame, Robot, Stamped, measure, reach_time, require_robot, why_unheard
+from dp_hf.control.robot import (
+    DryRun,
+    Frame,
+    Robot,
+    Stamped,
+    measure,
+    person_of,
+    reach_time,
+    require_robot,
+    why_unheard,
+)
+from dp_hf.control.takeover import Takeover
+from dp_hf.control.trajectory import Trajectory
 from dp_hf.control.watchdog import Watchdog
+from dp_hf.episodes.format import Actor
 from dp_hf.errors import RunFailed, UserError, failure
 
 logger = logging.getLogger(__name__)
@@ -35,13 +49,27 @@ LAST_INFERENCE = 2.0
 
 @dataclass(frozen=True)
 class Tick:
-    """One turn of the loop, for observers: what was measured, the command (n,) sent, and why the arm is held."""
+    """One turn of the loop, for observers: what was measured, the command (n,), why the arm is held, and who acted.
+
+    There is no command while a person guides the arm.
+    """
 
     time: float
     image: Stamped[Frame] | None
     state: Stamped[np.ndarray] | None
-    command: np.ndarray
+    command: np.ndarray | None
     hold_reason: str | None
+    actor: Actor
+
+
+class Doubt(Protocol):
+    """What watches a policy, such as `dp_hf.alarm.watch.Watch`; its `reason` is why the arm is to be held, if it is."""
+
+    @property
+    def reason(self) -> str | None: ...
+
+    def reset(self) -> None:
+        """The policy has another chance."""
 
 
 class Controller:
@@ -50,8 +78,9 @@ class Controller:
     At every tick of the robot's `command_rate` a command goes out: the point of the policy's chunk that is due now,
     as near as the limits allow. While the watchdog objects, while nobody hears the commands, and from an emergency stop
     until `reset`, the arm brakes and then stands; where it is not at its command, no more commands are sent then. While
-    the policy is overdue, the arm stands at the end of what it knew. When a run ends, however it ends, the arm brakes
-    first.
+    the policy is overdue, the arm stands at the end of what it knew. A person who is called acts in the policy's place
+    until they are dismissed, or an emergency stop dismisses them, see `Takeover`. When a run ends, however it ends, the
+    arm brakes first.
 
     Args:
         robot: the arm.
@@ -64,11 +93,14 @@ class Controller:
         observers: called with every `Tick`; they must be quick.
         heartbeat: seconds between reports in the log.
         clock, executor: in place of the computer's clock and a thread.
+        doubt: says when the policy does not know what it does; the arm is then held until `reset`, or until a person
+            has had it.
 
     Attributes:
         report: how the run has gone so far.
         observers: may be added to.
         emergency: why the arm was stopped, until `reset`.
+        takeover: whose turn it is.
 
     Raises:
         UserError: the robot lacks a method, takes fewer commands than `rate`, or the limits are another arm's.
@@ -88,6 +120,7 @@ class Controller:
         heartbeat: float = 10.0,
         clock: Clock | None = None,
         executor: Executor | None = None,
+        doubt: Doubt | None = None,
     ):
         require_robot(robot)
         if not 0 < rate <= robot.command_rate < np.inf:
@@ -97,6 +130,7 @@ class Controller:
         self.robot = robot
         self.limits = limits
         self.period = 1 / robot.command_rate
+        self.doubt = doubt
         self.observers = list(observers)
         self.heartbeat = heartbeat
         self.clock = clock or MonotonicClock()
@@ -104,6 +138,7 @@ class Controller:
         self.report = Report()
         self.watchdog = Watchdog(limits)
         self.following = None if isinstance(robot, DryRun) else Following(limits)
+        self.takeover = Takeover(person_of(robot), limits)
         self.planner = Planner(
             policy,
             limits,
@@ -138,13 +173,49 @@ class Controller:
         self.emergency = self.emergency or f"emergency stop: {reason}"
 
     def reset(self) -> None:
-        """Releases an emergency stop, and gives a joint that did not follow another chance.
+        """Releases an emergency stop, and gives a joint that did not follow, and a policy that did not know, another
+        chance.
 
         The arm moves again on fresh measurements and a fresh chunk.
         """
         self.emergency = None
+        self._trust()
         if self.following is not None:
             self.following = Following(self.limits)
+
+    def call_person(self) -> None:
+        """Hands the arm to the robot's person once it stands, until `dismiss_person`; callable from any thread.
+
+        Raises:
+            UserError: nobody can take this arm.
+        """
+        if self.takeover.person is None:
+            raise UserError("nobody can take this arm over: its robot has no `person`, or this is a dry run")
+        self.takeover.is_called = True
+
+    def dismiss_person(self) -> None:
+        """Gives the arm back to the policy; callable from any thread."""
+        if self.takeover.is_called:
+            self._trust()
+        self.takeover.is_called = False
+
+    @property
+    def doubted(self) -> str | None:
+        """Why the policy may not act: it does not know what it does. A person who is called may act."""
+        return None if self.doubt is None or self.takeover.is_called else self.doubt.reason
+
+    def _trust(self) -> None:
+        if self.doubt is not None:
+            self.doubt.reset()
+
+    def toggle_person(self) -> None:
+        """Calls the person, or dismisses them: what a key does. Says where nobody can take the arm."""
+        if self.takeover.is_called:
+            self.dismiss_person()
+        elif self.takeover.person is None:
+            logger.warning("nobody can take this arm over, or this is a dry run")
+        else:
+            self.call_person()
 
     def run(self, duration: float | None = None) -> Report:
         """Drives the arm for `duration` seconds, or until `stop`.
@@ -225,18 +296,25 @@ class Controller:
             else self.following.check(now, limiter.position, state.value)
         )
         reason = self._alarm(now, image, state) or away or stray
+        actor = self._who_acts(now, reason, limiter, state)
+        if self.takeover.is_guided:
+            return self._be_guided(now, image, state, limiter, actor)
         is_withheld = away is not None and limiter.at_rest
         taken, before, velocity = None, limiter.position, limiter.velocity
-        if reason or image is None or state is None:
+        if actor == "nobody" or image is None or state is None:
             self.planner.forget(now)
             command = limiter.brake()
+        elif actor == "person":
+            self.planner.forget(now)
+            way = self.takeover.way(now, limiter.position, self._sent_at, self.period)
+            command = self._follow(way, limiter, now, state.value)
         else:
             taken = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
                 newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
                 taken = taken if newer is None else newer
-            command = self._follow(limiter, now, state.value)
+            command = self._follow(self.planner.trajectory, limiter, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"
         self._update_hold(reason)
@@ -246,7 +324,36 @@ class Controller:
             self.report.image_to_command.add(self.clock.now() - taken.observed_at)
             self._note_border(taken, now, before, velocity)
         for observer in self.observers:
-            observer(Tick(now, image, state, command, self._hold_reason))
+            observer(Tick(now, image, state, command, self._hold_reason, actor))
+        return now
+
+    def _who_acts(
+        self, now: float, reason: str | None, limiter: MotionLimiter, state: Stamped[np.ndarray] | None
+    ) -> Actor:
+        if self.emergency:
+            self.dismiss_person()
+        measured = state.value if state is not None and self.watchdog.is_fresh(now, state) else None
+        actor = self.takeover.next(now, reason is not None, limiter.at_rest, measured)
+        self.report.takeovers = self.takeover.count
+        return actor
+
+    def _be_guided(
+        self,
+        now: float,
+        image: Stamped[Frame] | None,
+        state: Stamped[np.ndarray] | None,
+        limiter: MotionLimiter,
+        actor: Actor,
+    ) -> float:
+        """A tick in which nothing is sent: the next command goes on from where the arm is."""
+        self.planner.forget(now)
+        if self.following is not None:
+            self.following = Following(self.limits)
+        if state is not None and self.watchdog.is_fresh(now, state):
+            limiter.restart(state.value)
+        self._update_hold(self.emergency)
+        for observer in self.observers:
+            observer(Tick(now, image, state, None, self._hold_reason, actor))
         return now
 
     def _wait(self, grid: Grid) -> float:
@@ -275,7 +382,7 @@ class Controller:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state)
+        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state) or self.doubted
 
     def _update_hold(self, reason: str | None) -> None:
         if reason and not self._hold_reason:
@@ -285,8 +392,9 @@ class Controller:
             logger.warning("moving again")
         self._hold_reason = reason
 
-    def _follow(self, limiter: MotionLimiter, now: float, measured: np.ndarray) -> np.ndarray:
-        trajectory = self.planner.trajectory
+    def _follow(
+        self, trajectory: Trajectory | None, limiter: MotionLimiter, now: float, measured: np.ndarray
+    ) -> np.ndarray:
         if trajectory is None:
             return limiter.brake()
         leash = measured - self.limits.max_jump, measured + self.limits.max_jump
@@ -315,6 +423,7 @@ class Controller:
 
     def _come_to_rest(self, limiter: MotionLimiter, grid: Grid) -> None:
         try:
+            self.takeover.end()
             while not limiter.at_rest:
                 now = self._wait(grid)
                 self._send(limiter.brake(), limiter, now)

@@ -63,6 +63,12 @@ class MotionLimiter:
         """Takes note that the arm has come to rest at the last command, no new one having come for a while."""
         self.velocity = np.zeros_like(self.velocity)
 
+    def restart(self, position: np.ndarray) -> None:
+        """Takes note that the arm is at rest at `position` (n,), where somebody else has brought it."""
+        self.position = np.array(position, dtype=np.float64)
+        self.velocity = np.zeros_like(self.position)
+        self._before = self.position, self.velocity
+
     def withdraw(self) -> None:
         """Takes note that the last command could not be sent: the one before it counts."""
         self.position, self.velocity = self._before

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal, TypeAlias
@@ -14,6 +15,7 @@ from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.clock import Clock, MonotonicClock
 from dp_hf.control.robot import Frame, Robot, Stamped, measure
 from dp_hf.control.watchdog import Watchdog
+from dp_hf.episodes.format import Actor
 from dp_hf.episodes.recording import Recording, require_room
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.files import user_path
@@ -47,7 +49,8 @@ class FrameRecorder:
     """Context manager inside an `EpisodeWriter`'s: picks frames from what it is offered and writes them in a thread.
 
     A frame is due every `1 / fps` s. It is taken as soon as there is a new image, and is dropped when there is none
-    before the next one is due, or no state within a frame's time of it, or when the disk is too slow.
+    before the next one is due, or no state within a frame's time of it, or when the disk is too slow. The action of a
+    frame whose actor gave no command is the state of the next frame.
 
     Args:
         writer: of the episode.
@@ -68,12 +71,16 @@ class FrameRecorder:
         self._image_at = -np.inf
         self._states: deque[Stamped[np.ndarray]] = deque(maxlen=100)
         self._writing: deque[Future] = deque()
+        self._guided: Callable[[np.ndarray], Future] | None = None  # writes the last frame, once its action is known
+        self._state = np.zeros(0)  # of the last frame
 
     def __enter__(self) -> "FrameRecorder":
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         return self
 
     def __exit__(self, *exception) -> None:
+        if self._guided is not None:
+            self._writing.append(self._guided(self._state))
         self._disk.shutdown()
         for frame in self._writing:
             frame.result()
@@ -84,8 +91,10 @@ class FrameRecorder:
         image: Stamped[Frame] | None,
         state: Stamped[np.ndarray] | None,
         action: np.ndarray | None = None,
+        actor: Actor | None = None,
     ) -> None:
-        """Takes the latest measurements, more often than frames are due, and the command (n,) if there is one.
+        """Takes the latest measurements, more often than frames are due, the command (n,) if there is one, and who
+        acted if that is known.
 
         Raises:
             OSError: an earlier frame could not be written.
@@ -108,15 +117,21 @@ class FrameRecorder:
             self._image_at = image.timestamp
             self._next += self._period
             self.num_frames += 1
-            self._writing.append(
-                self._disk.submit(
-                    self._writer.add_frame,
-                    image.value,
-                    self._state_at(image.timestamp),
-                    None if action is None else np.array(action),
-                    image.timestamp - self.started_at,
-                )
-            )
+            self._state = self._state_at(image.timestamp)
+            if self._guided is not None:
+                self._writing.append(self._guided(self._state))
+                self._guided = None
+            write = partial(self._write, image, self._state, actor)
+            if actor is not None and action is None:
+                self._guided = write
+            else:
+                self._writing.append(write(None if action is None else np.array(action)))
+
+    def _write(
+        self, image: Stamped[Frame], state: np.ndarray, actor: Actor | None, action: np.ndarray | None
+    ) -> Future:
+        stamp = image.timestamp - self.started_at
+        return self._disk.submit(self._writer.add_frame, image.value, state, action, stamp, actor)
 
     def _state_at(self, moment: float) -> np.ndarray:
         times = [state.timestamp for state in self._states]

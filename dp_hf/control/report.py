@@ -65,6 +65,7 @@ class Report:
         starved: steps at which the arm had done all of a chunk, and waited for the next.
         rejected: chunks not taken, by reason.
         holds: times that the arm was held, by reason.
+        takeovers: times that a person took the arm.
         inference: from an observation's submission until its chunk was picked up.
         image_to_command: from a frame's arrival until the first command based on it was sent.
         borders: the `LATEST` chunks that took over.
@@ -78,6 +79,7 @@ class Report:
     starved: int = 0
     rejected: Counter = field(default_factory=Counter)
     holds: int = 0
+    takeovers: int = 0
     inference: Durations = field(default_factory=Durations)
     image_to_command: Durations = field(default_factory=Durations)
     borders: deque[Border] = field(default_factory=lambda: deque(maxlen=LATEST))
@@ -109,9 +111,10 @@ class Report:
     def __str__(self) -> str:
         seconds = max(self.seconds, 1e-9)
         rejected = "".join(f", {count} rejected: {reason}" for reason, count in self.rejected.items())
+        taken = f", {self.takeovers} times taken by a person" if self.takeovers else ""
         return (
             f"{self.seconds:.1f} s: {self.commands} commands ({self.commands / seconds:.2f} Hz, {self.overruns} late), "
             f"{self.chunks} chunks ({self.chunks / seconds:.2f} Hz, {self.misses} misses, {self.starved} starved"
-            f"{rejected}), {self.holds} holds; inference {self.inference}; image to command {self.image_to_command}; "
-            f"{self.borders_in_words()}"
+            f"{rejected}), {self.holds} holds{taken}; inference {self.inference}; image to command "
+            f"{self.image_to_command}; {self.borders_in_words()}"
         )

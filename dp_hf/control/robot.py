@@ -29,6 +29,26 @@ class Stamped(Generic[Value]):
     timestamp: float
 
 
+class Person(Protocol):
+    """Whoever can act in the policy's place. The methods return at once.
+
+    Attributes:
+        guides: whether the person moves the arm without commands from here: by hand, or from another computer. Nothing
+            is sent then, and an action is what is measured next.
+    """
+
+    guides: bool
+
+    def take(self) -> None:
+        """The person acts from now on; called when the arm stands."""
+
+    def give_back(self) -> None:
+        """The person acts no more: an arm that was guided stays where it is and takes commands again."""
+
+    def read_command(self) -> Stamped[np.ndarray] | None:
+        """Of a person who does not guide: the latest command (n,), stamped with when the arm is to be there."""
+
+
 class Robot(Protocol):
     """An arm with cameras. The methods return at once: a robot gathers its measurements in threads of its own.
 
@@ -45,6 +65,8 @@ class Robot(Protocol):
         reach_time: seconds in which the arm of its recordings gets to where an action says: a chunk's first action is
             due so much after its picture. A robot whose recorded actions are the commands of their pictures' moments, 0
             s, has no such attribute.
+        person: who can act in the policy's place, see `Person`. A robot whose arm nobody can take has no such
+            attribute, or None.
     """
 
     quantities: Quantities
@@ -109,6 +131,11 @@ def reach_time(robot: Robot) -> float:
     return getattr(robot, "reach_time", 0.0)
 
 
+def person_of(robot: Robot) -> Person | None:
+    """Who can act in the policy's place, or None."""
+    return getattr(robot, "person", None)
+
+
 class RobotWrapper:
     """Passes everything on to `robot`; a subclass overrides what it does differently."""
 
@@ -129,6 +156,10 @@ class RobotWrapper:
     @property
     def unheard(self) -> str | None:
         return why_unheard(self.robot)
+
+    @property
+    def person(self) -> Person | None:
+        return person_of(self.robot)
 
     def read_state(self) -> Stamped[np.ndarray] | None:
         return self.robot.read_state()
@@ -153,6 +184,10 @@ class DryRun(RobotWrapper):
 
     @property
     def unheard(self) -> str | None:
+        return None
+
+    @property
+    def person(self) -> Person | None:
         return None
 
     def send_command(self, command: np.ndarray) -> None:

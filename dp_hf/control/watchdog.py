@@ -39,6 +39,10 @@ class Watchdog:
             return f"the camera has sent the same picture for {frozen_for:.1f} s"
         return None
 
+    def is_fresh(self, now: float, state: Stamped[np.ndarray]) -> bool:
+        """Whether a joint state says where the arm is now."""
+        return bool(now - state.timestamp <= self.limits.max_state_age and np.isfinite(state.value).all())
+
     def _frozen_for(self, image: Stamped[Frame]) -> float:
         """For how long the picture of one camera, that which froze first, has been the same."""
         pictures = by_camera(image.value)

@@ -1,7 +1,10 @@
 """Which frames of an episode become rows, and the action of each."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from dp_hf.episodes.format import Actor
 from dp_hf.errors import UserError
 
 ACTION_OFFSET = 1
@@ -48,3 +51,9 @@ def actions_from_commands(commands: np.ndarray, frame_skip: int) -> np.ndarray:
     """
     kept = kept_frames(len(commands), frame_skip)
     return commands[np.minimum(kept + frame_skip - 1, len(commands) - 1)]
+
+
+def actors_of_kept(actors: Sequence[Actor], frame_skip: int) -> list[Actor]:
+    """Who acted from every kept frame until the next, (kept frames): nobody, where it is not one and the same."""
+    spans = [actors[start : start + frame_skip] for start in kept_frames(len(actors), frame_skip)]
+    return [span[0] if len(set(span)) == 1 else "nobody" for span in spans]

@@ -13,6 +13,7 @@ from dp_hf.episodes.format import QUANTITIES, SET_ASIDE_FOLDER
 from dp_hf.episodes.motion import Still, motion_problems, stall_problems
 from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode
+from dp_hf.episodes.seen_images import forget_seen
 from dp_hf.episodes.timing import detect_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, detect_unit
 from dp_hf.errors import UserError
@@ -74,6 +75,7 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True, workers: 
         report.problems.append(Problem("unfinished recording", message))
     for path in findings.links:
         report.problems.append(Problem("link", f"{path.relative_to(root)} {LINK}"))
+    forget_seen(root, None)
     return report
 
 
@@ -141,7 +143,7 @@ def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]])
     of_mycobot = QUANTITIES.with_units([unit] * 6 + ["none"])
     for episode in report.usable:
         recorded = of_mycobot if episode.recording is None else episode.recording.quantities
-        states, frames = episode.states, [frame.index for frame in episode.frames]
+        states, frames = episode.states, episode.packed.indices
         episode.problems.extend(motion_problems(states, recorded, episode.actions, frames))
         if rate.fps is not None:
             times = frame_times(episode, rate)

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from dp_hf.episodes.actions import actions_from_commands, kept_frames
+from dp_hf.episodes.actions import actions_from_commands, actors_of_kept, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
 from dp_hf.episodes.dataset_writer import DatasetWriter, FilesOfEpisode, refuse_to_replace
-from dp_hf.episodes.episode_rows import FileOnDisk
+from dp_hf.episodes.episode_rows import FilesOnDisk
 from dp_hf.episodes.examination import examine
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import MIN_FRAMES, RECORDING_FILE, part_name
@@ -20,6 +20,7 @@ from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.recording import Recording, numbers_of
+from dp_hf.episodes.seen_images import forget_seen
 from dp_hf.episodes.timing import FrameTimes, Rate, decide_rate, frame_times, report_holes
 from dp_hf.episodes.units import Gripper, UnitVerdict, decide_unit, to_public_units
 from dp_hf.errors import UserError
@@ -111,11 +112,15 @@ def convert_episodes(
         action_offset=action_offset,
         frame_skip=frame_skip,
         angle_unit_of_source=(unit and unit.unit) or "as recorded",
+        has_actors=any(episode.actors for episode in usable),
     )
     writer.warnings += doubts
     parts: list[tuple[Episode, FilesOfEpisode]] = []
-    num_bytes = {each.episode.name: each.num_bytes for each in examined}
+    # Each goes as soon as its rows are made of it: numbers of all episodes are held once.
+    by_name = {each.episode.name: each for each in examined}
+    del examined
     for episode in usable:
+        images = by_name.pop(episode.name)
         times = frame_times(episode, rate)
         report_holes(episode, times)
         states = in_public_units(episode.states)
@@ -124,17 +129,16 @@ def convert_episodes(
             states, commands = unwrap(states, quantities, commands)
         for name, part in _parts(episode, times).items():
             kept = part.start + kept_frames(part.stop - part.start, frame_skip)
-            frames = [episode.frames[position] for position in kept]
             files = {
-                camera: [
-                    FileOnDisk(frame.images[camera], num_bytes[episode.name][camera][position])
-                    for frame, position in zip(frames, kept, strict=True)
-                ]
-                for camera in usable[0].camera_names
+                camera: FilesOnDisk(paths, kept, images.num_bytes[camera][kept])
+                for camera, paths in images.frames.paths.items()
             }
             actions = None if commands is None else actions_from_commands(commands[part], frame_skip)
-            indices = [frame.index for frame in frames]
-            parts.append((episode, FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices)))
+            indices = images.frames.indices[kept]
+            actors = None if episode.actors is None else actors_of_kept(episode.actors[part], frame_skip)
+            of_part = FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices, actors)
+            parts.append((episode, of_part))
+        episode.frames = ()
     usable = _usable(episodes, root, strict)
     with writer:
         found = writer.add_files([part for _, part in parts], workers, progress)
@@ -142,6 +146,7 @@ def convert_episodes(
             episode.problems.extend(problems)
         if strict:
             _refuse_problems(episodes)
+    forget_seen(root, cameras)
     return ConversionReport(
         output_dir=target,
         meta=writer.meta,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,13 +17,19 @@ import pyarrow as pa
 from filelock import FileLock
 
 from dp_hf import __version__
-from dp_hf.episodes.actions import actions_from_commands, actions_from_states, kept_frames, require_offset_in_use
+from dp_hf.episodes.actions import (
+    actions_from_commands,
+    actions_from_states,
+    actors_of_kept,
+    kept_frames,
+    require_offset_in_use,
+)
 from dp_hf.episodes.conversion import ActionSource, convert_episodes
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import RECORDING_FILE
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import as_lists, numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
@@ -171,7 +178,7 @@ def resample(
         return dataset, meta
 
     every = frame_skip // meta.frame_skip
-    columns = dataset.select_columns(["state", "action", "episode_index"]).with_format("numpy")[:]
+    columns = numbers_of(dataset, meta.source or "the dataset")
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     kept, states = [], []
     actions = np.zeros((len(columns["action"]), len(action)), dtype=np.float32)
@@ -186,9 +193,11 @@ def resample(
         kept.append(rows)
         states.append(columns["state"][rows])
     rows = np.concatenate(kept)
-    features = _features(wanted)
+    features = features_of_dataset(wanted)
+    if meta.has_actors and every > 1:
+        dataset = _with_actors_of_kept(dataset, [*starts, len(actions)], every)
     dataset = dataset.remove_columns(["action", "frame_index"])
-    dataset = dataset.add_column("action", list(actions), feature=features["action"])
+    dataset = dataset.add_column("action", as_lists(actions), feature=features["action"])
     dataset = dataset.add_column("frame_index", positions, feature=features["frame_index"])
     dataset = dataset.select_columns([*features])
     statistics = {
@@ -197,6 +206,14 @@ def resample(
     }
     wanted = replace(wanted, fps=meta.fps / every, num_frames=len(rows), statistics=statistics)
     return dataset.select(rows) if every > 1 else dataset, wanted
+
+
+def _with_actors_of_kept(dataset: datasets.Dataset, borders: list[int], every: int) -> datasets.Dataset:
+    """With who acted from each row that is kept until the next; `borders` are the episodes' first rows, and the end."""
+    actors = [*dataset["actor"]]
+    for start, end in pairwise(borders):
+        actors[start:end:every] = actors_of_kept(actors[start:end], every)
+    return dataset.remove_columns("actor").add_column("actor", actors)
 
 
 def is_hub_id(path: str | os.PathLike) -> bool:
@@ -238,13 +255,14 @@ def _without_patterns(folder: Path, cache: Path) -> Path:
     return link
 
 
-def _features(meta: DatasetMeta) -> datasets.Features:
-    return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names))
+def features_of_dataset(meta: DatasetMeta) -> datasets.Features:
+    """The columns of a dataset's rows."""
+    return features_of(meta.camera_names, len(meta.state_names), len(meta.action_names), meta.has_actors)
 
 
 def _check_rows(dataset: Any, meta: DatasetMeta, path: str | os.PathLike) -> None:
     """Raises a UserError unless the rows are what the description says, with all images inside."""
-    for name, feature in _features(meta).items():
+    for name, feature in features_of_dataset(meta).items():
         if dataset.features is None or dataset.features.get(name) != feature:
             found = None if dataset.features is None else dataset.features.get(name)
             raise UserError(f"{path}: column {name} is {found}, not {feature}; convert the recording again")

@@ -17,13 +17,14 @@ from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_o
 from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.episode_rows import (
     EpisodeRows,
-    FileOnDisk,
+    FilesOnDisk,
     ShardWriter,
     Written,
     folder_of,
     group_rows,
     write_rows,
 )
+from dp_hf.episodes.format import ACTORS, Actor
 from dp_hf.episodes.images import ImageFile, Picture, encoded
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, MAX_SHARD_BYTES, ParquetShards, features_of
@@ -35,7 +36,7 @@ from dp_hf.hub.card import CARD_FILE
 from dp_hf.workers.workers import HERE, Workers
 
 _OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
-_OWN_COLUMNS = set(features_of(()))
+_OWN_COLUMNS = set(features_of((), has_actors=True))
 # So many shards can be written, and read, at the same time, unless they would be smaller than that.
 _SHARDS = 16
 _MIN_SHARD_BYTES = 25_000_000
@@ -46,11 +47,12 @@ class FilesOfEpisode:
     """The arguments of `DatasetWriter.add_episode`, with files of every camera as images."""
 
     name: str
-    images: Mapping[str, Sequence[FileOnDisk]]
+    images: Mapping[str, FilesOnDisk]
     state: np.ndarray
     action: np.ndarray | None
     timestamp: np.ndarray
-    frames: Sequence[int]
+    frames: np.ndarray
+    actor: Sequence[Actor] | None = None
 
 
 class DatasetWriter:
@@ -73,6 +75,7 @@ class DatasetWriter:
         action_offset: see there.
         frame_skip: every how many recorded frames a row was taken.
         angle_unit_of_source: what angles were converted from.
+        has_actors: rows say who acted.
 
     Attributes:
         num_frames: rows written.
@@ -97,6 +100,7 @@ class DatasetWriter:
         action_offset: int = ACTION_OFFSET,
         frame_skip: int = 1,
         angle_unit_of_source: str = "as recorded",
+        has_actors: bool = False,
     ):
         if not (math.isfinite(fps) and fps > 0):
             raise UserError(f"fps is a number of rows a second; got {fps}")
@@ -121,6 +125,7 @@ class DatasetWriter:
             "action_offset": action_offset,
             "frame_skip": frame_skip,
             "angle_unit_of_source": angle_unit_of_source,
+            "has_actors": has_actors,
         }
         self._first: dict[bytes, str] = {}  # episode of every digest of states and actions
         self._episodes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -139,10 +144,11 @@ class DatasetWriter:
             action_offset=meta.action_offset,
             frame_skip=meta.frame_skip,
             angle_unit_of_source=meta.angle_unit_of_source,
+            has_actors=meta.has_actors,
         )
 
     def __enter__(self) -> "DatasetWriter":
-        features = features_of([*self.columns.values()], len(self.state), len(self.action))
+        features = features_of([*self.columns.values()], len(self.state), len(self.action), self._has_actors)
         with ExitStack() as stack:
             self._folder = stack.enter_context(folder_written_beside(self.output_dir))
             self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, features))
@@ -156,7 +162,8 @@ class DatasetWriter:
         state: np.ndarray | Sequence,
         action: np.ndarray | Sequence | None = None,
         timestamp: np.ndarray | Sequence | None = None,
-        frames: Sequence[int] | None = None,
+        frames: Sequence[int] | np.ndarray | None = None,
+        actor: Sequence[Actor] | None = None,
     ) -> list[Problem]:
         """Appends an episode of T rows.
 
@@ -169,6 +176,7 @@ class DatasetWriter:
                 "state".
             timestamp: (T,) seconds on any clock; by default the rows are 1 / `fps` apart.
             frames: numbers of the rows in the recording, by which problems name them; by default from 0 on.
+            actor: T times who acted, where `has_actors`; by default a person, as in demonstrations.
 
         Returns:
             What looks wrong in it and is written all the same; `warnings` has it too.
@@ -178,7 +186,7 @@ class DatasetWriter:
                 the episode is written then.
         """
         pictures = self._pictures(name, images)
-        rows = self._rows(name, pictures, state, action, timestamp, frames, self._num_episodes)
+        rows = self._rows(name, pictures, state, action, timestamp, frames, actor, self._num_episodes)
         return self._note(rows, write_rows(self._shards, rows, self.state, self._has_commands))
 
     def add_files(
@@ -194,12 +202,13 @@ class DatasetWriter:
         whole = []
         for number, each in enumerate(episodes, self._num_episodes):
             pictures = {self.columns[camera]: files for camera, files in each.images.items()}
-            numbers = (each.state, each.action, each.timestamp, each.frames)
+            numbers = (each.state, each.action, each.timestamp, each.frames, each.actor)
             whole.append(self._rows(each.name, pictures, *numbers, number))
         total = sum(rows.num_bytes for rows in whole)
         groups = group_rows(whole, min(MAX_SHARD_BYTES, max(_MIN_SHARD_BYTES, total // _SHARDS)))
         folder = self._folder / DATA_FOLDER
-        setup = partial(ShardWriter, folder, [*self.columns.values()], self.state, len(self.action), self._has_commands)
+        features = features_of([*self.columns.values()], len(self.state), len(self.action), self._has_actors)
+        setup = partial(ShardWriter, folder, features, self.state, self._has_commands)
         written = workers.map(setup, groups, "Writing", progress)
         for group in groups:
             self._shards.adopt(folder_of(folder, group))
@@ -211,6 +220,10 @@ class DatasetWriter:
         return len(self._episodes)
 
     @property
+    def _has_actors(self) -> bool:
+        return self._description["has_actors"]
+
+    @property
     def _has_commands(self) -> bool:
         """Whether actions are commands of a state's numbers."""
         return self._description["action_source"] == "recorded" and self.action == self.state
@@ -218,11 +231,12 @@ class DatasetWriter:
     def _rows(
         self,
         name: str,
-        pictures: Mapping[str, Sequence[ImageFile | FileOnDisk]],
+        pictures: Mapping[str, Sequence[ImageFile] | FilesOnDisk],
         state: np.ndarray | Sequence,
         action: np.ndarray | Sequence | None,
         timestamp: np.ndarray | Sequence | None,
-        frames: Sequence[int] | None,
+        frames: Sequence[int] | np.ndarray | None,
+        actor: Sequence[Actor] | None,
         index: int,
     ) -> EpisodeRows:
         if not name or name in self._episodes:
@@ -243,17 +257,29 @@ class DatasetWriter:
                 raise UserError(
                     f"episode {name}: it has {len(pictures[column])} images of {camera}, and {len(states)} states"
                 )
-        return EpisodeRows(name, index, pictures, states, actions, times, frames)
+        actors = self._actors(name, actor, len(states))
+        return EpisodeRows(name, index, pictures, states, actions, times, frames, actors)
+
+    def _actors(self, name: str, actor: Sequence[Actor] | None, num_rows: int) -> list[Actor] | None:
+        if not self._has_actors:
+            if actor is not None:
+                raise UserError(f"episode {name}: it says who acted, and the writer has no has_actors=True")
+            return None
+        actors: list[Actor] = ["person"] * num_rows if actor is None else [*actor]
+        if len(actors) != num_rows or (wrong := [each for each in actors if each not in ACTORS]):
+            found = f"{len(actors)} actors for {num_rows} rows" if len(actors) != num_rows else repr(wrong[0])
+            raise UserError(f"episode {name}: who acted is one of {', '.join(ACTORS)} for every row, not {found}")
+        return actors
 
     def _pictures(
         self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]]
-    ) -> dict[str, Sequence[ImageFile | FileOnDisk]]:
+    ) -> dict[str, Sequence[ImageFile] | FilesOnDisk]:
         """The files of every image column."""
         pictures = by_camera(images)
         names = set(self.columns if isinstance(images, Mapping) else self.columns.values())
         if set(pictures) != names:
             raise UserError(f"episode {name}: it has images of {', '.join(pictures)}, not of {', '.join(self.columns)}")
-        files: dict[str, Sequence[ImageFile | FileOnDisk]] = {}
+        files: dict[str, Sequence[ImageFile] | FilesOnDisk] = {}
         for camera, column in self.columns.items():
             of_camera = pictures[camera if isinstance(images, Mapping) else column]
             files[column] = [

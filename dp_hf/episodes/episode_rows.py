@@ -1,19 +1,22 @@
 """The rows of one episode of a dataset: what is wrong in them, and writing them, a few pictures at a time."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from datasets import Features
 
 from dp_hf.arms.quantities import Quantities
+from dp_hf.episodes.format import Actor
 from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.motion import StillFinder, motion_problems, stall_problems
-from dp_hf.episodes.parquet import ROWS_IN_GROUP, ParquetShards, features_of
+from dp_hf.episodes.packed import PackedPaths
+from dp_hf.episodes.parquet import ROWS_IN_GROUP, ParquetShards
 from dp_hf.episodes.problems import Problem
 from dp_hf.errors import UserError
 from dp_hf.pictures import read_encoded, upright_size
@@ -36,6 +39,24 @@ class FileOnDisk(NamedTuple):
             raise UserError(f"{self.path} changed while it was converted ({error}): convert again") from error
 
 
+class FilesOnDisk(Sequence[FileOnDisk]):
+    """Those of a camera at some positions of an episode, with the bytes (N,) of each."""
+
+    def __init__(self, paths: PackedPaths, positions: np.ndarray, num_bytes: np.ndarray):
+        self.paths, self.positions, self.num_bytes = paths, positions, num_bytes
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __iter__(self) -> Iterator[FileOnDisk]:
+        paths = [*self.paths]
+        for position, num_bytes in zip(self.positions.tolist(), self.num_bytes.tolist(), strict=True):
+            yield FileOnDisk(paths[position], num_bytes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return [*self][index]
+
+
 @dataclass(frozen=True)
 class EpisodeRows:
     """An episode of T rows.
@@ -47,23 +68,26 @@ class EpisodeRows:
         actions: (T, numbers) float32.
         seconds: (T,) float64.
         frames: what problems call the rows; default their positions.
+        actors: who acted in each; None where the dataset does not say.
     """
 
     name: str
     index: int
-    pictures: Mapping[str, Sequence[ImageFile | FileOnDisk]]
+    pictures: Mapping[str, Sequence[ImageFile] | FilesOnDisk]
     states: np.ndarray
     actions: np.ndarray
     seconds: np.ndarray
-    frames: Sequence[int] | None
+    frames: Sequence[int] | np.ndarray | None
+    actors: Sequence[Actor] | None = None
 
     @cached_property
     def num_bytes(self) -> int:
         """Of the pictures."""
         return sum(
-            picture.num_bytes if isinstance(picture, FileOnDisk) else len(picture.data)
-            for of_camera in self.pictures.values()
-            for picture in of_camera
+            int(pictures.num_bytes.sum())
+            if isinstance(pictures, FilesOnDisk)
+            else sum(len(picture.data) for picture in pictures)
+            for pictures in self.pictures.values()
         )
 
 
@@ -102,6 +126,7 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
                 "episode_index": [rows.index] * len(states),
                 "frame_index": range(start, start + len(states)),
                 "timestamp": (rows.seconds - rows.seconds[0])[part].astype(np.float32),
+                **({} if rows.actors is None else {"actor": rows.actors[part]}),
             }
         )
     problems = motion_problems(rows.states, state, rows.actions if has_commands else None, rows.frames)
@@ -112,9 +137,8 @@ def write_rows(shards: ParquetShards, rows: EpisodeRows, state: Quantities, has_
 class ShardWriter:
     """One worker's share: writes groups of episodes, each into a folder of its own."""
 
-    def __init__(self, folder: Path, columns: Sequence[str], state: Quantities, action_dim: int, has_commands: bool):
-        self.folder, self.state, self.has_commands = folder, state, has_commands
-        self.features = features_of(columns, len(state), action_dim)
+    def __init__(self, folder: Path, features: Features, state: Quantities, has_commands: bool):
+        self.folder, self.features, self.state, self.has_commands = folder, features, state, has_commands
 
     def __call__(self, group: Sequence[EpisodeRows]) -> list[Written]:
         folder = folder_of(self.folder, group)

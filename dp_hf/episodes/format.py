@@ -9,14 +9,16 @@ DATA_DIR/
 ```
 
 A frame: `{"angles": [6 numbers], "gripper_value": [number], "image": "frame_dir/image_00000.png"}`; several
-cameras as `"images": {camera: path}` in place of `image`; optional `timestamp` (seconds) and `action` (the
-command given at this frame: six angles and the gripper, in the units of `angles` and `gripper_value`).
+cameras as `"images": {camera: path}` in place of `image`; optional `timestamp` (seconds), `action` (the
+command given at this frame: six angles and the gripper, in the units of `angles` and `gripper_value`) and, of a run
+of a policy, `actor` (who acted: "person", "policy", or "nobody" while the arm was held).
 
 Of another arm than a myCobot, `recording.json` beside the episodes has names and units of the numbers and the rate,
 and a frame has the list `state` in place of `angles` and `gripper_value`, and maybe `action`, of the same numbers.
 """
 
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 
@@ -25,6 +27,9 @@ QUANTITIES = MYCOBOT_280.quantities
 STATE_DIM = len(QUANTITIES)
 
 _PART = ".part"
+
+Actor: TypeAlias = Literal["person", "policy", "nobody"]
+ACTORS: tuple[Actor, ...] = get_args(Actor)
 
 STATES_FILE = "states.json"
 RECORDING_FILE = "recording.json"

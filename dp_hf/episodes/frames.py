@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dp_hf.cameras import ONLY_CAMERA
-from dp_hf.episodes.format import RECORDING_FILE, STATE_DIM
+from dp_hf.episodes.format import ACTORS, RECORDING_FILE, STATE_DIM, Actor
 from dp_hf.episodes.problems import Problem, shorten
 from dp_hf.errors import UserError
 from dp_hf.files import inside
@@ -25,13 +25,14 @@ Report = Callable[[str, str], None]
 @dataclass(frozen=True)
 class Frame:
     """One usable frame. `state` and `action` are the numbers of its recording; without one, six angles in degrees or
-    radians and the raw gripper value."""
+    radians and the raw gripper value. `actor` is who acted, where it is said."""
 
     index: int
     state: tuple[float, ...]
     images: dict[str, Path]
     action: tuple[float, ...] | None = None
     timestamp: float | None = None
+    actor: Actor | None = None
 
 
 class JsonObject(dict):
@@ -100,7 +101,10 @@ def _parse(
             report("malformed frame", f"{name} has {values[:6]}: no joint turns by more than {_MAX_ANGLE:g}")
     images = _images(row, folder, cameras, report)
     timestamp = _timestamp(row.get("timestamp"), report)
-    return Frame(index, tuple(state), images, tuple(action) if action else None, timestamp)
+    actor = row.get("actor")
+    if actor is not None and actor not in ACTORS:
+        report("malformed frame", f"actor is {shorten(actor)}, not one of {', '.join(ACTORS)}")
+    return Frame(index, tuple(state), images, tuple(action) if action else None, timestamp, actor)
 
 
 def _angles_and_gripper(row: dict, report: Report) -> list[float]:

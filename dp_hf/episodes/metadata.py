@@ -37,6 +37,8 @@ class DatasetMeta:
         source: name of the recorded folder.
         state_names, action_names: what each number of a state and of an action is, all different.
         state_units, action_units: the unit of each, as in `dp_hf.arms.quantities.UNITS`.
+        has_actors: whether the column `actor` says who acted in each row, "person", "policy" or "nobody"; where it is
+            not there, all rows are demonstrations.
         warnings: what most likely means something else than it seems to, a line each; training prints them.
     """
 
@@ -54,6 +56,7 @@ class DatasetMeta:
     state_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
     action_names: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.names))
     action_units: list[str] = field(default_factory=lambda: list(mycobot_280.QUANTITIES.units))
+    has_actors: bool = False
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -108,7 +111,7 @@ class DatasetMeta:
             raise UserError(f"{file} is not of format version {FORMAT_VERSION}: convert the recording again")
         if "state_units" not in values and "action_units" not in values:
             _describe(values)
-        values.setdefault("warnings", [])
+        values = {"has_actors": False, "warnings": [], **values}
         for entry in fields(cls):
             if entry.name not in values or not _CHECKS[entry.name](values[entry.name]):
                 found = repr(values.get(entry.name, "missing"))[:80]
@@ -184,5 +187,6 @@ _CHECKS = {
     "state_units": _are_names,
     "action_names": _are_names,
     "action_units": _are_names,
+    "has_actors": lambda value: isinstance(value, bool),
     "warnings": _are_names,
 }

@@ -81,7 +81,10 @@ def unwrap(
 
 
 def motion_problems(
-    states: np.ndarray, state: Quantities, actions: np.ndarray | None = None, frames: Sequence[int] | None = None
+    states: np.ndarray,
+    state: Quantities,
+    actions: np.ndarray | None = None,
+    frames: Sequence[int] | np.ndarray | None = None,
 ) -> list[Problem]:
     """A problem for every reading of the joints that no arm makes, in the order of the frames.
 
@@ -115,7 +118,7 @@ def motion_problems(
         for position, joint, values in _wraps(_degrees(actions, state, columns)):
             message = f"the command of {state.names[columns[joint]]} wraps from {values}"
             found.setdefault(position, ("wrapped angle", message))
-    return [Problem(kind, message, frames[position]) for position, (kind, message) in sorted(found.items())]
+    return [Problem(kind, message, int(frames[position])) for position, (kind, message) in sorted(found.items())]
 
 
 class StillFinder:
@@ -176,7 +179,7 @@ def stall_problems(
     state: Quantities,
     stills: Sequence[Still],
     seconds: np.ndarray,
-    frames: Sequence[int] | None = None,
+    frames: Sequence[int] | np.ndarray | None = None,
 ) -> list[Problem]:
     """A problem for every camera that shows one picture for seconds while the arm turns.
 
@@ -193,7 +196,7 @@ def stall_problems(
         turn = np.ptp(angles[start:stop], axis=0).max(initial=0)
         if length >= _STALL_SECONDS and turn > _SEEN_TURN:
             message = f"camera {camera} shows one picture for {length:.1f} s, while a joint turns by {turn:.0f} degrees"
-            found.append(Problem("stalled camera", message, frames[start]))
+            found.append(Problem("stalled camera", message, int(frames[start])))
     return found
 
 

@@ -15,8 +15,10 @@ MAX_SHARD_BYTES = 500_000_000
 ROWS_IN_GROUP = 100
 
 
-def features_of(camera_names: Sequence[str], state_dim: int = STATE_DIM, action_dim: int = STATE_DIM) -> Features:
-    """The columns of a dataset: one image for every camera, state, action, indices and time."""
+def features_of(
+    camera_names: Sequence[str], state_dim: int = STATE_DIM, action_dim: int = STATE_DIM, has_actors: bool = False
+) -> Features:
+    """The columns of a dataset: one image for every camera, state, action, indices, time, and maybe who acted."""
     return Features(
         {
             **{camera: Image(mode="RGB") for camera in camera_names},
@@ -25,6 +27,7 @@ def features_of(camera_names: Sequence[str], state_dim: int = STATE_DIM, action_
             "episode_index": Value("int64"),
             "frame_index": Value("int64"),
             "timestamp": Value("float32"),
+            **({"actor": Value("string")} if has_actors else {}),
         }
     )
 

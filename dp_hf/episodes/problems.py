@@ -43,6 +43,7 @@ KINDS = {
     "assumed rate": Kind("warning", "state the rate with --fps"),
     "doubtful unit": Kind("warning", "state the unit with --angle_unit if the guess is wrong"),
     "gripper range": Kind("warning", "state the range of the recorded values with --gripper_range MIN MAX"),
+    "actor": Kind("warning", "write into the frame's actor who acted: nobody learns from it as it is"),
     "timestamp": Kind("note", "nothing: those that increase tell the rate, where most do; --fps states another"),
     "hole": Kind("note", "nothing: no action or window reaches over it; --fps says that frames are evenly spaced"),
     "image size": Kind("note", "nothing, if the camera is the same: training resizes images"),

@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA
 from dp_hf.episodes.find import find_failure
-from dp_hf.episodes.format import MIN_FRAMES, STATES_FILES
+from dp_hf.episodes.format import ACTORS, MIN_FRAMES, STATES_FILES, Actor
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
+from dp_hf.episodes.packed import PackedFrames
 from dp_hf.episodes.problems import FAILED, Problem, shorten
 from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.errors import UserError
@@ -21,8 +22,10 @@ from dp_hf.files import inside, read_json_values, user_path
 
 _MAX_FRAMES = 500_000
 
+Image = TypeVar("Image")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Episode:
     """A recorded episode.
 
@@ -37,7 +40,7 @@ class Episode:
 
     name: str
     path: Path
-    frames: list[Frame] = field(default_factory=list)
+    frames: Sequence[Frame] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     listed_images: dict[str, list[int]] = field(default_factory=dict)
     recording: Recording | None = None
@@ -49,28 +52,41 @@ class Episode:
 
     @property
     def camera_names(self) -> tuple[str, ...]:
+        if isinstance(self.frames, PackedFrames):
+            return tuple(self.frames.paths)
         return tuple(self.frames[0].images) if self.frames else ()
+
+    @property
+    def packed(self) -> PackedFrames:
+        """The frames as arrays."""
+        return self.frames if isinstance(self.frames, PackedFrames) else PackedFrames(self.path, self.frames)
 
     @property
     def states(self) -> np.ndarray:
         """(frames, n) float64; of a myCobot six angles in the recording's unit, the raw gripper value."""
-        count = len(numbers_of(self.recording))
-        return np.array([frame.state for frame in self.frames], dtype=np.float64).reshape(-1, count)
+        return self.packed.states.reshape(-1, len(numbers_of(self.recording))).copy()
 
     @property
     def actions(self) -> np.ndarray | None:
         """(frames, n) float64 recorded commands in the units of `states`; None unless every frame has one."""
-        rows = [frame.action for frame in self.frames if frame.action is not None]
-        return np.array(rows, dtype=np.float64) if rows and len(rows) == len(self.frames) else None
+        actions = self.packed.actions
+        return None if actions.size == 0 or np.isnan(actions).any() else actions.copy()
+
+    @property
+    def actors(self) -> list[Actor] | None:
+        """Who acted in each frame, where any frame says so: nobody in those that do not; else None."""
+        actors = self.packed.actors
+        return ["nobody" if actor < 0 else ACTORS[actor] for actor in actors] if (actors >= 0).any() else None
 
     @property
     def timestamps(self) -> np.ndarray | None:
         """(frames,) float64 from the first frame, in the recording's unit; None unless all are there and increase."""
-        rows = [frame.timestamp for frame in self.frames if frame.timestamp is not None]
-        times = np.array(rows, dtype=np.float64)
-        if not rows or len(rows) < len(self.frames) or (np.diff(times) <= 0).any():
-            return None
-        return times - times[0]
+        return _times(self.packed.stamps)
+
+
+def _times(stamps: np.ndarray) -> np.ndarray | None:
+    increase = len(stamps) and not np.isnan(stamps).any() and (np.diff(stamps) > 0).all()
+    return stamps - stamps[0] if increase else None
 
 
 def read_episode(
@@ -99,15 +115,22 @@ def read_episode(
     rows = _read_states_file(folder, episode.problems)
     if rows is None:
         return episode
+    frames = []
     for index, row in enumerate(rows):
         _note_listed_images(row, index, episode)
         state_dim = None if episode.recording is None else len(episode.recording.quantities)
         frame = read_frame(row, index, folder, cameras, episode.problems, state_dim)
         if frame is not None:
-            episode.frames.append(frame)
+            frames.append(frame)
+    episode.frames = frames
     _keep_common_cameras(episode)
     _report_short(episode)
-    if any(frame.timestamp is not None for frame in episode.frames) and episode.timestamps is None:
+    silent = [frame.index for frame in episode.frames if frame.actor is None]
+    if 0 < len(silent) < len(episode.frames):
+        message = f"does not say who acted, as other frames do (and {len(silent) - 1} more)"
+        episode.problems.append(Problem("actor", message, silent[0]))
+    stamps = np.array([np.nan if frame.timestamp is None else frame.timestamp for frame in episode.frames])
+    if not np.isnan(stamps).all() and _times(stamps) is None:
         message = "some frames have no timestamp, or one that does not increase"
         episode.problems.append(Problem("timestamp", message))
     return episode
@@ -115,25 +138,29 @@ def read_episode(
 
 def load_images(episode: Episode) -> list[dict[str, ImageFile]]:
     """Reads the images of all frames, by camera. Frames whose images do not decode are taken out of the episode."""
-    return list(good_images(episode))
+    return list(good_images(episode, read_images(image_paths(episode))))
 
 
-def good_images(episode: Episode, threads: int | None = None) -> Iterator[dict[str, ImageFile]]:
-    """As `load_images`, one frame after the other; the frames are taken out once all were asked for.
+def image_paths(episode: Episode) -> list[Path]:
+    """Of all frames and cameras, in order."""
+    return [path for frame in episode.frames for path in frame.images.values()]
+
+
+def good_images(episode: Episode, images: Iterator[Image | str]) -> Iterator[dict[str, Image]]:
+    """The images of each frame by camera; frames that have a bad one are taken out once all were asked for.
 
     Args:
-        threads: as of `read_images`.
+        images: of the `image_paths`; a text is what is wrong with one.
     """
-    files = read_images((path for frame in episode.frames for path in frame.images.values()), threads)
     frames = []
     for frame in episode.frames:
-        images = {camera: next(files) for camera in frame.images}
-        reasons = [image for image in images.values() if isinstance(image, str)]
+        of_frame = {camera: next(images) for camera in frame.images}
+        reasons = [image for image in of_frame.values() if isinstance(image, str)]
         episode.problems.extend(Problem("corrupt image", reason, frame.index) for reason in reasons)
         if not reasons:
             frames.append(frame)
-            yield {camera: image for camera, image in images.items() if isinstance(image, ImageFile)}
-    episode.frames[:] = frames
+            yield {camera: image for camera, image in of_frame.items() if not isinstance(image, str)}
+    episode.frames = frames
     _report_short(episode)
 
 
@@ -186,4 +213,4 @@ def _keep_common_cameras(episode: Episode) -> None:
         if names != common:
             message = f"has images of {shorten(names)}, most frames have {shorten(common)}"
             episode.problems.append(Problem("missing image", message, frame.index))
-    episode.frames[:] = [frame for frame, names in zip(episode.frames, cameras, strict=True) if names == common]
+    episode.frames = [frame for frame, names in zip(episode.frames, cameras, strict=True) if names == common]

@@ -5,10 +5,13 @@ from collections.abc import Container
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dp_hf.errors import UserError
 
 _NUMBERS = ("state", "action", "episode_index")
+_AT_ONCE = 10_000  # rows
 
 
 def numbers_of(dataset: datasets.Dataset, name: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -29,16 +32,55 @@ def numbers_of(dataset: datasets.Dataset, name: str | os.PathLike) -> dict[str, 
     for column in wanted:
         if dataset.data.column(column).null_count:
             raise UserError(f"{name}: column {column} has rows without a value; convert the recording again")
-    values = dataset.select_columns(wanted).with_format("numpy")[:]
-    episodes = values["episode_index"].astype(np.int64)
+    values = {column: column_of(dataset, column, np.float32, name) for column in ("state", "action")}
+    values |= {column: column_of(dataset, column, np.int64, name) for column in wanted if column not in values}
+    episodes = values["episode_index"]
     for column in ("state", "action"):
-        values[column] = values[column].astype(np.float32)
         if len(wrong := np.flatnonzero(~np.isfinite(values[column]).all(axis=1))):
             row = wrong[0]
             found = values[column][row].tolist()
             raise UserError(f"{name}: {column} of row {row} (episode {episodes[row]}) is not finite: {found}")
     require_in_order(episodes, values.get("frame_index"), name)
     return {"state": values["state"], "action": values["action"], "episode_index": episodes}
+
+
+def column_of(
+    dataset: datasets.Dataset, column: str, dtype: type[np.generic], name: str | os.PathLike = "the dataset"
+) -> np.ndarray:
+    """A column of numbers (N,), or of lists of as many numbers (N, numbers), without an object for each row.
+
+    Args:
+        name: what an error calls the dataset.
+
+    Raises:
+        UserError: the lists have different lengths.
+    """
+    whole: np.ndarray | None = None
+    start = 0
+    for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE):
+        assert isinstance(table, pa.Table)
+        values = table.column(0).combine_chunks()
+        shape = [len(values)]
+        while pa.types.is_nested(values.type):
+            lengths = pc.unique(pc.list_value_length(values)).to_pylist()
+            if len(lengths) != 1 or (whole is not None and lengths[0] != whole.shape[len(shape)]):
+                raise UserError(
+                    f"{name}: column {column}: its rows have different numbers of values; convert the recording again"
+                )
+            shape.append(lengths[0])
+            values = values.flatten()
+        part = values.to_numpy(zero_copy_only=False).reshape(shape)
+        if whole is None:
+            whole = np.empty((len(dataset), *shape[1:]), dtype)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    assert whole is not None, "there are rows"
+    return whole
+
+
+def as_lists(rows: np.ndarray) -> pa.Array:
+    """(N, numbers) float32 as a column of lists of so many numbers, without an object for each row."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), pa.float32()), rows.shape[1])
 
 
 def require_in_order(

@@ -119,7 +119,7 @@ def frame_times(episode: Episode, rate: Rate) -> FrameTimes:
     lost: list[int] = []
     clock = None if rate.stated else _clock(episode)
     if clock is None:
-        positions = np.array([frame.index for frame in episode.frames])
+        positions = episode.packed.indices
         seconds, usual = (positions - positions[0]) / rate.fps, 1 / rate.fps
     else:
         stamps = _stamps(episode)
@@ -136,13 +136,14 @@ def frame_times(episode: Episode, rate: Rate) -> FrameTimes:
 
 def report_holes(episode: Episode, times: FrameTimes) -> None:
     """Adds a problem for every hole, at the frame behind it."""
+    indices = episode.packed.indices
     for position, what in times.holes.items():
-        episode.problems.append(Problem("hole", f"{what}: a conversion cuts here", episode.frames[position].index))
+        episode.problems.append(Problem("hole", f"{what}: a conversion cuts here", int(indices[position])))
 
 
 def _stamps(episode: Episode) -> np.ndarray:
     """(frames,) in the clock's unit, NaN for a frame without one."""
-    return np.array([np.nan if frame.timestamp is None else frame.timestamp for frame in episode.frames])
+    return episode.packed.stamps
 
 
 def _steps(episode: Episode) -> np.ndarray:

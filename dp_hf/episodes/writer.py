@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dp_hf.cameras import ONLY_CAMERA, is_camera_name
-from dp_hf.episodes.format import FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, STATES_FILE, unfinished
+from dp_hf.episodes.format import ACTORS, FAILED_PREFIX, FRAME_FOLDER, IMAGE_NAME, STATES_FILE, Actor, unfinished
 from dp_hf.episodes.images import Pixels, save_png, upright
 from dp_hf.episodes.recording import Recording, numbers_of, write_recording
 from dp_hf.errors import UserError
@@ -52,6 +52,7 @@ class FrameWriter:
         state: np.ndarray,
         action: np.ndarray | None = None,
         timestamp: float | None = None,
+        actor: Actor | None = None,
     ) -> None:
         """Records one frame.
 
@@ -60,6 +61,7 @@ class FrameWriter:
             state: (n,) the arm's numbers; of a myCobot six joint angles in degrees, gripper 0..100 (100 = open).
             action: (n,) the command given at this frame, in the same units; in every frame or in none.
             timestamp: seconds, on any clock; in every frame or in none.
+            actor: who acted, in a run of a policy; in every frame or in none.
 
         Raises:
             UserError: a wrong shape, type or value, or a frame with other parts than the first.
@@ -82,6 +84,10 @@ class FrameWriter:
             if not np.isfinite(timestamp):
                 raise UserError(f"timestamp of frame {self.num_frames} is {timestamp}")
             frame["timestamp"] = float(timestamp)
+        if actor is not None:
+            if actor not in ACTORS:
+                raise UserError(f"actor is one of {', '.join(ACTORS)}, not {actor!r}")
+            frame["actor"] = actor
 
         keys = (*sorted(frame), *sorted(frame.get("images", ())))
         self._keys = self._keys or keys

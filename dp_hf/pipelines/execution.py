@@ -110,8 +110,17 @@ def observation_rows(rows: np.ndarray, episode_index: np.ndarray, n_obs_steps: i
     Returns:
         (N, n_obs_steps), the latest last, none from another episode.
     """
-    first_rows = np.flatnonzero(np.concatenate([[True], episode_index[1:] != episode_index[:-1]]))
-    first = first_rows[np.searchsorted(first_rows, rows, side="right") - 1]
+    return history_rows(rows, episode_starts(episode_index), n_obs_steps)
+
+
+def episode_starts(episode_index: np.ndarray) -> np.ndarray:
+    """The first row of every episode of a dataset, whose rows are next to each other."""
+    return np.flatnonzero(np.diff(episode_index, prepend=episode_index[:1] - 1))
+
+
+def history_rows(rows: np.ndarray, starts: np.ndarray, n_obs_steps: int) -> np.ndarray:
+    """As `observation_rows`, with the `episode_starts`."""
+    first = starts[np.searchsorted(starts, rows, side="right") - 1]
     return np.maximum(rows[:, None] + np.arange(1 - n_obs_steps, 1), first[:, None])
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from dp_hf.episodes.cells import undecoded
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter
-from dp_hf.episodes.format import STATES_FILE, STATES_FILES
+from dp_hf.episodes.format import STATES_FILE, STATES_FILES, Actor
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta
 from dp_hf.episodes.reader import Episode, read_episode
 from dp_hf.episodes.recording import Recording, write_recording
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import column_of, numbers_of
 from dp_hf.episodes.timing import detect_rate
 from dp_hf.episodes.units import detect_unit
 from dp_hf.errors import UserError
@@ -86,7 +86,7 @@ def _require_new(target: Path, roots: Sequence[Path]) -> None:
 def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece]) -> int:
     loaded = [load_dataset_folder(root) for root in roots]
     metas = [meta for _, meta in loaded]
-    first = metas[0]
+    first = replace(metas[0], has_actors=any(meta.has_actors for meta in metas))
     for root, meta in zip(roots, metas, strict=True):
         for field in _ALIKE:
             if getattr(meta, field) != getattr(first, field):
@@ -96,11 +96,13 @@ def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece])
     writer.warnings += [warning for meta in metas for warning in _of_the_whole(meta)]
     numbers = [numbers_of(dataset, root) for (dataset, _), root in zip(loaded, roots, strict=True)]
     cells = [undecoded(dataset.select_columns(meta.camera_names), meta.camera_names) for dataset, meta in loaded]
-    times = [np.asarray(dataset.with_format("numpy")["timestamp"][:], np.float64) for dataset, _ in loaded]
+    times = [column_of(dataset, "timestamp", np.float64) for dataset, _ in loaded]
+    who_acted = [[*dataset["actor"]] if meta.has_actors else None for dataset, meta in loaded]
     with writer:
         for piece in pieces:
             images: dict[str, list[bytes]] = {camera: [] for camera in first.camera_names}
             states, actions, seconds = [], [], []
+            actors: list[Actor] = []
             end = 0.0
             for span in piece.spans:
                 of_source = numbers[span.source]
@@ -113,6 +115,8 @@ def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece])
                 states.append(of_source["state"][rows])
                 actions.append(of_source["action"][rows])
                 own = times[span.source][rows]
+                of_span = who_acted[span.source]
+                actors += ["person"] * len(own) if of_span is None else of_span[rows]
                 seconds.append(own - own[0] + end)
                 end = float(seconds[-1][-1]) + 1 / first.fps
             recorded = first.action_source == "recorded"
@@ -122,6 +126,7 @@ def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece])
                 np.concatenate(states),
                 np.concatenate(actions) if recorded else None,
                 np.concatenate(seconds),
+                actor=actors if first.has_actors else None,
             )
     return writer.num_frames
 

@@ -18,7 +18,7 @@ from dp_hf.episodes.metadata import META_FILE
 from dp_hf.episodes.motion import Still, StillFinder, motion_problems, stall_problems
 from dp_hf.episodes.problems import FAILED, Problem
 from dp_hf.episodes.reader import Episode
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import column_of, numbers_of
 from dp_hf.episodes.run_file import Chunk, Hold, Run
 from dp_hf.episodes.timing import detect_rate, frame_times
 from dp_hf.episodes.units import Gripper, to_public_units
@@ -154,7 +154,7 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool, with_views: b
     dataset, meta = load_dataset_folder(folder)
     numbers = numbers_of(dataset, folder)
     cells = undecoded(dataset.select_columns(list(meta.camera_names)), meta.camera_names)
-    times = np.asarray(dataset.with_format("numpy")["timestamp"][:], np.float64)
+    times = column_of(dataset, "timestamp", np.float64)
     recorded = meta.action_source == "recorded"
     tracks = []
     indices = np.unique(numbers["episode_index"])

@@ -44,12 +44,13 @@ class StackingExpert:
         self.kinematics = Kinematics(self.env.model)
 
     def reset(self) -> None:
-        """Starts from the environment's present state."""
-        self.phase = "grasp"
-        self.offset = np.zeros(3)
+        """Starts from the environment's present state: a cube that is held is carried on."""
+        is_held = self.env.touching_pads() == 2 and self.env.state()[6] < HELD_GRIPPER
+        self.phase = "place" if is_held else "grasp"
+        self.offset = self.env.tool.xpos - self.env.yellow.xpos if is_held else np.zeros(3)
         self.position = self.env.tool.xpos.copy()
-        self.yaw = 0.0
-        self.gripper = 100.0
+        self.yaw = tool_yaw(self.env.tool.xmat)
+        self.gripper = 0.0 if is_held else 100.0
         self.joints = self.env.state()[:6].astype(float)
         self._noise = np.zeros(6)
         self._last_gripper = 100.0
@@ -117,6 +118,11 @@ class StackingExpert:
         length = np.clip(distance / 2, MIN_STEP, MAX_STEP)
         self.position += step * min(1.0, length / max(distance, 1e-9))
         self.yaw += np.clip(yaw - self.yaw, -MAX_TURN, MAX_TURN)
+
+
+def tool_yaw(rotation: np.ndarray) -> float:
+    """The yaw in degrees of a tool that points down, of its rotation matrix (9,); see `kinematics.down_rotation`."""
+    return float(np.degrees(np.arctan2(rotation[0], -rotation[1])))
 
 
 def cube_yaw(quaternion: np.ndarray) -> float:

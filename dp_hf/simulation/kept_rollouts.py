@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from dp_hf.kept_lines import KeptLines
-from dp_hf.simulation.rollouts import RolloutResult, rollout
+from dp_hf.simulation.rollouts import RolloutResult, filmed_rollout, rollout
 from dp_hf.simulation.task import MakePolicy, Task
 from dp_hf.workers.workers import HERE, Workers
 
@@ -36,6 +35,7 @@ def run_kept(
     identity: Mapping[str, Any],
     workers: Workers = HERE,
     enough: Callable[[Done], bool] = lambda done: False,
+    num_videos: int = 0,
 ) -> Done:
     """Runs an episode for each scene, seed and policy, in this order, that `file` does not hold yet.
 
@@ -47,6 +47,8 @@ def run_kept(
         identity: what the rollouts depend on; JSON.
         workers: where they run.
         enough: whether to run no more; asked before the first and after each.
+        num_videos: how many of the first seeds keep their frames. The file does not hold these, so they run again where
+            it goes on.
 
     Returns:
         All rollouts of the file by now, whichever run they are from.
@@ -60,17 +62,23 @@ def run_kept(
         except (TypeError, KeyError, AttributeError) as error:
             raise kept.damaged(error) from error
         wanted = (Episode(policy, scene, seed) for scene in scenes for seed in seeds for policy in policies)
-        missing = [episode for episode in wanted if episode not in done]
+        filmed = {*seeds[:num_videos]}
+        missing = [episode for episode in wanted if episode not in done or episode.seed in filmed]
         if enough(done):
             return done
-        setup = partial(_KeptRollouts, task, policies, scenes)
+        setup = partial(_KeptRollouts, task, policies, scenes, filmed)
         with closing(workers.as_finished(setup, missing, "evaluating")) as results:
             for episode, result in results:
                 done[episode] = result
-                kept.append({"policy": episode.policy, "scene": episode.scene, **asdict(result)})
+                kept.append(_to_record(episode, result))
                 if enough(done):
                     break
     return done
+
+
+def _to_record(episode: Episode, result: RolloutResult) -> dict[str, Any]:
+    numbers = {name: value for name, value in vars(result).items() if name != "frames"}
+    return {"policy": episode.policy, "scene": episode.scene, **numbers}
 
 
 def _from_record(record: Mapping[str, Any]) -> tuple[Episode, RolloutResult]:
@@ -82,8 +90,8 @@ def _from_record(record: Mapping[str, Any]) -> tuple[Episode, RolloutResult]:
 class _KeptRollouts:
     """One process' share: an environment for each policy, for as long as the scene is the same."""
 
-    def __init__(self, task: Task, policies: Policies, scenes: Mapping[str, Mapping[str, Any]]):
-        self.task, self.policies, self.scenes = task, policies, scenes
+    def __init__(self, task: Task, policies: Policies, scenes: Mapping[str, Mapping[str, Any]], filmed: set[int]):
+        self.task, self.policies, self.scenes, self.filmed = task, policies, scenes, filmed
         self.scene: str | None = None
         self.environments: dict[str, gymnasium.Env] = {}
 
@@ -97,4 +105,5 @@ class _KeptRollouts:
             options = {"cameras": list(cameras), **self.scenes[episode.scene]}
             self.environments[episode.policy] = self.task.make_environment(**options)
         env = self.environments[episode.policy]
-        return rollout(env, make_policy(env, episode.seed), episode.seed)
+        run = filmed_rollout if episode.seed in self.filmed else rollout
+        return run(env, make_policy(env, episode.seed), episode.seed)

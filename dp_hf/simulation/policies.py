@@ -10,10 +10,12 @@ import torch
 
 from dp_hf.alarm.limits import AlarmLimits
 from dp_hf.alarm.record import RunRecord
-from dp_hf.alarm.watch import Watch, WatchedPolicy, why_unwatched
+from dp_hf.alarm.watch import Watch, WatchedPolicy
+from dp_hf.errors import UserError
 from dp_hf.pipelines.action_chunking import ActionChunker
 from dp_hf.pipelines.execution import choose_execution
-from dp_hf.pipelines.loading import load_pipeline
+from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
+from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.simulation.task import Task, control_steps
 
 
@@ -22,6 +24,7 @@ def pipeline_policy(
     seed: int,
     task: Task,
     pipeline: str,
+    digest: str,
     n_action_steps: int | None = None,
     temporal_ensemble: float | None = None,
     num_inference_steps: int | None = None,
@@ -31,21 +34,19 @@ def pipeline_policy(
 ) -> "AtOwnRate":
     """The pipeline in a folder or Hub repository; its samples follow from the seed.
 
-    Arguments as in `ActionChunker` and `load_pipeline`; `alarm` is in place of the pipeline's own. Where chunks are
-    executed as they were when the limits were measured, it is watched.
+    Arguments as in `ActionChunker` and `load_known`; `alarm` are the limits that it is watched by, of chunks that are
+    executed so.
 
     Raises:
-        UserError: the policy is not for the task.
+        UserError: the policy is not for the task, or no longer the one of the digest.
     """
-    loaded = load_once(pipeline, device, bf16_encoder)
+    loaded = load_known(pipeline, digest, device, bf16_encoder)
     config = loaded.policy.config
     task.require_fitting(config, pipeline)
-    execution = choose_execution(config, n_action_steps, temporal_ensemble)
-    alarm = alarm or loaded.alarm
-    is_watched = alarm is not None and why_unwatched(alarm, *execution[:2]) is None
-    watch = Watch.of(alarm, config) if alarm is not None and is_watched else None
+    every = choose_execution(config, n_action_steps, temporal_ensemble).n_action_steps
+    watch = None if alarm is None else Watch.of(alarm, config)
     chunker = TimedChunker(
-        loaded if watch is None else WatchedPolicy(loaded, watch, lambda: execution.n_action_steps),
+        loaded if watch is None else WatchedPolicy(loaded, watch, lambda: every),
         n_action_steps=n_action_steps,
         temporal_ensemble=temporal_ensemble,
         num_inference_steps=num_inference_steps,
@@ -54,8 +55,20 @@ def pipeline_policy(
     return AtOwnRate(chunker, task.fps, watch)
 
 
-load_once = cache(load_pipeline)
-"""Loads a pipeline once a process; arguments as in `load_pipeline`."""
+@cache
+def load_known(pipeline: str, digest: str, device: str = "cpu", bf16_encoder: bool = False) -> DiffusionPolicyPipeline:
+    """Loads the pipeline of a digest, once a process: its place may come to hold another one.
+
+    Args:
+        digest: by `digest_pipeline`, of the pipeline as the command has loaded it.
+
+    Raises:
+        UserError: as `load_pipeline`, or it is another pipeline.
+    """
+    loaded = load_pipeline(pipeline, device, bf16_encoder)
+    if digest_pipeline(loaded) != digest:
+        raise UserError(f"{pipeline}: another policy has taken its place since the command began; start it again")
+    return loaded
 
 
 class AtOwnRate:

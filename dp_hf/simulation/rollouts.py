@@ -72,6 +72,19 @@ def rollout(
     return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), latencies, alarm=alarm)
 
 
+def filmed_rollout(env: gymnasium.Env, policy: Policy, seed: int) -> RolloutResult:
+    """As `rollout`, and the result has the frames."""
+    frames: list[np.ndarray] = []
+
+    def keep_frame(image, state, action):
+        first = next(iter(by_camera(image).values()))
+        frames.append(np.asarray(Image.fromarray(first).reduce(2)) if len(first) > SMALL_FRAME else first)
+
+    result = rollout(env, policy, seed, on_step=keep_frame)
+    result.frames = frames
+    return result
+
+
 def split_observation(observation: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray]:
     """Image(s) as policies take them, and the state (n,)."""
     images = {key: value for key, value in observation.items() if key != "state"}
@@ -84,7 +97,6 @@ def run_rollouts(
     seeds: Iterable[int],
     environment: Mapping[str, Any] | None = None,
     workers: Workers = HERE,
-    num_videos: int = 0,
     description: str = "rollouts",
 ) -> list[RolloutResult]:
     """Runs an episode for each seed.
@@ -95,15 +107,11 @@ def run_rollouts(
             function of a module, or a `functools.partial` of one.
         environment: options of the task's environment.
         workers: where they run.
-        num_videos: how many of the first seeds keep their frames.
 
     Returns:
         The results in the order of the seeds.
     """
-    seeds = list(seeds)
-    episodes = [(seed, index < num_videos) for index, seed in enumerate(seeds)]
-    setup = partial(_Rollouts, task, make_policy, dict(environment or {}))
-    return workers.map(setup, episodes, description)
+    return workers.map(partial(_Rollouts, task, make_policy, dict(environment or {})), [*seeds], description)
 
 
 class _Rollouts:
@@ -113,15 +121,5 @@ class _Rollouts:
         self.env = task.make_environment(**environment)
         self.make_policy = make_policy
 
-    def __call__(self, episode: tuple[int, bool]) -> RolloutResult:
-        seed, keep_frames = episode
-        frames: list[np.ndarray] = []
-
-        def keep_frame(image, state, action):
-            first = next(iter(by_camera(image).values()))
-            frames.append(np.asarray(Image.fromarray(first).reduce(2)) if len(first) > SMALL_FRAME else first)
-
-        policy = self.make_policy(self.env, seed)
-        result = rollout(self.env, policy, seed, on_step=keep_frame if keep_frames else None)
-        result.frames = frames
-        return result
+    def __call__(self, seed: int) -> RolloutResult:
+        return rollout(self.env, self.make_policy(self.env, seed), seed)

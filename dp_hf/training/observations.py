@@ -6,7 +6,7 @@ augmentation, several variants of each frame are. Where the encoder learns, the 
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import datasets
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dp_hf.episodes.cells import cell_picture, undecoded
+from dp_hf.episodes.rows import column_of
 from dp_hf.files import cache_root
 from dp_hf.models.digest import digest_module, digest_of
 from dp_hf.models.image_processor import preprocess_image
@@ -81,7 +82,8 @@ def open_observations(
     if variants:
         key = digest_of(key, variants, AUGMENTATION_VERSION, config.augmentation.of_images)
     shape = (len(dataset), 1 + variants, policy.encoder.feature_dim * len(cameras))
-    batches = _encode_variants(live, dataset["episode_index"], policy, config, variants, device)
+    episodes = torch.from_numpy(column_of(dataset, "episode_index", np.int64))
+    batches = _encode_variants(live, episodes, policy, config, variants, device)
     path = build_once(folder / "features" / f"{key}.npy", batches, shape, "float32", "Encoding images")
     return CachedRows("image_features", path)
 
@@ -102,7 +104,7 @@ def _all_images(live: LiveImages) -> Iterator[torch.Tensor]:
 @torch.no_grad()
 def _encode_variants(
     live: LiveImages,
-    episode_index: Sequence[int],
+    episode_index: torch.Tensor,
     policy: DiffusionPolicyModel,
     config: TrainConfig,
     variants: int,
@@ -113,7 +115,7 @@ def _encode_variants(
     A variant changes all frames of an episode alike, as the frames of a window are.
     """
     options = config.augmentation
-    _, episode = torch.unique_consecutive(torch.as_tensor(episode_index[:]), return_inverse=True)
+    _, episode = torch.unique_consecutive(episode_index, return_inverse=True)
     policy.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)

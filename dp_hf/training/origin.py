@@ -59,7 +59,7 @@ def origin_of(
     """Of a run that is about to begin; `images` is the digest of the images that the policy sees."""
     rows = hashlib.blake2b(digest_size=16)
     for tensor in (trajectories.state, trajectories.action, trajectories.episode_index):
-        rows.update(tensor.contiguous().numpy().tobytes())
+        rows.update(tensor.contiguous().numpy())
     quantities = [tuple(part) for q in (meta.state, meta.action) for part in (q.names, q.units)]
     options = {n: value for n, value in plain_options(config).items() if n not in FREE | SEEN_OTHERWISE}
     options["mixed_precision"] = accelerator.mixed_precision

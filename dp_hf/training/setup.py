@@ -32,7 +32,7 @@ from dp_hf.training.observations import open_observations
 from dp_hf.training.origin import Origin, origin_of
 from dp_hf.training.processes import require_all
 from dp_hf.training.row_cache import digest_images
-from dp_hf.training.streaming import stream_dataset
+from dp_hf.training.streaming import Share, stream_dataset
 from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows, split_episodes
 
 
@@ -95,11 +95,12 @@ class Run:
 def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Opens the data, builds the networks and what trains them."""
     set_seed(config.seed)
+    data_dir: str | Path = config.data_dir
+    if config.data.streaming:
+        share = Share(accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone)
+        height, width = config.policy.image_size
+        data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir, share)
     with accelerator.main_process_first():
-        data_dir: str | Path = config.data_dir
-        if config.data.streaming:
-            height, width = config.policy.image_size
-            data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir)
         dataset, meta = open_data(
             data_dir,
             frame_skip=config.data.frame_skip,

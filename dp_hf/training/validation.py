@@ -16,6 +16,7 @@ SEED = 0
 # longer: within a chunk of one action nothing moves.
 GRIPPER_MOVES = 0.1
 AT_LEAST_SECONDS = 1.0
+_AT_ONCE = 10_000  # windows
 
 
 @torch.no_grad()
@@ -50,7 +51,7 @@ def validate(pipeline: DiffusionPolicyPipeline, dataset: WindowDataset, progress
         errors = (actions - batch["action"]).abs() * recorded
         total += errors.sum(0).double().cpu()
         count += recorded.sum(0).cpu()
-        phases.add(moves[dataset.windows.action_rows[indices, 0]], errors[:, executed], recorded[:, executed])
+        phases.add(moves[dataset.windows.rows[indices]], errors[:, executed], recorded[:, executed])
 
     by_joint = total[executed].sum(0) / count[executed].sum()
     return {
@@ -72,8 +73,12 @@ def gripper_moves(trajectories: Trajectories, quantities: Quantities, num_action
     stated = torch.tensor([quantities.units[gripper] == "0..100" for gripper in grippers], dtype=torch.bool)
     spans = torch.where(stated, 100.0, values.amax(0) - values.amin(0))
     episodes = torch.unique(trajectories.episode_index).tolist()
-    ahead = values[make_windows(trajectories.episode_index, episodes, 1, num_actions).action_rows]
-    return (ahead.amax(1) - ahead.amin(1) > GRIPPER_MOVES * spans).any(1)
+    windows = make_windows(trajectories.episode_index, episodes, 1, num_actions)
+    moves = []
+    for start in range(0, len(windows), _AT_ONCE):
+        ahead = values[windows[start : start + _AT_ONCE].action_rows]
+        moves.append((ahead.amax(1) - ahead.amin(1) > GRIPPER_MOVES * spans).any(1))
+    return torch.cat(moves)
 
 
 class Phases:

@@ -1,7 +1,7 @@
 """Windows of frames: the observations up to a moment and the actions from it on, gathered a whole batch at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import torch
 
 from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.rows import numbers_of
-from dp_hf.pipelines.execution import observation_rows
+from dp_hf.pipelines.execution import episode_starts, history_rows
 
 
 class Observations(Protocol):
@@ -44,37 +44,64 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Windows:
-    """N windows over a dataset's rows.
+    """N windows over a dataset's rows. What each of them holds is computed when it is asked for, so that millions of
+    windows take 8 bytes each.
 
     Attributes:
-        observation_rows: (N, n_obs_steps), the latest last; an episode's first frame stands for those before it.
-        action_rows: (N, horizon), from the latest observation's row on; an episode's last stands for those after it.
-        is_pad: (N, horizon) bool, True past the episode's end.
+        rows: (N,) int64, of the latest observation.
+        starts: (E + 1,) int64, the first row of each episode of the dataset, and after them the number of rows.
+        n_obs_steps, horizon: observations and actions.
     """
 
-    observation_rows: torch.Tensor
-    action_rows: torch.Tensor
-    is_pad: torch.Tensor
+    rows: torch.Tensor
+    starts: torch.Tensor
+    n_obs_steps: int
+    horizon: int
 
     def __len__(self) -> int:
-        return len(self.is_pad)
+        return len(self.rows)
+
+    def __getitem__(self, chosen: torch.Tensor | slice) -> "Windows":
+        return replace(self, rows=self.rows[chosen])
+
+    @property
+    def observation_rows(self) -> torch.Tensor:
+        """(N, n_obs_steps), the latest last; an episode's first frame stands for those before it."""
+        return torch.from_numpy(history_rows(self.rows.numpy(), self.starts.numpy(), self.n_obs_steps))
+
+    @property
+    def action_rows(self) -> torch.Tensor:
+        """(N, horizon), from the latest observation's row on; an episode's last stands for those after it."""
+        return self._ahead.minimum(self._last)
+
+    @property
+    def is_pad(self) -> torch.Tensor:
+        """(N, horizon) bool, True past the episode's end."""
+        return self._ahead > self._last
+
+    @property
+    def _ahead(self) -> torch.Tensor:
+        return self.rows[:, None] + torch.arange(self.horizon)
+
+    @property
+    def _last(self) -> torch.Tensor:
+        """(N, 1) of each window's episode."""
+        return (self.starts[torch.searchsorted(self.starts, self.rows, right=True)] - 1)[:, None]
 
     def evenly_spaced(self, count: int) -> "Windows":
         """At most `count` of the windows; 0 is all."""
         if count == 0 or count >= len(self):
             return self
-        chosen = torch.linspace(0, len(self) - 1, count).long()
-        return Windows(self.observation_rows[chosen], self.action_rows[chosen], self.is_pad[chosen])
+        return self[torch.linspace(0, len(self) - 1, count).long()]
 
 
 def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_steps: int, horizon: int) -> Windows:
     """One window for every frame of the chosen episodes; `episode_index` (N,) as in `Trajectories`."""
-    _, inverse, lengths = torch.unique_consecutive(episode_index, return_inverse=True, return_counts=True)
-    rows = torch.isin(episode_index, torch.tensor(episodes, dtype=torch.int64)).nonzero().squeeze(1)
-    last = (lengths.cumsum(0) - 1)[inverse[rows]][:, None]
-    observed = torch.from_numpy(observation_rows(rows.numpy(), episode_index.numpy(), n_obs_steps))
-    action_rows = rows[:, None] + torch.arange(horizon)
-    return Windows(observed, action_rows.minimum(last), action_rows > last)
+    starts = torch.from_numpy(episode_starts(episode_index.numpy()))
+    chosen = torch.isin(episode_index[starts], torch.tensor(episodes, dtype=torch.int64))
+    starts = torch.cat([starts, torch.tensor([len(episode_index)])])
+    rows = chosen.repeat_interleave(starts.diff()).nonzero().squeeze(1)
+    return Windows(rows, starts, n_obs_steps, horizon)
 
 
 def split_episodes(
@@ -109,13 +136,13 @@ class WindowDataset(torch.utils.data.Dataset):
         return len(self.windows)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        chosen = torch.as_tensor(indices)
-        observation_rows = self.windows.observation_rows[chosen]
+        windows = self.windows[torch.as_tensor(indices)]
+        observation_rows = windows.observation_rows
         return {
             self.observations.name: self.observations[observation_rows],
             "state": self.trajectories.state[observation_rows],
-            "action": self.trajectories.action[self.windows.action_rows[chosen]],
-            "is_pad": self.windows.is_pad[chosen],
+            "action": self.trajectories.action[windows.action_rows],
+            "is_pad": windows.is_pad,
         }
 
 

@@ -53,17 +53,27 @@ class Workers:
     """Where independent work is done.
 
     Attributes:
-        num_workers: processes of this machine; 1 works in this one.
+        num_workers: processes of this machine; 1 works in this one. Without a number this one works too, and may take
+            threads where they help.
         cluster: address of a Dask scheduler, whose workers do it in place of processes of this machine.
     """
 
-    num_workers: int = 1
+    num_workers: int | None = None
     cluster: str | None = None
 
     @property
     def is_here(self) -> bool:
         """Whether this process does the work itself."""
-        return self.cluster is None and self.num_workers <= 1
+        return self.cluster is None and self._processes <= 1
+
+    @property
+    def takes_threads(self) -> bool:
+        """Whether an item may be worked on by threads of this process, for nothing shares the cores with it."""
+        return self.cluster is None and self.num_workers is None
+
+    @property
+    def _processes(self) -> int:
+        return 1 if self.num_workers is None else self.num_workers
 
     def map(
         self, setup: "Setup[Item, Result]", items: Sequence[Item], description: str, progress: bool = True
@@ -110,7 +120,7 @@ class Workers:
             return Cluster(self.cluster, setup)
         from dp_hf.workers.processes import Processes
 
-        return Processes(min(self.num_workers, num_items), setup)
+        return Processes(min(self._processes, num_items), setup)
 
 
 HERE = Workers()

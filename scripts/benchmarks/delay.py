@@ -84,6 +84,7 @@ class Trial:
     """One rollout: of a pipeline, a way and a delay in milliseconds on the layout of a seed."""
 
     pipeline: str
+    digest: str
     way: str
     delay: float
     seed: int
@@ -97,38 +98,49 @@ def benchmark(arguments: Delay) -> None:
     from measuring import markdown
 
     from dp_hf.kept_lines import KeptLines
-    from dp_hf.pipelines.loading import digest_pipeline
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
-    from dp_hf.simulation.policies import load_once
     from dp_hf.workers.workers import Workers
 
-    digests = {digest_pipeline(load_once(pipeline, "cpu")): pipeline for pipeline in arguments.pipelines}
+    digests = {digest_of(pipeline): pipeline for pipeline in arguments.pipelines}
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
     names = ("jitter", "n_action_steps", "camera_rate", "image_age", "reach_time", "slow_arm", "duration")
     identity = {name: getattr(arguments, name) for name in names}
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     with KeptLines(arguments.output_dir / "delay.jsonl", identity, "rollouts") as kept:
-        done = {(line["policy"], line["way"], line["delay"], line["seed"]) for line in kept.records}
         wanted = [
-            (digest, way, float(delay), seed)
+            Trial(pipeline, digest, way, float(delay), seed)
             for delay in arguments.delays
             for way in arguments.ways
-            for digest in digests
+            for digest, pipeline in digests.items()
             for seed in seeds
         ]
-        trials = [Trial(digests[policy], *rest) for policy, *rest in wanted if (policy, *rest) not in done]
+        done = {_key(line) for line in kept.records}
+        trials = [trial for trial in wanted if _key(_record(trial)) not in done]
         workers = Workers(arguments.num_workers)
         for trial, result in workers.as_finished(partial(_Rollouts, arguments), trials, "rollouts"):
-            policy = next(digest for digest, pipeline in digests.items() if pipeline == trial.pipeline)
-            kept.append({"policy": policy, "way": trial.way, "delay": trial.delay, "seed": trial.seed, **result})
-        lines = [
-            line for line in kept.records if (line["policy"], line["way"], line["delay"], line["seed"]) in set(wanted)
-        ]
+            kept.append({**_record(trial), **result})
+        keys = {_key(_record(trial)) for trial in wanted}
+        lines = [line for line in kept.records if _key(line) in keys]
     demonstrated = demonstrated_speed(seeds)
     table = markdown(rows_of(lines, demonstrated))
     print(f"{table}\n\nthe expert's speed is {demonstrated:.1f} degrees a second; jerk is in 1000 degrees / s^3")
     (arguments.output_dir / "delay.md").write_text(table + "\n", encoding="utf-8")
     draw(arguments, arguments.output_dir / "delay.png")
+
+
+def digest_of(pipeline: str) -> str:
+    """Of what lies there now."""
+    from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
+
+    return digest_pipeline(load_pipeline(pipeline, "cpu"))
+
+
+def _record(trial: Trial) -> dict[str, Any]:
+    return {"policy": trial.digest, "way": trial.way, "delay": trial.delay, "seed": trial.seed}
+
+
+def _key(record: dict[str, Any]) -> tuple:
+    return tuple(record[name] for name in ("policy", "way", "delay", "seed"))
 
 
 class _Rollouts:
@@ -171,10 +183,10 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
     from dp_hf.arms.mycobot_280 import MYCOBOT_280, SIMULATED_MYCOBOT_280
     from dp_hf.control.controller import Controller
     from dp_hf.control.policy_settings import PolicySettings
-    from dp_hf.simulation.policies import load_once
+    from dp_hf.simulation.policies import load_known
     from dp_hf.simulation.stacking import STACKING
 
-    pipeline, delay = load_once(trial.pipeline, "cpu"), trial.delay / 1000
+    pipeline, delay = load_known(trial.pipeline, trial.digest), trial.delay / 1000
     settings = PolicySettings.from_config(pipeline.policy.config)
     STACKING.require_fitting(settings, trial.pipeline)
     clock, random = SimulatedClock(), np.random.default_rng(trial.seed)
@@ -292,11 +304,12 @@ def draw(arguments: Delay, file: Path) -> None:
     from dp_hf.simulation.environment import CubeStackingEnv
     from dp_hf.simulation.layouts import EVALUATION, layout_seeds
 
+    pipeline, digest = arguments.pipelines[0], digest_of(arguments.pipelines[0])
     (seed,) = layout_seeds(EVALUATION, arguments.layout_seed, 1)
     env = CubeStackingEnv(cameras=(), control_hz=COMMAND_RATE)
     figure, axes = plt.subplots(len(arguments.ways), 1, figsize=(7, 1.7 * len(arguments.ways)), squeeze=False)
     for axis, way in zip(axes[:, 0], arguments.ways, strict=True):
-        robot, report = run_of(env, Trial(arguments.pipelines[0], way, arguments.plot_delay, seed), arguments)
+        robot, report = run_of(env, Trial(pipeline, digest, way, arguments.plot_delay, seed), arguments)
         # The first of the run has none before it.
         times, borders = np.array(robot.times), [robot.times[0] + border.time for border in report.borders][1:4]
         shown = (times > borders[0] - 0.3) & (times < borders[-1] + 0.3) if borders else times < 2

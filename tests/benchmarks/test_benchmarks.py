@@ -20,6 +20,7 @@ SMALLEST = {
     "training": "--episodes 1 --frames 8 --uncached_frames 10 --epochs 1 --repeats 1",
     "loading": "--episodes 1 --frames 8 --batch_size 4 --image_size 64 --repeats 1",
     "without_torch": "--calls 2 --repeats 1",
+    "true_positions": "--demonstrations 1 --episodes 1 --updates 2",
     "few_steps": "--training_steps 5 --observations 2 --samples 4 --steps 5",
 }
 

@@ -7,7 +7,6 @@ from PIL import Image
 from dp_hf.cli.evaluate import main as evaluate
 from dp_hf.cli.record_demonstrations import main as record
 from dp_hf.episodes.find import find_episodes
-from dp_hf.simulation.policies import load_once
 
 
 def test_record_then_replay(tmp_path, capsys):
@@ -47,6 +46,32 @@ def test_the_expert_is_a_pipeline_too(tmp_path, capsys):
     assert [episode["seed"] for episode in results["episodes"]] == [2**30, 2**30 + 1]
     assert (tmp_path / "rollouts.gif").stat().st_size > 10_000
     assert "2/2 = 100.0%" in capsys.readouterr().out
+
+
+def test_an_evaluation_goes_on_where_it_was_cut_off(tmp_path, capsys, monkeypatch):
+    arguments = ["--pipeline", "expert", "--num_episodes", "3", "--video", "1", "--video_format", "gif"]
+    arguments += ["--output_dir", str(tmp_path), "--camera_names", "wrist"]
+    assert evaluate(arguments) == 0
+    whole = json.loads((tmp_path / "results.json").read_text())
+    with monkeypatch.context() as context:
+        context.setattr("dp_hf.cli.evaluate._write_results", interrupt)
+        assert evaluate(arguments) == 130
+    lines = (tmp_path / "unfinished.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 4
+    (tmp_path / "unfinished.jsonl").write_text("".join(lines[:-1]) + lines[-1][:20])  # killed as it wrote
+    assert evaluate([*arguments, "--light_jitter", "0.2"]) == 2
+    assert "unfinished.jsonl holds rollouts with another scene" in capsys.readouterr().err
+    (tmp_path / "results.json").unlink()
+    assert evaluate([*arguments, "--num_workers", "2"]) == 0
+    assert "2/2" in capsys.readouterr().err  # what had been cut, and what the video shows
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["episodes"] == whole["episodes"]
+    assert (tmp_path / "rollouts.gif").exists()
+    assert not (tmp_path / "unfinished.jsonl").exists()
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
 
 
 def test_a_table_of_disturbances_goes_on_where_it_was_cut_off(tmp_path, capsys):
@@ -121,7 +146,6 @@ def test_a_table_is_of_one_policy(tmp_path, make_pipeline, capsys):
     pipeline.save_pretrained(tmp_path / "pipeline")
     assert evaluate(arguments) == 0
     assert evaluate(arguments) == 0
-    load_once.cache_clear()
     next(pipeline.policy.parameters()).data += 1
     pipeline.save_pretrained(tmp_path / "pipeline")
     assert evaluate(arguments) == 2

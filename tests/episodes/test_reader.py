@@ -199,7 +199,7 @@ def test_keys_given_twice(folder):
 )
 def test_unreadable_states(folder, content):
     episode = read_episode(write_episode(folder, content))
-    assert episode.frames == []
+    assert not episode.frames
     assert episode.why_unusable.kind == "states file"
     assert len(str(episode.why_unusable)) < 400
 

@@ -98,8 +98,10 @@ def test_a_message_that_is_overtaken_cuts_nothing():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(1.0, 7.0), st.one_of(st.floats(1.2, 3.0), st.just(3600.0)), st.sampled_from([-1, 1]))
+@given(st.floats(1.0, 7.0), st.one_of(st.floats(0.15, 3.0), st.just(3600.0)), st.sampled_from([-1, 1]))
 @example(4.0, 2.0, 1)
+@example(4.0, 0.5, 1)
+@example(4.0, 0.5, -1)
 def test_frames_in_which_a_cameras_clock_has_jumped_alone_are_left_out(moment, size, sign):
     contents, true = bag(clock([], 5000.0), clock([], 1.6e9))
     whole = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
@@ -118,6 +120,35 @@ def test_a_jump_that_leaves_frames_out_is_said():
     contents.images["image"].made = bag(clock([(4.0, 2.0, 1)], 5000.0), clock([], 1.6e9))[0].images["image"].made
     (note,) = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05).notes
     assert "frames are left out: the recorder received their messages more than 1 s apart" in note
+
+
+@pytest.mark.parametrize("size", [0.4, -0.4])
+def test_a_small_jump_that_leaves_frames_out_is_said(size):
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    jumping = clock([(4.0, abs(size), np.sign(size))], 5000.0)
+    contents.images["image"].made = bag(jumping, clock([], 1.6e9))[0].images["image"].made
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    note = episodes.notes[0]
+    wrong, total = re.match(
+        r"(\d+) of (\d+) frames are left out: the clock of image jumped alone, by 0.40 s", note
+    ).groups()
+    assert len(episodes.times) == int(total) - int(wrong)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.0, 7.0), st.floats(0.1, 0.9), st.sampled_from(["image", "joints"]), st.booleans())
+def test_messages_that_arrive_late_have_no_clock_that_jumped(moment, late, which, lasts):
+    """As over a busy network: held up for a moment, or slower from there on."""
+    contents, _ = bag(clock([], 5000.0), clock([], 1.6e9))
+    whole = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    streams = [contents.images["image"]] if which == "image" else list(contents.joints.values())
+    for stamps in streams:
+        received = np.array(stamps.received) - 1.6e9
+        held = np.where(received > moment, received + late if lasts else np.maximum(received, moment + late), received)
+        stamps.received = (held + 1.6e9).tolist()
+    episodes = find_episodes(Path("bag"), contents, JOINTS, 10.0, 0.05)
+    assert episodes.notes == []
+    assert len(episodes.times) == len(whole.times)
 
 
 def test_what_is_said_of_frames_left_out_is_of_the_clock_and_the_parts_that_are_used():

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from dp_hf.errors import UserError
+from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
 from dp_hf.simulation.evaluation import summarize
 from dp_hf.simulation.expert import expert_policy
+from dp_hf.simulation.kept_rollouts import Episode, run_kept
 from dp_hf.simulation.layouts import EVALUATION
 from dp_hf.simulation.policies import AtOwnRate, TimedChunker, pipeline_policy
 from dp_hf.simulation.rollouts import rollout, run_rollouts
@@ -17,12 +19,19 @@ EVALUATION_SEED = EVALUATION.start
 SMALL = {"cameras": ("front",), "image_size": (60, 106)}
 
 
-def test_rollouts_keep_the_order_of_seeds_and_the_frames_asked_for():
+def test_rollouts_keep_the_order_of_seeds():
     seeds = [EVALUATION_SEED + 3, EVALUATION_SEED, EVALUATION_SEED + 1]
-    results = run_rollouts(STACKING, expert_policy, seeds, SMALL, num_videos=2)
+    results = run_rollouts(STACKING, expert_policy, seeds, SMALL)
     assert [result.seed for result in results] == seeds
     assert all(result.success for result in results)
-    assert [len(result.frames) for result in results] == [results[0].length, results[1].length, 0]
+
+
+def test_the_first_rollouts_keep_their_frames(tmp_path):
+    seeds = [EVALUATION_SEED + 3, EVALUATION_SEED]
+    policies, scenes = {"": (expert_policy, SMALL["cameras"])}, {"": {"image_size": SMALL["image_size"]}}
+    done = run_kept(STACKING, policies, scenes, seeds, tmp_path / "kept.jsonl", {}, num_videos=1)
+    results = [done[Episode("", "", seed)] for seed in seeds]
+    assert [len(result.frames) for result in results] == [results[0].length, 0]
     assert results[0].frames[0].shape == (60, 106, 3)
 
 
@@ -33,9 +42,24 @@ def test_several_processes_find_the_same_as_one():
     assert run_rollouts(STACKING, expert_policy, seeds, options, workers=Workers(2)) == one
 
 
-def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
-    make_pipeline(horizon=4, n_action_steps=3, use_proprioception=True).save_pretrained(tmp_path / "pipeline")
-    make_policy = partial(pipeline_policy, task=STACKING, pipeline=str(tmp_path / "pipeline"), num_inference_steps=2)
+@pytest.fixture
+def saved(tmp_path, monkeypatch, make_pipeline):
+    """A function that saves a pipeline as `policy` in a new working folder, and says which it is for rollouts."""
+    made = iter(range(9))
+
+    def save(**options):
+        folder = tmp_path / str(next(made))
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        make_pipeline(**options).save_pretrained("policy")
+        return {"task": STACKING, "pipeline": "policy", "digest": digest_pipeline(load_pipeline("policy", "cpu"))}
+
+    return save
+
+
+def test_a_pipeline_in_closed_loop(saved):
+    options = saved(horizon=4, n_action_steps=3, use_proprioception=True)
+    make_policy = partial(pipeline_policy, **options, num_inference_steps=2)
     env = make_environment(**SMALL)
     result = rollout(env, make_policy(env, 1), EVALUATION_SEED)
     assert result.length == 150
@@ -45,9 +69,20 @@ def test_a_pipeline_in_closed_loop(make_pipeline, tmp_path):
     assert summary.rates["stacked"].successes == 0
 
 
-def test_samples_of_a_pipeline_follow_from_the_seed(make_pipeline, tmp_path):
-    make_pipeline(horizon=4, use_proprioception=True).save_pretrained(tmp_path)
-    policies = [pipeline_policy(make_environment(cameras=()), seed, STACKING, str(tmp_path)) for seed in (1, 1, 2)]
+def test_what_acts_is_the_policy_that_the_command_has_loaded(saved, make_pipeline):
+    env = make_environment(cameras=())
+    one = saved(horizon=4)
+    assert pipeline_policy(env, 1, **one).chunker.pipeline.policy.config.horizon == 4
+    assert pipeline_policy(env, 1, **saved(horizon=2)).chunker.pipeline.policy.config.horizon == 2
+    other = saved(horizon=8)
+    make_pipeline(horizon=16).save_pretrained("policy")
+    with pytest.raises(UserError, match="policy: another policy has taken its place since the command began"):
+        pipeline_policy(env, 1, **other)
+
+
+def test_samples_of_a_pipeline_follow_from_the_seed(saved):
+    options = saved(horizon=4, use_proprioception=True)
+    policies = [pipeline_policy(make_environment(cameras=()), seed, **options) for seed in (1, 1, 2)]
     image, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7, np.float32)
     one, same, other = (policy(image, state) for policy in policies)
     np.testing.assert_array_equal(one, same)

@@ -1,4 +1,7 @@
+import tracemalloc
+
 import datasets
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -61,6 +64,22 @@ def test_parts_of_one_recording_stay_on_one_side(parts, fraction, seed):
     assert not sides[0] & sides[1]
 
 
+def test_memory_of_many_frames():
+    """Training keeps numbers and a row of each frame, however far a chunk reaches; reading them makes no objects."""
+    count = 20_000
+    dataset = frames(np.arange(count) // 50)
+    tracemalloc.start()
+    trajectories = Trajectories.from_dataset(dataset)
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 70 * count
+    assert most < 150 * count
+    windows = make_windows(trajectories.episode_index, range(400), 2, 64)
+    assert len(windows) == count
+    held = [value for value in vars(windows).values() if isinstance(value, torch.Tensor)]
+    assert sum(tensor.untyped_storage().nbytes() for tensor in held) < 9 * count
+
+
 def test_evenly_spaced_keeps_first_and_last():
     windows = make_windows(torch.zeros(10, dtype=torch.int64), [0], 1, 1)
     assert windows.evenly_spaced(4).action_rows[:, 0].tolist() == [0, 3, 6, 9]
@@ -99,6 +118,7 @@ def frames(episode_index=(0, 0, 1), value=1.0, **changes):
         (frames(value=float("nan")), "action of row 0"),
         (frames((0, 1, 0)), "next to each other"),
         (frames(()), "no frames"),
+        (frames(state=[[1.0], [1.0, 2.0], [1.0]]), "the dataset: column state: its rows have different numbers"),
     ],
 )
 def test_unusable_datasets(dataset, message):

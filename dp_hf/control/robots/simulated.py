@@ -26,11 +26,14 @@ class SimulatedRobot:
         quantities: what the n numbers of its states and actions are.
         seed: of the environment's reset.
         command_rate: commands per second; the environment takes the latest at each of its steps.
+        make_expert: makes what acts in the environment when a person takes the arm, for the seed; see
+            `dp_hf.simulation.task.MakePolicy`. None where nobody can.
 
     Attributes:
         reach_time: a step of the environment, at whose end its arm is where an action says.
         finished: set when the environment's episode has terminated.
         info: the environment's latest.
+        person: the expert.
 
     Raises:
         UserError: the environment's states or actions are not n numbers.
@@ -44,6 +47,7 @@ class SimulatedRobot:
         quantities: Quantities,
         seed: int | None = None,
         command_rate: float = 50.0,
+        make_expert: Callable[[Any, int], Any] | None = None,
     ):
         self.quantities = quantities
         self.command_rate = command_rate
@@ -51,7 +55,9 @@ class SimulatedRobot:
         self.fault: str | None = None
         self.finished: str | None = None
         self.info: dict[str, Any] = {}
+        self.person: SimulatedExpert | None = None
         self._make_env = make_env
+        self._make_expert = make_expert
         self._seed = seed
         self._command: np.ndarray | None = None
         self._observation: tuple[Stamped[np.ndarray], Stamped[Frame]] | None = None
@@ -70,6 +76,8 @@ class SimulatedRobot:
             self._require_width("states", np.shape(observation["state"]))
             self._require_width("actions", env.action_space.shape)
             self._observe(observation)
+            if self._make_expert is not None:
+                self.person = SimulatedExpert(self._make_expert(env, self._seed or 0), self.reach_time)
             self._ready.set_result(None)
         except Exception as error:
             self._ready.set_exception(error)
@@ -94,6 +102,8 @@ class SimulatedRobot:
             action = self.read_state().value if self._command is None else self._command
             observation, _, terminated, _, self.info = env.step(action.astype(np.float32))
             self._observe(observation)
+            if self.person is not None:
+                self.person.look(self._latest()[1], self._latest()[0])
             if terminated:
                 self.finished = "the simulated task is done"
 
@@ -123,3 +133,39 @@ class SimulatedRobot:
     def close(self) -> None:
         self._closing.set()
         self._thread.join(CLOSE_TIMEOUT)
+
+
+class SimulatedExpert:
+    """A `Person` who commands the simulated arm: the environment's expert, asked in the environment's thread.
+
+    Args:
+        expert: called as a `dp_hf.simulation.task.Policy`; begins, by `reset`, with how things are.
+        step: seconds until the arm is to be where an action says.
+    """
+
+    guides = False
+
+    def __init__(self, expert: Any, step: float):
+        self._expert = expert
+        self._step = step
+        self._is_wanted = self._has_begun = False
+        self._command: Stamped[np.ndarray] | None = None
+
+    def take(self) -> None:
+        self._command, self._has_begun, self._is_wanted = None, False, True
+
+    def give_back(self) -> None:
+        self._is_wanted = False
+
+    def read_command(self) -> Stamped[np.ndarray] | None:
+        return self._command
+
+    def look(self, image: Stamped[Frame], state: Stamped[np.ndarray]) -> None:
+        """Chooses the next command; after each of the environment's steps."""
+        if not self._is_wanted:
+            return
+        if not self._has_begun:
+            self._expert.reset()
+            self._has_begun = True
+        action = self._expert(image.value, state.value)
+        self._command = Stamped(np.asarray(action, np.float64), state.timestamp + self._step)

@@ -9,6 +9,7 @@ import numpy as np
 from dp_hf.episodes.format import MIN_FRAMES
 from dp_hf.errors import UserError
 from dp_hf.interop.rosbag.alignment import Alignment, Gap, align
+from dp_hf.interop.rosbag.lone_jumps import SMALLEST_JUMP, clock_shifts
 from dp_hf.interop.rosbag.passes import Clock, Part, Stamps, split
 from dp_hf.interop.rosbag.reader import BagContents
 
@@ -77,7 +78,8 @@ def find_episodes(bag: Path, contents: BagContents, joints: Sequence[str], fps: 
         kept = _of_so_many([(part, _align(streams, clock, part, fps, tolerance)) for part in parts], fewest)
         notes: list[str] = []
         if clock == "made":
-            kept = _of_so_many(_without_contradicted(streams, kept, notes), fewest)
+            for without in (_without_contradicted, _without_jumped):
+                kept = _of_so_many(without(streams, kept, notes), fewest)
         if kept:
             places = {place for name in streams for place in np.array(streams[name].place)[untimed[name]].tolist()}
             if places:
@@ -115,7 +117,7 @@ def _without_contradicted(
 
     Then one clock jumped alone. Where all frames are so, the way may as well be long, which is only noted.
     """
-    apart = [_received_apart(streams, alignment) for _, alignment in aligned]
+    apart = [_received_apart(streams, alignment) > _LONGEST_WAY for _, alignment in aligned]
     wrong, total = sum(map(np.count_nonzero, apart)), sum(map(len, apart))
     if not wrong:
         return aligned
@@ -127,10 +129,35 @@ def _without_contradicted(
     return [(part, _rows(alignment, ~wrong)) for (part, alignment), wrong in zip(aligned, apart, strict=True)]
 
 
+def _without_jumped(
+    streams: Mapping[str, Stamps], aligned: list[tuple[Part, Alignment]], notes: list[str]
+) -> list[tuple[Part, Alignment]]:
+    """Leaves out frames before or after a stream's clock jumped alone: where the recorder says that they are apart."""
+    shifts = {name: clock_shifts(stamps) for name, stamps in streams.items()}
+    jumped = [name for name in shifts if shifts[name].any()]
+    if not (jumped and aligned):
+        return aligned
+    chosen = {name: np.concatenate([alignment.chosen[name] for _, alignment in aligned]) for name in streams}
+    columns = np.array([shifts[name][rows] for name, rows in chosen.items()])
+    columns -= columns[0]
+    apart = np.concatenate([_received_apart(streams, alignment) for _, alignment in aligned])
+    sorts, sort_of = np.unique(columns, axis=1, return_inverse=True)
+    right = min(range(sorts.shape[1]), key=lambda sort: np.median(apart[sort_of.ravel() == sort]))
+    wrong = (np.abs(columns - sorts[:, [right]]) > SMALLEST_JUMP).any(axis=0)
+    if not wrong.any():
+        return aligned
+    notes.append(
+        f"{wrong.sum()} of {len(wrong)} frames are left out: the clock of {' and '.join(jumped)} jumped alone, by "
+        f"{np.abs(columns[:, wrong] - sorts[:, [right]]).max():.2f} s"
+    )
+    each = np.split(wrong, np.cumsum([len(alignment.times) for _, alignment in aligned])[:-1])
+    return [(part, _rows(alignment, ~wrong)) for (part, alignment), wrong in zip(aligned, each, strict=True)]
+
+
 def _received_apart(streams: Mapping[str, Stamps], alignment: Alignment) -> np.ndarray:
-    """(frames,) whether the recorder saw the messages of a frame at different moments."""
+    """(frames,) seconds between the moments at which the recorder saw the messages of a frame."""
     received = [np.array(streams[name].received)[rows] for name, rows in alignment.chosen.items()]
-    return np.ptp(received, axis=0) > _LONGEST_WAY if received else np.zeros(0, bool)
+    return np.nan_to_num(np.ptp(received, axis=0)) if received else np.zeros(0)
 
 
 def _rows(alignment: Alignment, kept: np.ndarray) -> Alignment:
