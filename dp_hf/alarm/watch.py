@@ -1,5 +1,6 @@
 """Watches a policy while it drives, and says what is strange."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,9 @@ import numpy as np
 from dp_hf.alarm.limits import AlarmLimits
 from dp_hf.alarm.scores import PICTURE, SCORES, TIME, RunScores, Seen
 from dp_hf.arms.undescribed import quantities_of
+
+# Times the usual pause between predictions; beyond, the arm was held meanwhile.
+LONGEST_PAUSE = 4
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,27 @@ class Watch:
         self.reset()
 
     @classmethod
-    def of(cls, limits: AlarmLimits, config: Any) -> "Watch":
-        """With the names in a policy's config, or its settings."""
-        return cls(limits, config.fps, config.camera_names, quantities_of(config, "action").names)
+    def of(cls, limits: AlarmLimits, config: Any, rate: float | None = None) -> "Watch":
+        """With the names in a policy's config, or its settings; at its own rate, or another."""
+        names = quantities_of(config, "action").names
+        return cls(limits, config.fps if rate is None else rate, config.camera_names, names)
+
+    @property
+    def reason(self) -> str | None:
+        """The alarm in words."""
+        return None if self.alarm is None else f"alarm: {self.alarm.text}"
 
     def reset(self) -> None:
-        """A new run begins."""
-        self._scores.reset()
+        """A new run begins, with the next prediction that is asked for; callable from any thread."""
         self.seen: list[Seen] = []
         self.alarm: Alarm | None = None
+        self._is_new = True
 
     def see(self, features: np.ndarray, state: np.ndarray | None, chunk: np.ndarray, steps: int) -> None:
         """Takes note of a prediction; arguments as in `RunScores.see`."""
+        if self._is_new:
+            self._is_new = False
+            self._scores.reset()
         seen = self._scores.see(features, state, chunk, steps)
         self.seen.append(seen)
         if self.alarm is None:
@@ -114,6 +127,25 @@ class WatchedPolicy:
         numbers = None if state is None else np.asarray(state, np.float32)[0, -1]
         self.watch.see(np.asarray(output.image_features)[0, -1], numbers, output.actions[0], self.steps())
         return output
+
+
+class StepsSince:
+    """How many actions have passed since it was asked before, by the clock.
+
+    Args:
+        rate: actions a second.
+        n_action_steps: what it says where more than so many passed as a chunk may have, because the arm was held.
+    """
+
+    def __init__(self, rate: float, n_action_steps: int):
+        self.rate, self.n_action_steps = rate, n_action_steps
+        self._last = time.monotonic()
+
+    def __call__(self) -> int:
+        now = time.monotonic()
+        steps = round((now - self._last) * self.rate)
+        self._last = now
+        return max(1, steps) if steps <= LONGEST_PAUSE * self.n_action_steps else self.n_action_steps
 
 
 def why_unwatched(limits: AlarmLimits, n_action_steps: int, temporal_ensemble: float | None) -> str | None:

@@ -10,6 +10,7 @@ from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
+    from dp_hf.alarm.limits import AlarmLimits
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
 
@@ -33,16 +34,19 @@ class PolicyArguments:
     verbose: bool = False
     """log every detail, and the tracebacks of errors"""
 
-    def load_policy(self, source: str) -> "tuple[Policy, PolicySettings]":
-        """The pipeline in a folder or Hub repository, sampling as the arguments say, and what a controller must know
-        of it. An exported one is run without torch, whether it is installed or not; a seed means the same."""
+    def load_policy(self, source: str) -> "tuple[Policy, PolicySettings, AlarmLimits | None]":
+        """The pipeline in a folder or Hub repository, sampling as the arguments say, what a controller must know of it,
+        and by what limits it is watched.
+
+        An exported one is run without torch, whether it is installed or not; a seed means the same.
+        """
         from dp_hf.control.policy_settings import PolicySettings
         from dp_hf.pipelines.folder import is_exported, require_loadable
 
         require_loadable(source)
         pipeline, noise = self._exported(source) if is_exported(source) else self._of_torch(source)
         policy = partial(pipeline, num_inference_steps=self.num_inference_steps, generator=noise)
-        return policy, PolicySettings.from_config(pipeline.policy.config)
+        return policy, PolicySettings.from_config(pipeline.policy.config), pipeline.alarm
 
     def _of_torch(self, source: str) -> "tuple[Any, Any]":
         import torch

@@ -58,7 +58,7 @@ class RolloutArguments(TaskArguments, WorkerArguments):
         return {name: getattr(self, name) for name in _EXECUTION}
 
     def policy(self, task: "Task", pipeline: str, alarm: "AlarmLimits | None" = None) -> "ActingPolicy":
-        """What acts in the task, with an `alarm` in place of its own."""
+        """What acts in the task, watched by `alarm` in place of its own."""
         if pipeline == EXPERT:
             if task.make_expert is None:
                 raise UserError(f"{task.name} has no expert: name one in its task file (expert), or give a pipeline")
@@ -70,20 +70,20 @@ class RolloutArguments(TaskArguments, WorkerArguments):
 
         # Loaded here first, so that a Hub repository is fetched once and not by every worker.
         loaded = load_pipeline(pipeline, self.device, self.bf16_encoder)
-        config, digest = loaded.policy.config, digest_pipeline(loaded)
+        config, digest, alarm = loaded.policy.config, digest_pipeline(loaded), alarm or loaded.alarm
         task.require_fitting(config, pipeline)
         print(choose_rate(config)[1])
-        alarm = alarm or loaded.alarm
-        execution = choose_execution(config, self.n_action_steps, self.temporal_ensemble)
-        if alarm is not None and (reason := why_unwatched(alarm, *execution[:2])):
-            print(f"not watched: {reason}")
-            alarm = None
+        if alarm is not None:
+            execution = choose_execution(config, self.n_action_steps, self.temporal_ensemble)
+            if reason := why_unwatched(alarm, *execution[:2]):
+                print(f"not watched: {reason}")
+                alarm = None
         make = partial(pipeline_policy, task=task, pipeline=pipeline, digest=digest, alarm=alarm, **self.execution())
         return ActingPolicy(make, self.camera_names or task.cameras_of(config.camera_names), digest, alarm)
 
 
 class ActingPolicy(NamedTuple):
-    """What acts, the task's cameras that are taken, what tells it from others that lie in the same place, and by which
+    """What acts, the task's cameras that are taken, what tells it from others that lie in the same place, and by what
     limits it is watched."""
 
     make: "MakePolicy"
@@ -92,9 +92,10 @@ class ActingPolicy(NamedTuple):
     alarm: "AlarmLimits | None" = None
 
     @property
-    def identity(self) -> dict[str, str]:
-        """What rollouts that keep their alarms depend on."""
+    def identity(self) -> dict[str, Any]:
+        """What its rollouts depend on; those that are watched keep their alarms."""
+        if self.alarm is None:
+            return {"policy": self.digest}
         from dp_hf.models.digest import digest_of
 
-        of_alarm = {} if self.alarm is None else {"alarm": digest_of(dict(self.alarm.limits), self.alarm.calibration)}
-        return {"policy": self.digest, **of_alarm}
+        return {"policy": self.digest, "alarm": digest_of(dict(self.alarm.limits), self.alarm.calibration)}

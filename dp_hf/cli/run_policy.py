@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
 from dp_hf.cli.policy_arguments import PolicyArguments
@@ -16,13 +16,21 @@ from dp_hf.errors import UserError
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
+    from dp_hf.alarm.limits import AlarmLimits
+    from dp_hf.alarm.watch import WatchedPolicy
     from dp_hf.control.controller import Controller, Tick
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
     from dp_hf.control.robot import Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.episodes.recording import Recording
+    from dp_hf.pipelines.execution import Execution
 
+ON_ALARM = {
+    "hold": "the arm is held: r goes on, t hands it to a person",
+    "person": "the arm is handed to the person: t gives it back",
+    "end": "the run ends",
+}
 ROBOTS = ("sim", "mycobot", "ros2", NO_ARM)
 
 
@@ -64,8 +72,44 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range()] = 0
     """with --robot sim: the layout of the cubes"""
+    on_alarm: Literal["hold", "person", "end", "off"] = "hold"
+    """what happens when a policy that was calibrated (`dp-hf calibrate-alarm`) does not know what it does: the arm is
+    held until r or t; it is held, and handed to the person; the run ends, with exit code 1; nothing is watched"""
     state: list[Annotated[float, Range()]] | None = None
     """with --robot none, for a policy with proprioception: where the arm is said to be, its numbers in their order"""
+
+    def watched(
+        self,
+        policy: "Policy",
+        settings: "PolicySettings",
+        execution: "Execution",
+        rate: float,
+        alarm: "AlarmLimits | None",
+    ) -> "WatchedPolicy | None":
+        """The policy, watched where it can be; says so."""
+        from dp_hf.alarm.watch import StepsSince, Watch, WatchedPolicy, why_unwatched
+
+        if self.on_alarm == "off":
+            print("alarm: off, as asked for", flush=True)
+        elif self.remote is not None:
+            print("alarm: off, a policy on another computer cannot be watched", flush=True)
+        elif alarm is None:
+            print("alarm: off, the policy has no limits (dp-hf calibrate-alarm)", flush=True)
+        elif reason := why_unwatched(alarm, execution.n_action_steps, execution.temporal_ensemble):
+            print(f"alarm: off, {reason}", flush=True)
+        else:
+            print(f"alarm: on, then {ON_ALARM[self.on_alarm]}", flush=True)
+            return WatchedPolicy(policy, Watch.of(alarm, settings, rate), StepsSince(rate, execution.n_action_steps))
+        return None
+
+    def answer(self, controller: "Controller") -> None:
+        """Does what --on_alarm says beside holding the arm; called at every tick."""
+        if controller.doubted is None:
+            return
+        if self.on_alarm == "end":
+            controller.stop(controller.doubted)
+        elif self.on_alarm == "person" and controller.takeover.person is not None:
+            controller.call_person()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,22 +132,25 @@ def run_policy(arguments: RunPolicy) -> int:
     arguments.require_fitting(arguments.robot, ROBOTS)
     if arguments.robot == NO_ARM:
         require_nothing_of_an_arm(arguments)
-        policy, settings = _load_policy(arguments)
+        policy, settings, _ = _load_policy(arguments)
         return watch_camera(arguments, policy, settings, _warmed_up(policy, settings, arguments.rate))
     if arguments.state is not None:
         raise UserError(f"--state is of --robot none; --robot {arguments.robot} says where it is: leave it out")
     limits = arguments.safety_limits(arguments.robot)
     arm = limits.quantities
-    policy, settings = _load_policy(arguments)
+    policy, settings, alarm = _load_policy(arguments)
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
     rate = _warmed_up(policy, settings, arguments.rate)
+    watched = arguments.watched(policy, settings, execution, rate, alarm)
     recording = Recording.of(arm, rate)
     if arguments.record is not None:
         require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
         robot = stack.enter_context(_connected(arguments, settings))
-        controller = Controller(robot, policy, limits, rate, settings.n_obs_steps, *execution)
+        doubt = None if watched is None else watched.watch
+        controller = Controller(robot, watched or policy, limits, rate, settings.n_obs_steps, *execution, doubt=doubt)
+        controller.observers.append(lambda tick: arguments.answer(controller))
         keyboard = stack.enter_context(Keyboard())
         if (person := controller.takeover.person) is not None and keyboard.is_there:
             print(f"t hands the arm to {person.who}, and t gives it back", flush=True)
@@ -134,7 +181,7 @@ def _warmed_up(policy: "Policy", settings: "PolicySettings", asked: float | None
     return rate
 
 
-def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
+def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings, AlarmLimits | None]":
     if arguments.pipeline is not None:
         return arguments.load_policy(arguments.pipeline)
     try:
@@ -142,7 +189,7 @@ def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings]":
     except ImportError as error:
         raise UserError(f"--remote needs websockets and msgpack: pip install 'dp_hf[serve]' ({error})") from error
     remote = RemotePolicy(str(arguments.remote), arguments.token())
-    return remote, remote.settings
+    return remote, remote.settings, None
 
 
 @contextlib.contextmanager

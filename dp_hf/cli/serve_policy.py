@@ -39,7 +39,7 @@ def serve(arguments: ServePolicy) -> None:
     from dp_hf.pipelines.execution import choose_rate
 
     log_to_stderr(arguments.verbose)
-    policy, settings = arguments.load_policy(arguments.pipeline)
+    policy, settings, _ = arguments.load_policy(arguments.pipeline)
     seconds = warm_up(policy, settings)
     server = PolicyServer(policy, settings, arguments.host, arguments.port, arguments.token())
     thread = threading.Thread(target=server.serve_forever)

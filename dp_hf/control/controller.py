@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -61,6 +62,16 @@ class Tick:
     actor: Actor
 
 
+class Doubt(Protocol):
+    """What watches a policy, such as `dp_hf.alarm.watch.Watch`; its `reason` is why the arm is to be held, if it is."""
+
+    @property
+    def reason(self) -> str | None: ...
+
+    def reset(self) -> None:
+        """The policy has another chance."""
+
+
 class Controller:
     """Drives a robot with a policy.
 
@@ -82,6 +93,8 @@ class Controller:
         observers: called with every `Tick`; they must be quick.
         heartbeat: seconds between reports in the log.
         clock, executor: in place of the computer's clock and a thread.
+        doubt: says when the policy does not know what it does; the arm is then held until `reset`, or until a person
+            has had it.
 
     Attributes:
         report: how the run has gone so far.
@@ -107,6 +120,7 @@ class Controller:
         heartbeat: float = 10.0,
         clock: Clock | None = None,
         executor: Executor | None = None,
+        doubt: Doubt | None = None,
     ):
         require_robot(robot)
         if not 0 < rate <= robot.command_rate < np.inf:
@@ -116,6 +130,7 @@ class Controller:
         self.robot = robot
         self.limits = limits
         self.period = 1 / robot.command_rate
+        self.doubt = doubt
         self.observers = list(observers)
         self.heartbeat = heartbeat
         self.clock = clock or MonotonicClock()
@@ -158,11 +173,13 @@ class Controller:
         self.emergency = self.emergency or f"emergency stop: {reason}"
 
     def reset(self) -> None:
-        """Releases an emergency stop, and gives a joint that did not follow another chance.
+        """Releases an emergency stop, and gives a joint that did not follow, and a policy that did not know, another
+        chance.
 
         The arm moves again on fresh measurements and a fresh chunk.
         """
         self.emergency = None
+        self._trust()
         if self.following is not None:
             self.following = Following(self.limits)
 
@@ -178,7 +195,18 @@ class Controller:
 
     def dismiss_person(self) -> None:
         """Gives the arm back to the policy; callable from any thread."""
+        if self.takeover.is_called:
+            self._trust()
         self.takeover.is_called = False
+
+    @property
+    def doubted(self) -> str | None:
+        """Why the policy may not act: it does not know what it does. A person who is called may act."""
+        return None if self.doubt is None or self.takeover.is_called else self.doubt.reason
+
+    def _trust(self) -> None:
+        if self.doubt is not None:
+            self.doubt.reset()
 
     def toggle_person(self) -> None:
         """Calls the person, or dismisses them: what a key does. Says where nobody can take the arm."""
@@ -354,7 +382,7 @@ class Controller:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state)
+        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state) or self.doubted
 
     def _update_hold(self, reason: str | None) -> None:
         if reason and not self._hold_reason:

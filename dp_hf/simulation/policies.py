@@ -34,7 +34,7 @@ def pipeline_policy(
 ) -> "AtOwnRate":
     """The pipeline in a folder or Hub repository; its samples follow from the seed.
 
-    Arguments as in `ActionChunker` and `load_known`; by `alarm` it is watched, whose limits were measured with chunks
+    Arguments as in `ActionChunker` and `load_known`; `alarm` are the limits that it is watched by, of chunks that are
     executed so.
 
     Raises:
@@ -43,10 +43,10 @@ def pipeline_policy(
     loaded = load_known(pipeline, digest, device, bf16_encoder)
     config = loaded.policy.config
     task.require_fitting(config, pipeline)
-    execution = choose_execution(config, n_action_steps, temporal_ensemble)
+    every = choose_execution(config, n_action_steps, temporal_ensemble).n_action_steps
     watch = None if alarm is None else Watch.of(alarm, config)
     chunker = TimedChunker(
-        loaded if watch is None else WatchedPolicy(loaded, watch, lambda: execution.n_action_steps),
+        loaded if watch is None else WatchedPolicy(loaded, watch, lambda: every),
         n_action_steps=n_action_steps,
         temporal_ensemble=temporal_ensemble,
         num_inference_steps=num_inference_steps,

@@ -44,7 +44,7 @@ def drive(arguments: RealTime) -> None:
 
     # The simulator renders beside the policy.
     torch.set_num_threads(1)
-    policy, settings = arguments.load_policy(arguments.pipeline)
+    policy, settings, _ = arguments.load_policy(arguments.pipeline)
     arm = SIMULATED_MYCOBOT_280
     require_same(settings, arm.quantities, arguments.pipeline, "the simulated arm")
     warm_up(policy, settings)

@@ -123,3 +123,25 @@ def test_a_reference_that_is_damaged_is_refused_in_one_sentence(folder, kind):
 def test_a_policy_of_ones_own_in_its_place_has_none(folder):
     pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
     assert DiffusionPolicyPipeline.from_pretrained(folder, policy=pipeline.policy).alarm is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantize", ["none", "bf16"])
+def test_an_export_keeps_it_where_it_acts_as_before(folder, tmp_path, quantize):
+    pytest.importorskip("onnxruntime")
+    from dp_hf.interop.onnx_export import export_onnx
+    from dp_hf.pipelines.exported.pipeline import DiffusionPolicyPipeline as WithoutTorch
+
+    pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
+    (tmp_path / "exported").mkdir()
+    export_onnx(pipeline, tmp_path / "exported", quantize)
+    frame, state = np.zeros((24, 42, 3), np.uint8), np.zeros(7)
+    for loaded in map(
+        lambda kind: kind.from_pretrained(tmp_path / "exported"), (DiffusionPolicyPipeline, WithoutTorch)
+    ):
+        assert (loaded.alarm is None) == (quantize != "none")
+        if loaded.alarm is not None:
+            assert loaded.alarm.limits == pipeline.alarm.limits
+            features = loaded(frame, state=state, num_inference_steps=2).image_features
+            expected = pipeline(frame, state=state, num_inference_steps=2).image_features
+            np.testing.assert_allclose(features, expected, atol=1e-4)

@@ -344,14 +344,14 @@ controller.INFERENCE_TIMEOUT = 4.0
 load = PolicyArguments.load_policy
 
 def load_hanging(self, source):
-    policy, settings = load(self, source)
+    policy, settings, alarm = load(self, source)
     calls = []
     def hanging(image, state):
         calls.append(1)
         if len(calls) > 6:
             time.sleep(1000)
         return policy(image, state=state)
-    return hanging, settings
+    return hanging, settings, alarm
 
 PolicyArguments.load_policy = load_hanging
 sys.exit(run_policy.main(sys.argv[1:]))
