@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,25 +18,20 @@ from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
 from dp_hf.episodes.cells import require_cameras, row_pictures
-from dp_hf.episodes.conversion import ActionSource
-from dp_hf.episodes.dataset import open_data
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
-from dp_hf.models.digest import digest_of
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import PolicyConfig
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import DataOptions, OptimizationOptions, TrainConfig
+from dp_hf.training.data import open_training_data
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.initialization import initialize
-from dp_hf.training.mixing import JoinedObservations, MixedSampler, joined, require_alike
-from dp_hf.training.observations import open_observations
+from dp_hf.training.mixing import MixedSampler
 from dp_hf.training.origin import Origin, origin_of
 from dp_hf.training.processes import require_all
-from dp_hf.training.row_cache import digest_images
-from dp_hf.training.streaming import Share, stream_dataset
-from dp_hf.training.windows import Observations, Trajectories, WindowDataset, as_is, make_windows, split_episodes
+from dp_hf.training.windows import WindowDataset, as_is
 
 
 @dataclass
@@ -106,52 +100,22 @@ class Run:
 def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Opens the data, builds the networks and what trains them."""
     set_seed(config.seed)
-    data_dir: str | Path = config.data_dir
-    if config.data.streaming:
-        share = Share(accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone)
-        height, width = config.policy.image_size
-        data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir, share)
-    with accelerator.main_process_first():
-        dataset, meta = _open(data_dir, config, accelerator, config.data.action_source, config.data.action_offset)
-        corrections = _open_corrections(config, meta, accelerator)
-    trajectories = Trajectories.from_dataset(dataset, config.data_dir, config.data.learn_from)
-    fraction = config.validation.validation_fraction
-    of_person = trajectories.episode_index[trajectories.by_person]
-    learned, held_out = split_episodes(of_person, fraction, config.seed, meta.episodes)
-    policy = make_policy(config, meta, dataset)
-    corrected: list[int] = []
-    if corrections is not None:
-        num_own = len(meta.episodes)
-        trajectories = joined(trajectories, corrections.trajectories, num_own)
-        corrected = [num_own + index for index in corrections.trajectories.episode_index.unique().tolist()]
-    rows = torch.isin(trajectories.episode_index, torch.tensor(learned + corrected)) & trajectories.by_person
+    data = open_training_data(config, accelerator)
+    policy = make_policy(config, data.meta, data.dataset)
     if config.optimization.init_from is None:
-        states, actions = trajectories.state[rows], trajectories.action[rows]
+        rows = data.learned_rows
+        states, actions = data.trajectories.state[rows], data.trajectories.action[rows]
         normalizer = Normalizer.from_data(states, actions, config.data.normalization)
     else:
-        normalizer = initialize(policy, config, meta, accelerator.print)
+        normalizer = initialize(policy, config, data.meta, accelerator.print)
     pipeline = DiffusionPolicyPipeline(policy, make_sampler(config), normalizer, config.diffusion.num_inference_steps)
     pipeline.to(accelerator.device)
 
-    images = digest_images(dataset, policy.config.camera_names)
-    observations: Observations = open_observations(dataset, policy, config, accelerator.device, images)
-    if corrections is not None:
-        of_corrections = digest_images(corrections.dataset, policy.config.camera_names)
-        second = open_observations(corrections.dataset, policy, config, accelerator.device, of_corrections)
-        observations = JoinedObservations(observations, second, len(dataset))
-        images = digest_of(images, of_corrections)
-    origin = origin_of(config, accelerator, trajectories, meta, images, policy)
-    of_episodes = partial(
-        make_windows,
-        trajectories.episode_index,
-        n_obs_steps=config.policy.n_obs_steps,
-        horizon=config.policy.horizon,
-        by_person=trajectories.by_person,
-    )
-    training, validation = of_episodes(learned + corrected), of_episodes(held_out or learned)
-    num_corrections = len(of_episodes(corrected))
+    observations, images = data.observations(policy, config, accelerator.device)
+    origin = origin_of(config, accelerator, data.trajectories, data.meta, images, policy)
+    training, num_corrections, validation = data.windows(config)
     sampler = None
-    if corrections is not None:
+    if data.corrections is not None:
         sampler = MixedSampler(
             len(training) - num_corrections,
             num_corrections,
@@ -159,8 +123,7 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
             config.data.corrections_share,
             config.seed,
         )
-    validation = validation.evenly_spaced(config.validation.validation_windows)
-    training_data = WindowDataset(trajectories, training, observations)
+    training_data = WindowDataset(data.trajectories, training, observations)
     require_shared_memory(training_data, config, accelerator.num_processes)
     loader = DataLoader(
         training_data,
@@ -185,10 +148,10 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     return Run(
         config=config,
         accelerator=accelerator,
-        meta=meta,
+        meta=data.meta,
         origin=origin,
-        learned=learned,
-        held_out=held_out,
+        learned=data.learned,
+        held_out=data.held_out,
         pipeline=pipeline,
         model=model,
         noise_scheduler=make_noise_scheduler(config),
@@ -197,54 +160,11 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         lr_scheduler=accelerator.prepare(lr_scheduler),
         ema=EMAModel(parameters, decay=options.ema_decay, foreach=True) if options.ema_decay > 0 else None,
         loader=loader,
-        validation_data=WindowDataset(trajectories, validation, observations),
+        validation_data=WindowDataset(data.trajectories, validation, observations),
         num_windows=len(training),
         num_corrections=num_corrections,
         num_steps=num_steps,
     )
-
-
-@dataclass(frozen=True)
-class Corrections:
-    """The second dataset, with what is small enough of it to hold in memory."""
-
-    dataset: Dataset
-    trajectories: Trajectories
-
-
-def _open(
-    data_dir: str | Path,
-    config: TrainConfig,
-    accelerator: Accelerator,
-    action_source: ActionSource,
-    action_offset: int | None,
-) -> tuple[Dataset, DatasetMeta]:
-    return open_data(
-        data_dir,
-        frame_skip=config.data.frame_skip,
-        action_offset=action_offset,
-        action_source=action_source,
-        cache_dir=config.loading.cache_dir,
-        report=accelerator.print,
-    )
-
-
-def _open_corrections(config: TrainConfig, meta: DatasetMeta, accelerator: Accelerator) -> Corrections | None:
-    """Those of a run that learns from some, whose rows mean what those of the first dataset do, described by `meta`.
-
-    Where its actions are states, as of an arm that was guided by hand, so are those of the corrections, though a run
-    is recorded with commands.
-    """
-    place = config.data.corrections
-    if place is None:
-        return None
-    if meta.action_source == "state":
-        dataset, of_corrections = _open(place, config, accelerator, "state", meta.action_offset)
-    else:
-        dataset, of_corrections = _open(place, config, accelerator, "recorded", None)
-    require_alike(meta, of_corrections, (config.data_dir, place))
-    require_cameras(config.data.camera_names or meta.camera_names, of_corrections, place)
-    return Corrections(dataset, Trajectories.from_dataset(dataset, place, config.data.learn_from))
 
 
 def warmup_steps(options: OptimizationOptions, num_steps: int) -> int:
