@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -78,7 +79,7 @@ def read_json_values(file: str | os.PathLike, make_object: Callable[[list[tuple[
         UserError: no such file, one that was not downloaded, more than memory should be given to, not UTF-8, or cut.
     """
     refuse_pointer(file)
-    decoder = json.JSONDecoder(object_pairs_hook=make_object)
+    decoder = json.JSONDecoder(object_pairs_hook=make_object, parse_int=_whole_number)
     try:
         if os.path.getsize(file) > _MAX_JSON_BYTES:
             raise UserError(f"{file}: larger than {_MAX_JSON_BYTES // 1_000_000} MB, which is too much JSON to read")
@@ -101,6 +102,11 @@ def read_json_values(file: str | os.PathLike, make_object: Callable[[list[tuple[
             raise
         raise UserError(f"{file}: not JSON, or cut ({error}); restore it") from error
     return values
+
+
+def _whole_number(digits: str) -> float:
+    """As an int, or infinite where no float holds it, which every reader has a sentence for."""
+    return int(digits) if len(digits) < sys.float_info.max_10_exp else float(digits)
 
 
 def leads_out(name: str) -> bool:

@@ -42,7 +42,7 @@ class KeptLines:
             differing = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
             if not all(isinstance(record, dict) for record in self.records):
                 raise ValueError("a line is no JSON object")
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise self.damaged(error) from error
         if differing:
             raise UserError(f"{file} holds {what} with another {', '.join(differing)}: {self.remedy}")
@@ -75,7 +75,7 @@ def read_identity(file: Path) -> dict[str, Any] | None:
     lines = _whole_lines(file)
     try:
         return None if lines is None else dict(json.loads(lines[0]))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({error!r}): remove it") from error
 
 

@@ -1,6 +1,6 @@
 """Ranges of options, written once at the field of a dataclass: `horizon: Annotated[int, Range(1, 1024)] = 1`."""
 
-import math
+import sys
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
@@ -21,7 +21,7 @@ class Range:
 
     def __contains__(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            abs(value) <= sys.float_info.max  # finite, and no whole number that no float holds
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)

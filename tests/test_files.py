@@ -1,3 +1,4 @@
+import math
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dp_hf.files import (
     folder_written_beside,
     inside,
     leads_out,
+    read_json,
     recover,
     user_path,
 )
@@ -207,3 +209,8 @@ def test_the_hubs_links_to_blobs_count_as_inside(tmp_path):
     for name in ("other", "../../blobs/123"):
         with pytest.raises(UserError, match="leaves the folder"):
             inside(snapshot, name)
+
+
+def test_a_whole_number_that_no_float_holds_is_infinite(tmp_path):
+    (tmp_path / "file.json").write_text(f'{{"a": {10**400}, "b": -{"9" * 5000}, "c": {10**19}}}')
+    assert read_json(tmp_path / "file.json") == {"a": math.inf, "b": -math.inf, "c": 10**19}

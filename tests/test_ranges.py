@@ -85,6 +85,12 @@ def test_every_numeric_option_has_a_range(options):
     assert [name for name in own if not has_range(hints[name])] == []
 
 
+def test_a_number_that_no_float_holds_is_in_no_range():
+    for options in ({"num_epochs": 10**400}, {"learning_rate": 10**400}):
+        with pytest.raises(UserError, match=f"{next(iter(options))} is"):
+            TrainConfig.from_options(**options)
+
+
 def test_commands_of_all_kinds_are_among_the_options():
     names = {options.__name__ for options in OPTIONS}
     assert {

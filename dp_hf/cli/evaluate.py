@@ -14,12 +14,14 @@ from dp_hf.files import file_written_beside, locked
 from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
+    from dp_hf.simulation.recorded_rollouts import RolloutFolder
     from dp_hf.simulation.rollouts import RolloutResult
     from dp_hf.simulation.task import Task
 
 OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
 REPLAY_TARGET = 0.95
 UNFINISHED = "unfinished.jsonl"
+EPISODES = "episodes"
 
 
 @dataclass(kw_only=True)
@@ -46,6 +48,9 @@ class Evaluate(RolloutArguments, EnvironmentArguments):
     """rollouts; with --replay the most that are replayed"""
     video: Annotated[int, Range(0)] = 8
     """rollouts shown in the video; 0 makes none"""
+    record: bool = False
+    """keep every rollout as an episode in OUTPUT_DIR/episodes, with what the policy planned, for `dp-hf view`; one that
+    did not succeed is marked as failed"""
     video_format: Literal["mp4", "gif"] = "mp4"
     """format of the video"""
 
@@ -85,7 +90,8 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     unfinished = arguments.output_dir / UNFINISHED
     policies = {"": (policy.make, policy.cameras)}
     workers, video = arguments.workers(), arguments.video
-    done = run_kept(task, policies, {"": scene}, seeds, unfinished, identity, workers, num_videos=video)
+    record = _rollout_folder(arguments, task)
+    done = run_kept(task, policies, {"": scene}, seeds, unfinished, identity, workers, num_videos=video, record=record)
     results = [done[Episode("", "", seed)] for seed in seeds]
     _write_results(arguments, task, results, policy.digest)
     if arguments.video:
@@ -111,7 +117,8 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     policy = arguments.policy(task, pipeline)
     identity = {**policy.identity, **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
-    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers())
+    record = _rollout_folder(arguments, task)
+    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers(), record)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
         _write_results(arguments, task, results[NOMINAL], policy.digest)
@@ -132,7 +139,15 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     return 0
 
 
+def _rollout_folder(arguments: Evaluate, task: "Task") -> "RolloutFolder | None":
+    from dp_hf.simulation.recorded_rollouts import RolloutFolder
+
+    return RolloutFolder(arguments.output_dir / EPISODES, task) if arguments.record else None
+
+
 def _replay(arguments: Evaluate, data_dir: Path) -> int:
+    if arguments.record:
+        raise UserError("--record is for a --pipeline: what is replayed was recorded before; leave it out")
     task = arguments.task()
     if arguments.task_file is not None:
         from dp_hf.tasks.replay import replay_dataset

@@ -13,6 +13,7 @@ COMMANDS = {
     "edit-episodes": "cut, drop, split, join and merge recordings into a new folder",
     "convert-episodes": "turn episode folders into a dataset",
     "record-demonstrations": "record demonstrations",
+    "record-corrections": "let a policy act in the simulator, and record how the expert corrects it",
     "train": "train a diffusion policy",
     "infer": "predict the action for an image, or for every frame of an episode",
     "evaluate": "measure closed-loop success in the simulator",

@@ -1,7 +1,6 @@
 """`dp-hf report`: one page about a run: how often it succeeds, how it looks, how it learned, what made it."""
 
 import base64
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 from dp_hf.arms.quantities import amount
 from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside, read_json
+from dp_hf.files import file_written_beside, read_json, read_json_values
+from dp_hf.yaml_files import read_yaml
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
@@ -34,14 +34,32 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def report(arguments: ReportArguments) -> None:
-    import yaml
+    from jinja2 import UndefinedError
+
+    try:
+        page, success = written(arguments)
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, UndefinedError) as error:
+        raise UserError(
+            f"{arguments.training} and {arguments.evaluation} hold other than dp-hf train and evaluate write "
+            f"({error!r}): run the one that is damaged again"
+        ) from error
+    with file_written_beside(arguments.output) as file:
+        file.write_text(page, encoding="utf-8")
+    print(f"report: {arguments.output}")
+    print(success)
+
+
+def written(arguments: ReportArguments) -> tuple[str, str]:
+    """The page, and how often the policy succeeded, in a line."""
     from jinja2 import Environment
 
-    results = json.loads(read(arguments.evaluation / "results.json"))
+    results = read_json(existing(arguments.evaluation / "results.json"))
     success, rate = [*results["rates"].items()][-1]
     scenes = arguments.evaluation / "disturbances.png"
     video = next((p for suffix in (".mp4", ".gif") for p in sorted(arguments.evaluation.glob(f"*{suffix}"))), None)
-    metrics = [json.loads(line) for line in read(arguments.training / "metrics.jsonl").splitlines()]
+    metrics = read_json_values(existing(arguments.training / "metrics.jsonl"))
     last = {name: value for row in metrics for name, value in row.items()}
     page = (
         Environment(autoescape=True)
@@ -59,15 +77,12 @@ def report(arguments: ReportArguments) -> None:
             curves=embed(arguments.training / "curves.png"),
             last=last,
             errors=errors(last.get("validation")),
-            config=yaml.safe_load(read(arguments.training / "train_config.yaml")),
-            meta=json.loads(read(arguments.data_dir / "meta.json")) if arguments.data_dir else None,
+            config=read_yaml(existing(arguments.training / "train_config.yaml")),
+            meta=read_json(existing(arguments.data_dir / "meta.json")) if arguments.data_dir else None,
             training=arguments.training,
         )
     )
-    with file_written_beside(arguments.output) as file:
-        file.write_text(page, encoding="utf-8")
-    print(f"report: {arguments.output}")
-    print(f"{results.get('task', 'rollouts')}: {success} {rate['successes']} of {rate['trials']}")
+    return page, f"{results.get('task', 'rollouts')}: {success} {rate['successes']} of {rate['trials']}"
 
 
 def disturbed(evaluation: Path, results: dict[str, Any]) -> dict[str, Any] | None:
@@ -96,15 +111,12 @@ def errors(validation: dict[str, Any] | None) -> dict[str, str]:
     return {name: amount(error, unit) for (name, error), unit in pairs}
 
 
-def read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); run training and evaluation first") from error
+def existing(file: Path) -> Path:
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; run training and evaluation first")
+    return file
 
 
 def embed(file: Path) -> str:
     """The file as a data address, so that the page is one file."""
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; run training and evaluation first")
-    return f"data:{MEDIA_TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return f"data:{MEDIA_TYPES[file.suffix]};base64,{base64.b64encode(existing(file).read_bytes()).decode()}"

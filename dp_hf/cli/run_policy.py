@@ -153,8 +153,7 @@ def run_policy(arguments: RunPolicy) -> int:
         controller.observers.append(lambda tick: arguments.answer(controller))
         keyboard = stack.enter_context(Keyboard())
         if (person := controller.takeover.person) is not None and keyboard.is_there:
-            hold = "; hold the arm first, it may drop" if person.guides else ""
-            print(f"t hands the arm to a person, and t gives it back{hold}", flush=True)
+            print(f"t hands the arm to {person.who}, and t gives it back", flush=True)
         controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
         if arguments.record is not None:
             controller.observers.append(stack.enter_context(_recording(arguments.record, recording, rate, controller)))

@@ -1,7 +1,8 @@
 """What the controller needs of a robot: four small methods, and time stamps on what it measures."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -33,10 +34,12 @@ class Person(Protocol):
     """Whoever can act in the policy's place. The methods return at once.
 
     Attributes:
+        who: in words, after "hands the arm to".
         guides: whether the person moves the arm without commands from here: by hand, or from another computer. Nothing
             is sent then, and an action is what is measured next.
     """
 
+    who: str
     guides: bool
 
     def take(self) -> None:
@@ -47,6 +50,33 @@ class Person(Protocol):
 
     def read_command(self) -> Stamped[np.ndarray] | None:
         """Of a person who does not guide: the latest command (n,), stamped with when the arm is to be there."""
+
+
+@dataclass(frozen=True)
+class Guiding:
+    """A `Person` who moves the arm without commands from here, by hand or from elsewhere.
+
+    Attributes:
+        who: see `Person`.
+        release: lets the arm be moved by hand, where it has motors that are switched off from here.
+        engage: holds it again where it is.
+    """
+
+    who: str
+    release: Callable[[], None] | None = None
+    engage: Callable[[], None] | None = None
+    guides: bool = field(default=True, init=False)
+
+    def take(self) -> None:
+        if self.release is not None:
+            self.release()
+
+    def give_back(self) -> None:
+        if self.engage is not None:
+            self.engage()
+
+    def read_command(self) -> None:
+        return None
 
 
 class Robot(Protocol):

@@ -30,7 +30,7 @@ from dp_hf.episodes.format import RECORDING_FILE
 from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.episodes.rows import as_lists, numbers_of
-from dp_hf.errors import UserError
+from dp_hf.errors import UserError, disk_error
 from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.hub.repository import download_snapshot, hub_errors
@@ -238,7 +238,9 @@ def _load_shards(folder: Path, streaming: bool, cache: Path) -> Any:
                 streaming=streaming,
                 cache_dir=arrow,
             )
-    except (datasets.exceptions.DatasetGenerationError, pa.ArrowException) as error:
+    except (datasets.exceptions.DatasetGenerationError, pa.ArrowException, OSError) as error:
+        if disk_error(error) is not None:
+            raise
         reason = error.__cause__ or error
         raise UserError(f"{folder / DATA_FOLDER} cannot be read ({reason}): convert the recording again") from error
 

@@ -368,7 +368,7 @@ def _numbers(what: str, values: Any, shape: tuple[int | None, ...], dtype: Any) 
     """`values` as finite numbers of this shape; None takes any length above 0."""
     try:
         rows = np.array(values, dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{what} is no array of numbers ({error})") from error
     fits = len(rows.shape) == len(shape) and all(
         found > 0 and wanted in (None, found) for found, wanted in zip(rows.shape, shape, strict=True)

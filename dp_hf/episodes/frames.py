@@ -18,6 +18,7 @@ from dp_hf.files import inside
 _MAX_ANGLE = 360.0
 # Nanoseconds since 1970 are near 2e18.
 _MAX_STAMP = 1e19
+_MAX_FLOAT32 = 3.4028234e38
 
 Report = Callable[[str, str], None]
 
@@ -133,13 +134,10 @@ def _numbers(value: Any, name: str, count: int, report: Report) -> list[float]:
 
 
 def _number(value: Any) -> float:
-    """A JSON number as float; NaN for what is no number, infinity for what no float holds."""
+    """A JSON number as float; NaN for what is no number, infinity for what no float32 holds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+    return float(value) if abs(value) <= _MAX_FLOAT32 else math.inf
 
 
 def _timestamp(value: Any, report: Report) -> float | None:

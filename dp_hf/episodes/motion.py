@@ -21,8 +21,8 @@ from dp_hf.pictures import coarse_view
 _TURN = {"degrees": 360.0, "radians": 2 * math.pi}
 # In degrees. A turn that wraps steps by 360 less one step of the arm.
 _WRAP = 320.0
-# No joint steps so far and back at once, nor by so many usual steps of its own.
-_SPIKE, _SPIKE_STEPS = 30.0, 10.0
+# In degrees, in metres. Nothing steps so far and back at once, nor by so many usual steps of its own.
+_SPIKES, _SPIKE_STEPS = (30.0, 0.2), 10.0
 # From a frame of zeros to the next that is none; an arm that comes home to zero is near it before.
 _ZERO_STEP = 10.0
 # A camera stalls where an arm turns by so much before equal pictures.
@@ -86,7 +86,7 @@ def motion_problems(
     actions: np.ndarray | None = None,
     frames: Sequence[int] | np.ndarray | None = None,
 ) -> list[Problem]:
-    """A problem for every reading of the joints that no arm makes, in the order of the frames.
+    """A problem for every reading of the joints, or command, that no arm makes, in the order of the frames.
 
     Args:
         states: (rows, numbers), at least one.
@@ -97,27 +97,26 @@ def motion_problems(
     frames = range(len(states)) if frames is None else frames
     if len(states) > 1 and (states == states[0]).all():
         return [Problem("no motion", f"all {len(states)} frames have the same state")]
-    columns = _angle_columns(state)
-    angles = _degrees(states, state, columns)
+    columns, lengths = _angle_columns(state), _length_columns(state)
     found: dict[int, tuple[str, str]] = {}
-    read = angles if columns else states
+    read = states[:, columns + lengths] if columns + lengths else states
     for start, stop in _runs((np.diff(read, axis=0) == 0).all(axis=1)):
         if stop - start > max(_WAIT_FRAMES, len(read) / 2):
-            message = f"the angles are the same in {stop - start} frames, to frame {frames[stop - 1]}"
+            message = f"the readings are the same in {stop - start} frames, to frame {frames[stop - 1]}"
             found[start] = "frozen reading", message
-    for position in _zero_frames(angles):
-        found[position] = "zero reading", "all angles are 0, but not in the frames around it"
-    for position, joint, values in _wraps(angles):
-        found.setdefault(position, ("wrapped angle", f"{state.names[columns[joint]]} wraps from {values}"))
-    for position, joint in _spikes(angles):
-        before, value = angles[position - 1 : position + 1, joint]
-        name = state.names[columns[joint]]
-        message = f"{name} is at {value:.1f} degrees in this frame alone, and near {before:.1f} around it"
-        found.setdefault(position, ("spike", message))
-    if actions is not None:
-        for position, joint, values in _wraps(_degrees(actions, state, columns)):
-            message = f"the command of {state.names[columns[joint]]} wraps from {values}"
-            found.setdefault(position, ("wrapped angle", message))
+    for whose, values in (("", states), ("the command of ", actions)):
+        if values is None:
+            continue
+        angles = _degrees(values, state, columns)
+        for position in _zero_frames(angles):
+            zeros = "commands of angles" if whose else "angles"
+            found.setdefault(position, ("zero reading", f"all {zeros} are 0, but not in the frames around it"))
+        for position, joint, step in _wraps(angles):
+            name = f"{whose}{state.names[columns[joint]]}"
+            found.setdefault(position, ("wrapped angle", f"{name} wraps from {step}"))
+        for position, name, value, around in _spikes_of(state, (columns, angles), (lengths, values[:, lengths])):
+            message = f"{whose}{name} is at {value} in this frame alone, and near {around} around it"
+            found.setdefault(position, ("spike", message))
     return [Problem(kind, message, int(frames[position])) for position, (kind, message) in sorted(found.items())]
 
 
@@ -212,6 +211,10 @@ def _angle_columns(quantities: Quantities) -> list[int]:
     return [i for i, unit in units if unit in (*_TURN, "unknown") and i not in quantities.grippers]
 
 
+def _length_columns(quantities: Quantities) -> list[int]:
+    return [i for i, unit in enumerate(quantities.units) if unit == "metres"]
+
+
 def _degrees(values: np.ndarray, quantities: Quantities, columns: Sequence[int]) -> np.ndarray:
     """The angles of (rows, numbers), in degrees: (rows, columns)."""
     unknown = [i for i in columns if quantities.units[i] == "unknown"]
@@ -244,13 +247,29 @@ def _wraps(angles: np.ndarray) -> Iterator[tuple[int, int, str]]:
         yield int(before) + 1, int(joint), values
 
 
-def _spikes(angles: np.ndarray) -> list[tuple[int, int]]:
-    """(position, joint) of every value far from those of both frames around it, which are near each other."""
-    steps = np.diff(angles, axis=0)
+def _spikes_of(
+    quantities: Quantities, *groups: tuple[Sequence[int], np.ndarray]
+) -> Iterator[tuple[int, str, str, str]]:
+    """(position, name, value, value around it) of every spike of angles in degrees, and of lengths in metres.
+
+    Args:
+        groups: the columns, and (rows, columns) their numbers, of the angles and of the lengths.
+    """
+    for (columns, rows), smallest, text in zip(groups, _SPIKES, ("{:.1f} degrees", "{:.3g} metres"), strict=True):
+        for position, column in _spikes(rows, smallest):
+            around, value = rows[position - 1 : position + 1, column]
+            yield position, quantities.names[columns[column]], text.format(value), text.format(around)
+
+
+def _spikes(rows: np.ndarray, smallest: float) -> list[tuple[int, int]]:
+    """(position, column) of every value far from those of both frames around it, which are near each other."""
+    steps = np.diff(rows.astype(np.float64), axis=0)
     if len(steps) < 2:
         return []
     there, back = steps[:-1], -steps[1:]
     usual = np.median(np.abs(steps), axis=0)
-    far = np.minimum(np.abs(there), np.abs(back)) > np.maximum(_SPIKE, _SPIKE_STEPS * usual)
+    far = np.minimum(np.abs(there), np.abs(back)) > np.maximum(smallest, _SPIKE_STEPS * usual)
     near = np.abs(there - back) < np.abs(there) / 4
-    return [(int(before) + 1, int(joint)) for before, joint in np.argwhere(far & near & (there * back > 0))]
+    return [
+        (int(before) + 1, int(column)) for before, column in np.argwhere(far & near & (np.sign(there) == np.sign(back)))
+    ]

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dp_hf.episodes.format import ACTORS
 from dp_hf.errors import UserError
 
 _NUMBERS = ("state", "action", "episode_index")
@@ -42,6 +43,31 @@ def numbers_of(dataset: datasets.Dataset, name: str | os.PathLike) -> dict[str, 
             raise UserError(f"{name}: {column} of row {row} (episode {episodes[row]}) is not finite: {found}")
     require_in_order(episodes, values.get("frame_index"), name)
     return {"state": values["state"], "action": values["action"], "episode_index": episodes}
+
+
+def by_person(dataset: datasets.Dataset, name: str | os.PathLike) -> np.ndarray:
+    """(N,) bool: the rows in which a person acted; all, where the dataset does not say who did.
+
+    Raises:
+        UserError: a row that does not say it.
+    """
+    if "actor" not in dataset.column_names:
+        return np.ones(len(dataset), dtype=bool)
+    whole = np.empty(len(dataset), dtype=bool)
+    start = 0
+    for table in dataset.select_columns(["actor"]).with_format("arrow").iter(batch_size=_AT_ONCE):
+        assert isinstance(table, pa.Table)
+        actors = table.column(0)
+        known = pc.is_in(actors, pa.array(ACTORS)).to_numpy()
+        if not known.all():
+            row = int(np.argmin(known))
+            raise UserError(
+                f"{name}: actor of row {start + row} is {actors[row].as_py()!r}, not one of {', '.join(ACTORS)};"
+                " convert the recording again"
+            )
+        whole[start : start + len(actors)] = pc.equal(actors, "person").to_numpy()
+        start += len(actors)
+    return whole
 
 
 def column_of(

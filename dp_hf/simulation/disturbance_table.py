@@ -7,6 +7,7 @@ from typing import Any
 from dp_hf.disturbances import TABLE
 from dp_hf.simulation.evaluation import Evaluation
 from dp_hf.simulation.kept_rollouts import Episode, run_kept
+from dp_hf.simulation.recorded_rollouts import RolloutFolder
 from dp_hf.simulation.rollouts import RolloutResult
 from dp_hf.simulation.stacking import STACKING
 from dp_hf.simulation.task import MakePolicy
@@ -24,6 +25,7 @@ def run_table(
     file: Path,
     identity: Mapping[str, Any],
     workers: Workers = HERE,
+    record: RolloutFolder | None = None,
 ) -> dict[str, list[RolloutResult]]:
     """Runs an episode for each scene and seed that `file` does not hold yet.
 
@@ -35,6 +37,7 @@ def run_table(
         file: JSON lines, the identity and then a rollout each; goes on where an earlier run ended.
         identity: what the rollouts depend on besides, such as the policy; JSON.
         workers: where they run.
+        record: where they are kept as episodes too.
 
     Returns:
         For each scene that has them all by now, whichever run they are from, the results in the order of the seeds.
@@ -44,7 +47,7 @@ def run_table(
     """
     identity = {**identity, "cameras": list(cameras), "scenes": STRENGTHS}
     options = {scene: TABLE[scene].options() for scene in scenes}
-    done = run_kept(STACKING, {"": (make_policy, cameras)}, options, seeds, file, identity, workers)
+    done = run_kept(STACKING, {"": (make_policy, cameras)}, options, seeds, file, identity, workers, record=record)
     rows = {scene: [done.get(Episode("", scene, seed)) for seed in seeds] for scene in TABLE}
     return {scene: [result for result in row if result] for scene, row in rows.items() if None not in row}
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from dp_hf.kept_lines import KeptLines
+from dp_hf.simulation.recorded_rollouts import RolloutFolder
 from dp_hf.simulation.rollouts import RolloutResult, filmed_rollout, rollout
 from dp_hf.simulation.task import MakePolicy, Task
 from dp_hf.workers.workers import HERE, Workers
@@ -36,6 +37,7 @@ def run_kept(
     workers: Workers = HERE,
     enough: Callable[[Done], bool] = lambda done: False,
     num_videos: int = 0,
+    record: RolloutFolder | None = None,
 ) -> Done:
     """Runs an episode for each scene, seed and policy, in this order, that `file` does not hold yet.
 
@@ -49,6 +51,7 @@ def run_kept(
         enough: whether to run no more; asked before the first and after each.
         num_videos: how many of the first seeds keep their frames. The file does not hold these, so they run again where
             it goes on.
+        record: where rollouts are kept as episodes too, of one policy; those that are not there run again.
 
     Returns:
         All rollouts of the file by now, whichever run they are from.
@@ -59,14 +62,21 @@ def run_kept(
     with KeptLines(file, identity, "rollouts") as kept:
         try:
             done = dict(map(_from_record, kept.records))
-        except (TypeError, KeyError, AttributeError) as error:
+            if len({tuple(result.stages) for result in done.values()}) > 1:
+                raise ValueError("rollouts of different stages")
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise kept.damaged(error) from error
         wanted = (Episode(policy, scene, seed) for scene in scenes for seed in seeds for policy in policies)
         filmed = {*seeds[:num_videos]}
-        missing = [episode for episode in wanted if episode not in done or episode.seed in filmed]
+
+        def is_there(episode: Episode) -> bool:
+            is_recorded = record is None or record.episode(episode.scene, episode.seed).is_dir()
+            return episode in done and episode.seed not in filmed and is_recorded
+
+        missing = [episode for episode in wanted if not is_there(episode)]
         if enough(done):
             return done
-        setup = partial(_KeptRollouts, task, policies, scenes, filmed)
+        setup = partial(_KeptRollouts, task, policies, scenes, filmed, record)
         with closing(workers.as_finished(setup, missing, "evaluating")) as results:
             for episode, result in results:
                 done[episode] = result
@@ -83,15 +93,25 @@ def _to_record(episode: Episode, result: RolloutResult) -> dict[str, Any]:
 
 def _from_record(record: Mapping[str, Any]) -> tuple[Episode, RolloutResult]:
     of_result = {name: value for name, value in record.items() if name not in ("policy", "scene")}
+    result = RolloutResult(**of_result)
+    if not result.stages or not all(type(reached) is bool for reached in result.stages.values()):
+        raise ValueError(f"a rollout on layout {result.seed} with {result.stages}")
     # Files from before there were several policies name none.
-    return Episode(record.get("policy", ""), record["scene"], record["seed"]), RolloutResult(**of_result)
+    return Episode(record.get("policy", ""), record["scene"], record["seed"]), result
 
 
 class _KeptRollouts:
     """One process' share: an environment for each policy, for as long as the scene is the same."""
 
-    def __init__(self, task: Task, policies: Policies, scenes: Mapping[str, Mapping[str, Any]], filmed: set[int]):
-        self.task, self.policies, self.scenes, self.filmed = task, policies, scenes, filmed
+    def __init__(
+        self,
+        task: Task,
+        policies: Policies,
+        scenes: Mapping[str, Mapping[str, Any]],
+        filmed: set[int],
+        record: RolloutFolder | None,
+    ):
+        self.task, self.policies, self.scenes, self.filmed, self.record = task, policies, scenes, filmed, record
         self.scene: str | None = None
         self.environments: dict[str, gymnasium.Env] = {}
 
@@ -106,4 +126,7 @@ class _KeptRollouts:
             self.environments[episode.policy] = self.task.make_environment(**options)
         env = self.environments[episode.policy]
         run = filmed_rollout if episode.seed in self.filmed else rollout
-        return run(env, make_policy(env, episode.seed), episode.seed)
+        policy = make_policy(env, episode.seed)
+        if self.record is None:
+            return run(env, policy, episode.seed)
+        return self.record.record(run, env, policy, episode.scene, episode.seed)

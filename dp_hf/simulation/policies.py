@@ -92,10 +92,13 @@ class AtOwnRate:
         if self.watch is not None:
             self.watch.reset()
         self._step = 0
+        self._asked_at: list[int] = []
 
     def __call__(self, image: Any, state: np.ndarray) -> np.ndarray:
         if self._step % self.steps == 0:
             self._action = self.chunker(image, state)
+            if len(self._predicted) > len(self._asked_at):
+                self._asked_at.append(self._step)
         self._step += 1
         return self._action
 
@@ -108,16 +111,27 @@ class AtOwnRate:
     def latencies(self) -> list[float]:
         return getattr(self.chunker, "latencies", [])
 
+    @property
+    def predictions(self) -> list[tuple[int, int, np.ndarray]]:
+        """Of each, the step it was made at, the steps that an action lasts, and the actions (horizon, n)."""
+        return [(step, self.steps, chunk) for step, chunk in zip(self._asked_at, self._predicted, strict=True)]
+
+    @property
+    def _predicted(self) -> list[np.ndarray]:
+        return getattr(self.chunker, "predicted", [])
+
 
 class TimedChunker(ActionChunker):
-    """An `ActionChunker` that keeps how long each prediction took, in seconds."""
+    """An `ActionChunker` that keeps its predictions, and how long each took, in seconds."""
 
     def reset(self) -> None:
         super().reset()
         self.latencies: list[float] = []
+        self.predicted: list[np.ndarray] = []
 
     def _predict(self) -> np.ndarray:
         start = time.perf_counter()
         chunk = super()._predict()
         self.latencies.append(time.perf_counter() - start)
+        self.predicted.append(chunk)
         return chunk

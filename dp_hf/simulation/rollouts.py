@@ -13,6 +13,9 @@ from dp_hf.cameras import as_frame, by_camera
 from dp_hf.simulation.task import MakePolicy, Policy, Task
 from dp_hf.workers.workers import HERE, Workers
 
+OnStep = Callable[[Any, np.ndarray, np.ndarray], None]
+"""Called before every step with the image(s), the state and the policy's action."""
+
 SMALL_FRAME = 128  # pixels of height; larger frames are halved for the video
 
 
@@ -46,7 +49,7 @@ def rollout(
     policy: Policy,
     seed: int,
     execute: Callable[[np.ndarray], np.ndarray] | None = None,
-    on_step: Callable[[Any, np.ndarray, np.ndarray], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> RolloutResult:
     """Runs one episode to its end.
 
@@ -55,7 +58,7 @@ def rollout(
         policy: chooses the actions.
         seed: chooses the layout.
         execute: turns the policy's action into the one that is executed; default the same.
-        on_step: called before every step with the image(s), the state and the policy's action.
+        on_step: see `OnStep`.
     """
     observation, _ = env.reset(seed=seed)
     policy.reset()
@@ -72,11 +75,13 @@ def rollout(
     return RolloutResult(seed, length, dict(env.get_wrapper_attr("stages")), latencies, alarm=alarm)
 
 
-def filmed_rollout(env: gymnasium.Env, policy: Policy, seed: int) -> RolloutResult:
+def filmed_rollout(env: gymnasium.Env, policy: Policy, seed: int, on_step: OnStep | None = None) -> RolloutResult:
     """As `rollout`, and the result has the frames."""
     frames: list[np.ndarray] = []
 
     def keep_frame(image, state, action):
+        if on_step is not None:
+            on_step(image, state, action)
         first = next(iter(by_camera(image).values()))
         frames.append(np.asarray(Image.fromarray(first).reduce(2)) if len(first) > SMALL_FRAME else first)
 

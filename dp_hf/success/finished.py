@@ -73,11 +73,25 @@ def read_evaluation(folder: str, disturbances: tuple[str, ...] | None = None) ->
             {name: scene["episodes"] for name, scene in scenes.items()},
         )
         empty = not all(found.seeds(scene) and found.stages(scene)[0] for scene in scenes)
+        if not all(type(text) is str for text in (*found.task, found.digest)):
+            raise TypeError(f"a task {found.task} and a policy {found.digest!r}")
+        for scene in scenes:
+            _require_like_the_first(found.seeds(scene), found.stages(scene))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{file}: not the results of `dp-hf evaluate` ({error!r}): evaluate again") from error
     if not scenes or empty:
         raise UserError(f"{file}: holds no rollouts to compare: evaluate again")
     return found
+
+
+def _require_like_the_first(seeds: list[Any], stages: list[dict[str, Any]]) -> None:
+    for seed, reached in zip(seeds, stages, strict=True):
+        if (
+            type(seed) is not int
+            or [*reached] != [*stages[0]]
+            or not all(type(value) is bool for value in reached.values())
+        ):
+            raise TypeError(f"a rollout on layout {seed} with {reached}")
 
 
 def require_comparable(a: Evaluated, b: Evaluated) -> None:

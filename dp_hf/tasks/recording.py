@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dp_hf.cameras import as_frame, by_camera, camera_columns
+from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta
 from dp_hf.episodes.parquet import DATA_FOLDER
+from dp_hf.episodes.rows import numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import locked, user_path
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
@@ -172,22 +175,33 @@ def _put_together(target: Path, folders: Sequence[Path], description: dict[str, 
     """Writes the demonstrations of several datasets as one, with the bytes of their pictures as they are."""
     with DatasetWriter(target, **description) as writer:
         for folder in folders:
-            meta = DatasetMeta.load(folder)
-            for index, rows in groupby(_rows(folder), lambda row: row["episode_index"]):
-                episode = [*rows]
-                pictures: dict[str, Any] = {name: [row[name]["bytes"] for row in episode] for name in meta.camera_names}
-                columns = ([row[column] for row in episode] for column in ("state", "action"))
-                writer.add_episode(meta.episodes[index], as_frame(pictures), *columns)
+            for name, columns in _recorded(folder):
+                states, actions = columns.pop("state"), columns.pop("action")
+                writer.add_episode(name, as_frame(columns), states, actions)
+
+
+def _recorded(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and columns of each demonstration of a dataset: state, action, and of every camera the pictures' bytes."""
+    meta = DatasetMeta.load(folder)
+    try:
+        for index, rows in groupby(_rows(folder), lambda row: row["episode_index"]):
+            episode = [*rows]
+            columns: dict[str, Any] = {column: [row[column] for row in episode] for column in ("state", "action")}
+            columns |= {camera: [row[camera]["bytes"] for row in episode] for camera in meta.camera_names}
+            yield meta.episodes[index], columns
+    except (pa.ArrowException, OSError, LookupError, TypeError) as error:
+        raise UserError(f"{folder} cannot be read ({error!r}): remove it, and it is recorded again") from error
 
 
 def recorded_actions(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
     """The seed of each demonstration of a dataset that was recorded here, and its actions (frames, n)."""
-    meta = DatasetMeta.load(folder)
-    for index, rows in groupby(_rows(folder, ["episode_index", "action"]), lambda row: row["episode_index"]):
-        yield _seed(meta.episodes[index]), np.array([row["action"] for row in rows], np.float32)
+    dataset, meta = load_dataset_folder(folder)
+    numbers = numbers_of(dataset, folder)
+    for index in dict.fromkeys(numbers["episode_index"].tolist()):
+        yield _seed(meta.episodes[index]), numbers["action"][numbers["episode_index"] == index]
 
 
-def _rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     for shard in sorted((folder / DATA_FOLDER).glob("train-*.parquet")):
-        for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
+        for batch in pq.ParquetFile(shard).iter_batches(_ROWS):
             yield from batch.to_pylist()

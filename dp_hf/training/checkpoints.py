@@ -16,7 +16,7 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 
 from dp_hf.errors import UserError
-from dp_hf.files import folder_written_beside, recover, user_path
+from dp_hf.files import folder_written_beside, read_json, recover, user_path
 from dp_hf.training.origin import Origin, require_same_origin, write_origin
 
 PROGRESS_FILE = "progress.json"
@@ -126,7 +126,7 @@ def load_checkpoint(
 
 def _read_progress(folder: Path, num_batches: int) -> Progress:
     try:
-        saved = Progress(**json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8")))
+        saved = Progress(**read_json(folder / PROGRESS_FILE))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{folder}: not a checkpoint of this command ({error})") from error
     counts = {name: value for name, value in asdict(saved).items() if name not in ("loss_sum", "best")}

@@ -13,6 +13,7 @@ from dp_hf.files import file_written_beside, user_path, user_place
 from dp_hf.models.policy_config import PolicyConfig, PolicyOptions, require_different
 from dp_hf.ranges import Range, require_in_range
 from dp_hf.training.reference_options import ANSWERS, RENAMED
+from dp_hf.yaml_files import read_yaml
 
 
 @dataclass
@@ -31,6 +32,12 @@ class DataOptions:
     """Cameras (image columns) the policy sees; default all."""
     state_dim: Annotated[int, Range(1, 4096)] = PolicyConfig.state_dim
     """Width of the state. A dataset of another width is taken as it is."""
+    learn_from: Literal["person", "all"] = "person"
+    """Of recorded runs the frames in which a person acted, or all: what learns from itself learns its own mistakes."""
+    corrections: str | None = None
+    """Second dataset, of corrections: folder of episodes, converted dataset, or id on the Hub."""
+    corrections_share: Annotated[float, Range(above=0, below=1)] = 0.5
+    """Share of every batch that is from --corrections."""
     normalization: Literal["min_max", "mean_std", "identity"] = "min_max"
     """Of states and actions, by the training episodes: to [-1, 1], to zero mean and unit variance, or not at all."""
 
@@ -240,6 +247,8 @@ class TrainConfig:
         require_in_range(self)
         require_different("camera_names", self.data.camera_names)
         self.data_dir, self.output_dir = user_place(self.data_dir), user_path(self.output_dir)
+        if self.data.corrections is not None:
+            self.data.corrections = user_place(self.data.corrections)
 
     @property
     def keeps_random_encoder(self) -> bool:
@@ -296,10 +305,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, or names an option that does not exist.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({error})") from error
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected `option: value` lines")
     for name in values:

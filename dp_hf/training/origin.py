@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from dp_hf.episodes.format import whole_episode
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
+from dp_hf.files import read_json
 from dp_hf.models.digest import digest_module, digest_of
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.training.config import TrainConfig, plain_options
@@ -26,7 +27,7 @@ FREE = {
 }
 # Places, and options whose effect is compared instead: the data, the frozen encoder, the precision, the processes.
 SEEN_OTHERWISE = {
-    *("output_dir", "resume_from_checkpoint", "data_dir", "streaming", "pretrained_backbone"),
+    *("output_dir", "resume_from_checkpoint", "data_dir", "corrections", "streaming", "pretrained_backbone"),
     *("use_amp", "num_processes"),
 }
 
@@ -56,10 +57,12 @@ def origin_of(
     images: str,
     policy: DiffusionPolicyModel,
 ) -> Origin:
-    """Of a run that is about to begin; `images` is the digest of the images that the policy sees."""
+    """Of a run that is about to begin, by all its rows; `images` is the digest of the images that the policy sees."""
     rows = hashlib.blake2b(digest_size=16)
     for tensor in (trajectories.state, trajectories.action, trajectories.episode_index):
         rows.update(tensor.contiguous().numpy())
+    if not trajectories.by_person.all():
+        rows.update(trajectories.by_person.numpy())
     quantities = [tuple(part) for q in (meta.state, meta.action) for part in (q.names, q.units)]
     options = {n: value for n, value in plain_options(config).items() if n not in FREE | SEEN_OTHERWISE}
     options["mixed_precision"] = accelerator.mixed_precision
@@ -90,7 +93,7 @@ def require_same_origin(folder: Path, origin: Origin) -> bool:
     if not path.exists():
         return False
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
         files, before = dict(saved.pop("files")), Origin(**saved)
         options = plain_options(TrainConfig()) | before.options
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

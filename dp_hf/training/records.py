@@ -100,7 +100,7 @@ def require_rows(folder: Path, count: int) -> None:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
         if len(rows) < count or not all(isinstance(row, dict) for row in rows):
             raise ValueError(f"{len(rows)} rows")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, the checkpoint goes on after {count} rows of it ({error})") from error
 
 

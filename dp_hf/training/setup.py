@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
 from dp_hf.episodes.cells import require_cameras, row_pictures
+from dp_hf.episodes.conversion import ActionSource
 from dp_hf.episodes.dataset import open_data
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
+from dp_hf.models.digest import digest_of
 from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import PolicyConfig
@@ -28,12 +31,13 @@ from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.training.config import DataOptions, OptimizationOptions, TrainConfig
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.initialization import initialize
+from dp_hf.training.mixing import JoinedObservations, MixedSampler, joined, require_alike
 from dp_hf.training.observations import open_observations
 from dp_hf.training.origin import Origin, origin_of
 from dp_hf.training.processes import require_all
 from dp_hf.training.row_cache import digest_images
 from dp_hf.training.streaming import Share, stream_dataset
-from dp_hf.training.windows import Trajectories, WindowDataset, as_is, make_windows, split_episodes
+from dp_hf.training.windows import Observations, Trajectories, WindowDataset, as_is, make_windows, split_episodes
 
 
 @dataclass
@@ -44,7 +48,8 @@ class Run:
         pipeline: what is trained; its policy is `model` without accelerate's wrapping.
         parameters: those that learn.
         ema: their moving average, or None.
-        num_windows, num_steps: training windows, and updates of the whole run.
+        num_windows, num_steps: training windows, those of corrections among them, and updates of the whole run.
+        num_corrections: windows of --corrections.
         origin: what its checkpoints belong to.
         held_out: episodes that are not trained on; validation uses the training episodes where there are none.
     """
@@ -65,7 +70,13 @@ class Run:
     loader: DataLoader
     validation_data: WindowDataset
     num_windows: int
+    num_corrections: int
     num_steps: int
+
+    @property
+    def num_rows_of_others(self) -> int:
+        """Frames of all data in which no person acted."""
+        return int((~self.validation_data.trajectories.by_person).sum())
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -101,19 +112,19 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         height, width = config.policy.image_size
         data_dir = stream_dataset(config.data_dir, (height, width), config.loading.cache_dir, share)
     with accelerator.main_process_first():
-        dataset, meta = open_data(
-            data_dir,
-            frame_skip=config.data.frame_skip,
-            action_offset=config.data.action_offset,
-            action_source=config.data.action_source,
-            cache_dir=config.loading.cache_dir,
-            report=accelerator.print,
-        )
-    trajectories = Trajectories.from_dataset(dataset)
+        dataset, meta = _open(data_dir, config, accelerator, config.data.action_source, config.data.action_offset)
+        corrections = _open_corrections(config, meta, accelerator)
+    trajectories = Trajectories.from_dataset(dataset, config.data_dir, config.data.learn_from)
     fraction = config.validation.validation_fraction
-    learned, held_out = split_episodes(trajectories.episode_index, fraction, config.seed, meta.episodes)
+    of_person = trajectories.episode_index[trajectories.by_person]
+    learned, held_out = split_episodes(of_person, fraction, config.seed, meta.episodes)
     policy = make_policy(config, meta, dataset)
-    rows = torch.isin(trajectories.episode_index, torch.tensor(learned))
+    corrected: list[int] = []
+    if corrections is not None:
+        num_own = len(meta.episodes)
+        trajectories = joined(trajectories, corrections.trajectories, num_own)
+        corrected = [num_own + index for index in corrections.trajectories.episode_index.unique().tolist()]
+    rows = torch.isin(trajectories.episode_index, torch.tensor(learned + corrected)) & trajectories.by_person
     if config.optimization.init_from is None:
         states, actions = trajectories.state[rows], trajectories.action[rows]
         normalizer = Normalizer.from_data(states, actions, config.data.normalization)
@@ -123,19 +134,39 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
     pipeline.to(accelerator.device)
 
     images = digest_images(dataset, policy.config.camera_names)
+    observations: Observations = open_observations(dataset, policy, config, accelerator.device, images)
+    if corrections is not None:
+        of_corrections = digest_images(corrections.dataset, policy.config.camera_names)
+        second = open_observations(corrections.dataset, policy, config, accelerator.device, of_corrections)
+        observations = JoinedObservations(observations, second, len(dataset))
+        images = digest_of(images, of_corrections)
     origin = origin_of(config, accelerator, trajectories, meta, images, policy)
-    observations = open_observations(dataset, policy, config, accelerator.device, images)
-    training, validation = (
-        make_windows(trajectories.episode_index, episodes, config.policy.n_obs_steps, config.policy.horizon)
-        for episodes in (learned, held_out or learned)
+    of_episodes = partial(
+        make_windows,
+        trajectories.episode_index,
+        n_obs_steps=config.policy.n_obs_steps,
+        horizon=config.policy.horizon,
+        by_person=trajectories.by_person,
     )
+    training, validation = of_episodes(learned + corrected), of_episodes(held_out or learned)
+    num_corrections = len(of_episodes(corrected))
+    sampler = None
+    if corrections is not None:
+        sampler = MixedSampler(
+            len(training) - num_corrections,
+            num_corrections,
+            config.optimization.batch_size,
+            config.data.corrections_share,
+            config.seed,
+        )
     validation = validation.evenly_spaced(config.validation.validation_windows)
     training_data = WindowDataset(trajectories, training, observations)
     require_shared_memory(training_data, config, accelerator.num_processes)
     loader = DataLoader(
         training_data,
         batch_size=config.optimization.batch_size,
-        shuffle=True,
+        shuffle=sampler is None,
+        sampler=sampler,
         collate_fn=as_is,
         num_workers=config.loading.num_workers,
         persistent_workers=config.loading.num_workers > 0,
@@ -168,8 +199,52 @@ def set_up(config: TrainConfig, accelerator: Accelerator) -> Run:
         loader=loader,
         validation_data=WindowDataset(trajectories, validation, observations),
         num_windows=len(training),
+        num_corrections=num_corrections,
         num_steps=num_steps,
     )
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """The second dataset, with what is small enough of it to hold in memory."""
+
+    dataset: Dataset
+    trajectories: Trajectories
+
+
+def _open(
+    data_dir: str | Path,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    action_source: ActionSource,
+    action_offset: int | None,
+) -> tuple[Dataset, DatasetMeta]:
+    return open_data(
+        data_dir,
+        frame_skip=config.data.frame_skip,
+        action_offset=action_offset,
+        action_source=action_source,
+        cache_dir=config.loading.cache_dir,
+        report=accelerator.print,
+    )
+
+
+def _open_corrections(config: TrainConfig, meta: DatasetMeta, accelerator: Accelerator) -> Corrections | None:
+    """Those of a run that learns from some, whose rows mean what those of the first dataset do, described by `meta`.
+
+    Where its actions are states, as of an arm that was guided by hand, so are those of the corrections, though a run
+    is recorded with commands.
+    """
+    place = config.data.corrections
+    if place is None:
+        return None
+    if meta.action_source == "state":
+        dataset, of_corrections = _open(place, config, accelerator, "state", meta.action_offset)
+    else:
+        dataset, of_corrections = _open(place, config, accelerator, "recorded", None)
+    require_alike(meta, of_corrections, (config.data_dir, place))
+    require_cameras(config.data.camera_names or meta.camera_names, of_corrections, place)
+    return Corrections(dataset, Trajectories.from_dataset(dataset, place, config.data.learn_from))
 
 
 def warmup_steps(options: OptimizationOptions, num_steps: int) -> int:
@@ -221,6 +296,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         precision = "fp16" if torch.cuda.is_available() else "bf16"
     try:
         accelerator = Accelerator(
+            # Else processes that a launcher started for "several GPUs" do not find one another where there is none.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=precision,
             gradient_accumulation_steps=config.optimization.gradient_accumulation_steps,
             log_with=None if tracker == "none" else tracker,

@@ -25,7 +25,7 @@ from dp_hf.training.validation import validate
 Rollout: TypeAlias = Callable[[DiffusionPolicyPipeline], dict[str, Any]]
 
 # Options that name places of this machine, which are nobody else's business.
-PLACES = ("data_dir", "output_dir", "cache_dir", "resume_from_checkpoint", "task_file")
+PLACES = ("data_dir", "corrections", "output_dir", "cache_dir", "resume_from_checkpoint", "task_file")
 
 
 def train(
@@ -205,10 +205,16 @@ def start_records(run: Run, progress: Progress, checkpoint: Path | None) -> Reco
             print(f"{config.output_dir}: the run was stopped before its first checkpoint and begins anew")
         save_config(config, config.output_dir / CONFIG_FILE)
         learned = sum(parameter.numel() for parameter in run.parameters)
+        frames = run.num_windows - run.num_corrections
         print(
-            f"{len(run.learned)} training episodes ({run.num_windows} frames), {len(run.held_out)} held out; "
+            f"{len(run.learned)} training episodes ({frames} frames), {len(run.held_out)} held out; "
             f"{learned / 1e6:.2f} M parameters learn; {accelerator.num_processes} process(es) on {accelerator.device}"
         )
+        if run.num_corrections:
+            share, place = config.data.corrections_share, config.data.corrections
+            print(f"{run.num_corrections} frames of corrections ({place}) are {share:.0%} of every batch")
+        if (num_others := run.num_rows_of_others) > 0:
+            print(f"{num_others} frames in which no person acted are seen and not learned")
         print(f"an action is {run.meta.action_meaning}; {run.meta.fps:g} actions a second")
         if not run.held_out:
             print("no episode is held out: validation measures the training episodes")

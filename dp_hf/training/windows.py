@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Protocol
+from typing import Literal, Protocol
 
 import datasets
 import torch
 
 from dp_hf.episodes.format import whole_episode
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import by_person, numbers_of
+from dp_hf.errors import UserError
 from dp_hf.pipelines.execution import episode_starts, history_rows
 
 
@@ -29,17 +30,33 @@ class Trajectories:
     Attributes:
         state, action: (N, state_dim) and (N, action_dim) float32.
         episode_index: (N,) int64; an episode's rows are next to each other and in order.
+        by_person: (N,) bool, the rows whose actions are to be learned: a person's. A policy that learned its own would
+            learn its mistakes.
     """
 
     state: torch.Tensor
     action: torch.Tensor
     episode_index: torch.Tensor
+    by_person: torch.Tensor
 
     @classmethod
-    def from_dataset(cls, dataset: datasets.Dataset) -> "Trajectories":
-        """Raises what `numbers_of` does."""
-        numbers = numbers_of(dataset, "the dataset")
-        return cls(**{name: torch.from_numpy(values) for name, values in numbers.items()})
+    def from_dataset(
+        cls, dataset: datasets.Dataset, name: str = "the dataset", learn_from: Literal["person", "all"] = "person"
+    ) -> "Trajectories":
+        """Of the dataset that is called `name`; `learn_from` "all" takes the policy's rows for a person's.
+
+        Raises:
+            UserError: as `numbers_of` and `by_person`, or a person acted in no row.
+        """
+        numbers = numbers_of(dataset, name) | {"by_person": by_person(dataset, name)}
+        if learn_from == "all":
+            numbers["by_person"][:] = True
+        if not numbers["by_person"].any():
+            raise UserError(
+                f"{name} has no frame in which a person acted: a policy learns from corrections, not from itself; "
+                "--learn_from all takes every frame"
+            )
+        return cls(**{column: torch.from_numpy(values) for column, values in numbers.items()})
 
 
 @dataclass(frozen=True)
@@ -50,11 +67,13 @@ class Windows:
     Attributes:
         rows: (N,) int64, of the latest observation.
         starts: (E + 1,) int64, the first row of each episode of the dataset, and after them the number of rows.
+        borders: (S + 1,) int64, as `starts`, and where in an episode a person takes the arm or gives it back.
         n_obs_steps, horizon: observations and actions.
     """
 
     rows: torch.Tensor
     starts: torch.Tensor
+    borders: torch.Tensor
     n_obs_steps: int
     horizon: int
 
@@ -71,12 +90,13 @@ class Windows:
 
     @property
     def action_rows(self) -> torch.Tensor:
-        """(N, horizon), from the latest observation's row on; an episode's last stands for those after it."""
+        """(N, horizon), from the latest observation's row on; the last row of an episode, or of what a person did in
+        one go, stands for those after it."""
         return self._ahead.minimum(self._last)
 
     @property
     def is_pad(self) -> torch.Tensor:
-        """(N, horizon) bool, True past the episode's end."""
+        """(N, horizon) bool, True past that end."""
         return self._ahead > self._last
 
     @property
@@ -85,8 +105,8 @@ class Windows:
 
     @property
     def _last(self) -> torch.Tensor:
-        """(N, 1) of each window's episode."""
-        return (self.starts[torch.searchsorted(self.starts, self.rows, right=True)] - 1)[:, None]
+        """(N, 1) of each window's episode, or of what a person did in one go."""
+        return (self.borders[torch.searchsorted(self.borders, self.rows, right=True)] - 1)[:, None]
 
     def evenly_spaced(self, count: int) -> "Windows":
         """At most `count` of the windows; 0 is all."""
@@ -95,13 +115,29 @@ class Windows:
         return self[torch.linspace(0, len(self) - 1, count).long()]
 
 
-def make_windows(episode_index: torch.Tensor, episodes: Sequence[int], n_obs_steps: int, horizon: int) -> Windows:
-    """One window for every frame of the chosen episodes; `episode_index` (N,) as in `Trajectories`."""
+def make_windows(
+    episode_index: torch.Tensor,
+    episodes: Sequence[int],
+    n_obs_steps: int,
+    horizon: int,
+    by_person: torch.Tensor | None = None,
+) -> Windows:
+    """One window for every frame of the chosen episodes in which a person acted.
+
+    What is observed before may be the policy's doing; an action that is learned is none of it.
+
+    Args:
+        episode_index, by_person: (N,) as in `Trajectories`; by default a person acted in all frames.
+    """
     starts = torch.from_numpy(episode_starts(episode_index.numpy()))
-    chosen = torch.isin(episode_index[starts], torch.tensor(episodes, dtype=torch.int64))
-    starts = torch.cat([starts, torch.tensor([len(episode_index)])])
-    rows = chosen.repeat_interleave(starts.diff()).nonzero().squeeze(1)
-    return Windows(rows, starts, n_obs_steps, horizon)
+    end = torch.tensor([len(episode_index)])
+    is_chosen = torch.isin(episode_index[starts], torch.tensor(episodes, dtype=torch.int64))
+    starts = torch.cat([starts, end])
+    chosen, borders = is_chosen.repeat_interleave(starts.diff()), starts
+    if by_person is not None:
+        chosen = chosen & by_person
+        borders = torch.cat([torch.from_numpy(episode_starts((2 * episode_index + by_person).numpy())), end])
+    return Windows(chosen.nonzero().squeeze(1), starts, borders, n_obs_steps, horizon)
 
 
 def split_episodes(

@@ -96,7 +96,8 @@ class Cluster:
         return threads
 
     def _gone(self, error: BaseException) -> RunFailed:
-        return RunFailed(f"the scheduler at {self.address} is gone ({error}): {_AGAIN}")
+        reason = f" ({error})" if str(error) else ""
+        return RunFailed(f"the scheduler at {self.address} is gone{reason}: {_AGAIN}")
 
     def _finish(self, inner: Future, outer: Future) -> None:
         from distributed import KilledWorker

@@ -4,11 +4,10 @@ python scripts/benchmarks/scale.py --output_dir outputs/scale
 
 Episodes are copies of a few, with links to their images and other numbers. Each figure is of a command in a process of
 its own: user and system time of it and its children, and the most memory that it held itself, that is without the pages
-of mapped files, which the machine takes back when it needs them.
+of mapped files, which the machine takes back when it needs them, and those apart. Goes on where it was cut off.
 """
 
 import json
-import math
 import os
 import random
 import resource
@@ -18,9 +17,8 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from measuring import machine, report
@@ -29,8 +27,10 @@ from recordings import write_recordings
 from dp_hf.cli.arguments import parse, run
 from dp_hf.episodes.find import find_episodes
 from dp_hf.files import read_json_values
+from dp_hf.kept_lines import KeptLines
 
 DISTINCT, FRAMES = 10, 42
+NEEDED_BY = {"convert": {"cache and epoch", "epoch", "export"}, "cache and epoch": {"epoch"}}
 COMMAND = [sys.executable, "-m", "dp_hf.cli.main"]
 TRAINING = (
     "--image_encoder small_cnn --image_size 60 106 --no_freeze_image_encoder --pretrained_backbone none "
@@ -44,12 +44,21 @@ class ScaleArguments:
     """Measures how costs grow with the episodes, and fits exponents: 1 is a straight line through the origin."""
 
     output_dir: Path = Path("outputs/scale")
-    """Where scale.json and scale.png go."""
+    """Where scale.jsonl and scale.png go."""
     source: Path | None = None
     """Folder of episodes to copy from; default a few of 42 frames with a camera's noise."""
     sizes: tuple[int, ...] = (10, 100, 1000, 10_000)
     """Episodes."""
-    rollouts: int = 1000
+    steps: tuple[Literal["check", "convert", "cache and epoch", "epoch", "export", "evaluate"], ...] = (
+        "check",
+        "convert",
+        "cache and epoch",
+        "epoch",
+        "export",
+        "evaluate",
+    )
+    """Commands to measure; those that others need run anyway."""
+    rollouts: int = 200
     """Most rollouts of the expert that are evaluated, of as many as there are episodes; 0 none."""
     num_workers: int = 1
     """Of check and convert."""
@@ -63,17 +72,29 @@ def main() -> int:
 
 def benchmark(arguments: ScaleArguments) -> None:
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(dir=arguments.output_dir) as folder:
+    identity = {"source": str(arguments.source or ""), "num_workers": arguments.num_workers, "training": TRAINING}
+    kept = KeptLines(arguments.output_dir / "scale.jsonl", identity, "figures")
+    with kept, tempfile.TemporaryDirectory(dir=arguments.output_dir) as folder:
         source = arguments.source or write_recordings(Path(folder) / "source", DISTINCT, FRAMES)
         for size in arguments.sizes:
+            known = {row["step"] for row in kept.records if row["episodes"] == size}
             place = Path(folder) / str(size)
+            wanted = [
+                step
+                for step in arguments.steps
+                if step not in known and (step != "evaluate" or size <= arguments.rollouts)
+            ]
+            if not wanted:
+                continue
             link_episodes(source, place / "recordings", size)
             for step, command in steps(arguments, place, size).items():
-                rows.append({"step": step, "episodes": size, **measured(command, place)})
-                print(rows[-1], file=sys.stderr)
+                if step in wanted or NEEDED_BY.get(step, set()) & {*wanted}:
+                    figures = measured(command, place)
+                    if step in wanted:
+                        kept.append({"step": step, "episodes": size, **figures})
+                        print(kept.records[-1], file=sys.stderr)
             shutil.rmtree(place)
-    (arguments.output_dir / "scale.json").write_text(json.dumps(rows, indent=1))
+    rows = kept.records
     draw(rows, arguments.output_dir / "scale.png")
     tables = {"CPU-seconds and MB": rows, "Exponents": exponents(rows)}
     report({"machine": machine(), "tables": tables}, arguments.json)
@@ -107,48 +128,60 @@ def steps(arguments: ScaleArguments, place: Path, size: int) -> dict[str, list[s
         "epoch": [*train, str(place / "second")],
         "export": ["convert-episodes", "to-lerobot", *dataset, "--output_dir", str(place / "lerobot")],
     }
-    if size <= arguments.rollouts:
-        rollouts = f"evaluate --pipeline expert --num_episodes {size} --video 0 --camera_names wrist".split()
-        commands["evaluate"] = [*rollouts, "--output_dir", str(place / "evaluation")]
-    return commands
+    rollouts = f"evaluate --pipeline expert --num_episodes {size} --video 0 --camera_names wrist".split()
+    return commands | {"evaluate": [*rollouts, "--output_dir", str(place / "evaluation")]}
 
 
 def measured(command: list[str], place: Path) -> dict[str, float]:
     """CPU-seconds and MB of a command of dp-hf."""
-    before, held = resource.getrusage(resource.RUSAGE_CHILDREN), 0
+    before, held = resource.getrusage(resource.RUSAGE_CHILDREN), {"RssAnon": 0, "RssFile": 0}
     with open(place / "said.txt", "w") as said:
         environment = os.environ | {"DP_HF_CACHE": str(place / "cache"), "HF_DATASETS_CACHE": str(place / "cache")}
         process = subprocess.Popen([*COMMAND, *command], stdout=said, stderr=said, env=environment)
         while process.poll() is None:
-            held = max(held, own_memory(process.pid))
+            now = memory(process.pid)
+            held = {name: max(most, now.get(name, 0)) for name, most in held.items()}
             time.sleep(0.02)
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {(place / 'said.txt').read_text()}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"cpu_seconds": round(seconds, 2), "own_mb": round(held / 1e6)}
+    megabytes = {name: round(held[of] / 1e6) for name, of in (("own_mb", "RssAnon"), ("mapped_mb", "RssFile"))}
+    return {"cpu_seconds": round(seconds, 2), **megabytes}
 
 
-def own_memory(pid: int) -> int:
-    """Bytes that a process holds, without pages of files."""
+def memory(pid: int) -> dict[str, int]:
+    """Bytes that a process holds: of its own, and pages of mapped files."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        return {}
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}
 
 
 def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each step: slopes of the logarithms, between the two largest numbers of episodes."""
+    """Of each step: slopes of the logarithms over its three largest numbers of episodes, by least squares; and what one
+    more episode costs, between the two largest."""
     found = []
     for step in dict.fromkeys(row["step"] for row in rows):
-        of_step = sorted((row for row in rows if row["step"] == step), key=lambda row: row["episodes"])
-        for less, more in list(pairwise(of_step))[-1:]:
-            times = math.log(more["episodes"] / less["episodes"])
-            slope = {name: math.log(more[name] / less[name]) / times for name in ("cpu_seconds", "own_mb")}
-            marginal = (more["cpu_seconds"] - less["cpu_seconds"]) / (more["episodes"] - less["episodes"])
-            span = f"{less['episodes']} to {more['episodes']}"
-            found.append({"step": step, "episodes": span, **slope, "cpu_milliseconds_an_episode": 1000 * marginal})
+        of_step = sorted((row for row in rows if row["step"] == step), key=lambda row: row["episodes"])[-3:]
+        if len(of_step) < 2:
+            continue
+        values = {
+            name: np.array([row[name] for row in of_step], float) for name in ("episodes", "cpu_seconds", "own_mb")
+        }
+        sizes = values.pop("episodes")
+        slopes = {name: np.polyfit(np.log(sizes), np.log(of), 1)[0] for name, of in values.items()}
+        more = {name: (of[-1] - of[-2]) / (sizes[-1] - sizes[-2]) for name, of in values.items()}
+        found.append(
+            {
+                "step": step,
+                "episodes": f"{sizes[0]:g} to {sizes[-1]:g}",
+                **slopes,
+                "cpu_milliseconds_an_episode": 1000 * more["cpu_seconds"],
+                "kb_an_episode": 1000 * more["own_mb"],
+            }
+        )
     return found
 
 

@@ -25,6 +25,7 @@ from dp_hf.cli.arguments import parse
 from dp_hf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
+TIME_FILE = "cpu_minutes.txt"
 
 # Flags of the recorder; parts on both sides of AND are recorded apart, from layouts 1000 apart, and merged.
 AND = " and "
@@ -171,17 +172,29 @@ def trained_policy(recording: str, training: str, seed: int, options: Stacking) 
     first = options.first_demonstration
     key = hashlib.sha256(f"{recording} {first} {training} {seed}".encode()).hexdigest()[:10]
     folder = options.output_dir / "policies" / key
-    time_file = folder / "cpu_minutes.txt"
-    if not time_file.exists():
-        # What an interrupted run left has no complete process time.
-        shutil.rmtree(folder, ignore_errors=True)
+    if not is_trained(folder):
         data = recorded(recording, options)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command("train", *training.split(), "--data_dir", data, "--output_dir", folder, "--seed", seed)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        time_file.write_text(f"{seconds / 60:.3f}")
-    return folder, float(time_file.read_text())
+        train(folder, *training.split(), "--data_dir", data, "--seed", seed)
+    return folder, cpu_minutes(folder)
+
+
+def is_trained(folder: Path) -> bool:
+    return (folder / TIME_FILE).exists()
+
+
+def train(folder: Path, *flags: object) -> None:
+    """Trains into `folder`, anew: what an interrupted run left has no complete process time."""
+    shutil.rmtree(folder, ignore_errors=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command("train", *flags, "--output_dir", folder)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    (folder / TIME_FILE).write_text(f"{seconds / 60:.3f}")
+
+
+def cpu_minutes(folder: Path) -> float:
+    """Minutes of process time that the training into `folder` took."""
+    return float((folder / TIME_FILE).read_text())
 
 
 def recorded(recording: str, options: Stacking) -> Path:

@@ -78,7 +78,13 @@ def train(
     training, validation = (
         WindowDataset(
             trajectories,
-            make_windows(trajectories.episode_index, episodes, policy.config.n_obs_steps, policy.config.horizon),
+            make_windows(
+                trajectories.episode_index,
+                episodes,
+                policy.config.n_obs_steps,
+                policy.config.horizon,
+                trajectories.by_person,
+            ),
             images,
         )
         for episodes in (learned, held_out or learned)

@@ -68,4 +68,4 @@ def test_scale_fits_exponents(tmp_path):
     assert done.returncode == 0, done.stderr
     steps = {"check", "convert", "cache and epoch", "epoch", "export"}
     assert {row["step"] for row in json.loads(done.stdout)["tables"]["Exponents"]} == steps
-    assert {path.name for path in tmp_path.iterdir()} == {"scale.json", "scale.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"scale.jsonl", "scale.png"}

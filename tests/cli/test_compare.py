@@ -67,6 +67,12 @@ def test_it_goes_on_where_it_was_cut_off_and_ends_when_it_is_decided(folder, cap
     before = file.read_bytes()
     assert compare([*arguments, "--num_episodes", "40", "--stop_early"]) == 0
     assert file.read_bytes() == before
+    for stages in ({"near": True}, {"near": True, "success": 1}, {}):
+        *others, last = before.decode().splitlines()
+        file.write_text("\n".join([*others, json.dumps({**json.loads(last), "stages": stages})]) + "\n")
+        assert compare([*arguments, "--num_episodes", "40", "--stop_early"]) == 2
+        assert "rollouts.jsonl is damaged" in capsys.readouterr().err
+    file.write_bytes(before)
 
     assert compare([*arguments, "--num_inference_steps", "2"]) == 2
     assert "holds rollouts with another num_inference_steps" in capsys.readouterr().err
@@ -103,6 +109,9 @@ def test_both_policies_sample_from_the_same_noise(folder, monkeypatch):
             "different scenes, nominal and nominal {'push': 20.0}",
         ),
         ({"episodes": lambda rows: [{"seed": row["seed"], "length": 3, "done": True} for row in rows]}, "stages"),
+        ({"episodes": lambda rows: [rows[0], {**rows[1], "success": "no"}]}, "not the results of `dp-hf evaluate`"),
+        ({"episodes": lambda rows: [rows[0], {"seed": 1, "length": 3}]}, "not the results of `dp-hf evaluate`"),
+        ({"task_origin": lambda origin: {"0": 1}}, "not the results of `dp-hf evaluate`"),
         ({"episodes": lambda rows: [3]}, "not the results of `dp-hf evaluate`"),
         ({"episodes": lambda rows: []}, "holds no rollouts"),
     ],

@@ -87,3 +87,20 @@ def test_a_missing_part_is_named_and_nothing_is_written(run_folders, tmp_path, c
     assert main(run_folders) == 2
     assert "curves.png" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("evaluation/results.json", "{", "results.json: not JSON, or cut"),
+        ("evaluation/results.json", '{"rates": {"stacked": {"successes": "x"}}}', "hold other than dp-hf train"),
+        ("evaluation/results.json", '{"rates": []}', "hold other than dp-hf train"),
+        ("policy/metrics.jsonl", "3\n", "hold other than dp-hf train"),
+        ("policy/metrics.jsonl", '{"step": 1}\n{"loss"', "metrics.jsonl: not JSON, or cut"),
+        ("policy/train_config.yaml", "a: 1\na: 2\n", "the key 'a' is there twice"),
+    ],
+)
+def test_damaged_parts_are_one_sentence(run_folders, tmp_path, capsys, file, content, message):
+    (tmp_path / file).write_text(content)
+    assert main(run_folders) == 2
+    assert message in capsys.readouterr().err

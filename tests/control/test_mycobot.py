@@ -157,6 +157,41 @@ def test_a_relaxed_arm_can_be_guided(firmware):
     robot.close()
 
 
+def test_a_person_guides_the_arm_by_hand_and_it_holds_where_it_was_brought(firmware):
+    robot = connect(firmware)
+    wait_for(lambda: robot.read_state() is not None)
+    controller = Controller(robot, as_policy(lambda image, state: np.tile(state, (4, 1))), MYCOBOT_280.limits)
+    guided = np.array([12, -8, 6, 4, -3, 9])
+    sent = []
+
+    def guide():
+        controller.call_person()
+        wait_for(lambda: (0x13, b"") in firmware.settings)
+        sent.append(len(firmware.commands))
+        for share in np.linspace(0, 1, 20):
+            firmware.angles = share * guided
+            time.sleep(0.02)
+        sent.append(len(firmware.commands))
+        # It has been measured where it is before the person lets go.
+        wait_for(lambda: np.allclose(robot.read_state().value[:6], guided))
+        controller.dismiss_person()
+        wait_for(lambda: len(firmware.commands) > sent[1] + 5)
+        controller.stop("test")
+
+    person = threading.Thread(target=guide)
+    person.start()
+    try:
+        controller.run(duration=60)
+    finally:
+        person.join()
+        robot.close()
+    assert firmware.settings == [(0x16, b"\x01"), (0x13, b""), (0x57, b"\x00")]
+    assert not firmware.illegal
+    assert sent[0] == sent[1], "commands were sent to a released arm"
+    for _, angles, _ in firmware.commands[sent[1] :]:
+        np.testing.assert_allclose(angles, guided, atol=0.02)
+
+
 def test_a_missing_port_is_named():
     pytest.importorskip("pymycobot")
     with pytest.raises(UserError, match="/dev/nothing"):

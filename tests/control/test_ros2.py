@@ -83,6 +83,45 @@ def test_on_the_wire_it_drives_holds_and_goes_on(wire, distribution, ros_python)
     assert_legal(peer.commands, LIMITS, controller.period, times=peer.times)
 
 
+def test_while_somebody_else_commands_the_arm_nothing_is_sent(wire):
+    from ros2_wire import WireRobot
+
+    from dp_hf.control.robots.ros2 import Ros2Config, Ros2Robot
+
+    domain_id, connect = wire
+    ticks = []
+    with WireRobot(domain_id) as peer:
+        robot, other = connect(), Ros2Robot(Ros2Config())
+        assert robot.person.who == "whoever else commands it"
+        policy = as_policy(lambda image, state: np.tile(state, (8, 1)))
+        controller = Controller(robot, policy, LIMITS, n_action_steps=2, observers=[ticks.append])
+        thread = threading.Thread(target=controller.run)
+        thread.start()
+
+        def wait_for(condition):
+            give_up = time.monotonic() + 15
+            while not (ticks and condition(ticks[-1])):
+                assert time.monotonic() < give_up, ticks[-1] if ticks else "no tick"
+                time.sleep(0.01)
+
+        wait_for(lambda tick: tick.actor == "policy" and controller.report.chunks)
+        controller.call_person()
+        wait_for(lambda tick: tick.actor == "person" and other.unheard is None)
+        sent = controller.report.commands
+        target = HOME + [0.4, 0, 0, 0, 0, 9, 0]
+        other.send_command(target)
+        wait_for(lambda tick: np.allclose(tick.state.value, target, atol=0.1))
+        assert controller.report.commands == sent
+        controller.dismiss_person()
+        wait_for(lambda tick: tick.actor == "policy" and tick.command is not None)
+        np.testing.assert_allclose(ticks[-1].command, target, atol=0.1)
+        controller.stop("done")
+        thread.join(timeout=10)
+        robot.close()
+        other.close()
+    assert len(peer.commands) == controller.report.commands + 1
+
+
 def test_messages_that_make_no_sense_are_dropped_with_a_warning(wire, caplog):
     from dp_hf.control.robots.dds import Dds
     from dp_hf.control.robots.ros2_messages import Header, Image, JointState, Time

@@ -3,11 +3,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from control_fakes import HOME, as_policy
+from control_fakes import HOME, as_policy, assert_legal
 
-from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.arms.mycobot_280 import MYCOBOT_280, SIMULATED_MYCOBOT_280
 from dp_hf.control.controller import Controller
+from dp_hf.control.recorder import FrameRecorder
 from dp_hf.control.robots.simulated import SimulatedRobot
+from dp_hf.episodes.reader import read_episode
+from dp_hf.episodes.writer import EpisodeWriter
 
 
 class Arm:
@@ -70,3 +73,34 @@ def test_an_environment_that_cannot_be_made_is_an_error():
 
     with pytest.raises(RuntimeError, match="no display"):
         SimulatedRobot(make, MYCOBOT_280.quantities)
+
+
+@pytest.mark.slow
+def test_the_expert_takes_the_arm_from_a_policy_that_stands_still_and_stacks(tmp_path):
+    from dp_hf.simulation.stacking import STACKING, make_environment
+
+    limits = SIMULATED_MYCOBOT_280.limits
+    robot = SimulatedRobot(
+        lambda: make_environment(image_size=(24, 42)), limits.quantities, seed=3, make_expert=STACKING.make_expert
+    )
+    policy = as_policy(lambda image, state: np.tile(state, (8, 1)))
+    with EpisodeWriter(tmp_path) as writer, FrameRecorder(writer, 10) as recorder:
+        controller = Controller(robot, policy, limits, n_action_steps=4)
+        commands = []
+
+        def observe(tick):
+            commands.append(tick.command)
+            recorder.offer(tick.time, tick.image, tick.state, tick.command, tick.actor)
+            if len(commands) == 50:
+                controller.call_person()
+
+        controller.observers.append(observe)
+        controller.run(duration=60)
+        robot.close()
+    assert robot.finished == "the simulated task is done"
+    assert robot.info["stacked"]
+    assert_legal(commands, limits, controller.period, start=commands[0])
+    actors = read_episode(writer.path).actors
+    assert actors[0] == "policy"
+    assert actors[-1] == "person"
+    assert actors.count("person") > 10

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.cli.run_policy import _obey
 from dp_hf.control.controller import Controller
 from dp_hf.control.recorder import FrameRecorder
-from dp_hf.control.robot import DryRun, Stamped
+from dp_hf.control.robot import DryRun, RobotWrapper, Stamped
 from dp_hf.control.takeover import SETTLE
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
@@ -221,3 +222,15 @@ def test_the_last_guided_frame_keeps_its_own_state(tmp_path):
             recorder.offer(tick / 8, image, Stamped(HOME + tick, tick / 8), None, "person")
     rows = json.loads((writer.path / "states.json").read_text())
     assert [row["action"][0] for row in rows] == [1, 1]
+
+
+def test_a_key_calls_the_person_and_dismisses_them():
+    clock = FakeClock()
+    robot = GuidedRobot(clock, True, HOME)
+    controller = Controller(RobotWrapper(robot), as_policy(lambda image, state: state[None]), LIMITS, clock=clock)
+    assert controller.takeover.person is robot.person  # a wrapper passes it on
+    called = []
+    for key in ("t", None, "t", "t"):
+        _obey(key, controller)
+        called.append(controller.takeover.is_called)
+    assert called == [True, True, False, True]

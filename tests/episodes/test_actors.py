@@ -14,6 +14,7 @@ from dp_hf.episodes.format import QUANTITIES
 from dp_hf.episodes.reader import read_episode
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
+from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.review.editing import edit
 from dp_hf.review.edits import Edits
 
@@ -92,3 +93,10 @@ def test_a_writer_refuses_what_nobody_is_called(tmp_path):
         writer = DatasetWriter(tmp_path / "dataset", ["front"], QUANTITIES, fps=10, has_actors=has_actors)
         with pytest.raises(UserError, match=match), writer:
             writer.add_episode("one", frames, states, states, actor=actors)
+
+
+def test_what_a_policy_did_does_not_become_a_demonstration_of_lerobots(run, tmp_path):
+    dataset, meta = open_data(run, progress=False)
+    with pytest.raises(UserError, match="runs has 5 rows in which no person acted"):
+        export_lerobot(dataset, meta, tmp_path / "lerobot", progress=False)
+    assert not (tmp_path / "lerobot").exists()

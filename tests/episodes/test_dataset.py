@@ -252,12 +252,20 @@ def without_bytes(table):
     return table.set_column(0, table.schema.field("image"), images)
 
 
+def damage_footer(file):
+    data = bytearray(file.read_bytes())
+    size = int.from_bytes(data[-8:-4], "little")
+    data[-8 - size : -8] = b"\xff" * size
+    file.write_bytes(data)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda folder: shutil.rmtree(folder / "data"), "has no data/"),
         (lambda folder: (folder / "meta.json").unlink(), "holds no episodes|meta.json"),
         (lambda folder: next(folder.glob("data/*")).write_bytes(b"PAR1"), "cannot be read"),
+        (lambda folder: damage_footer(next(folder.glob("data/*"))), "cannot be read"),
         (lambda folder: rewrite(folder, lambda table: table.slice(0, 5)), "has 5 rows"),
         (lambda folder: rewrite(folder, lambda table: table.drop_columns(["action"])), "action"),
         (lambda folder: rewrite(folder, without_bytes), "without an embedded image"),

@@ -86,6 +86,32 @@ def test_readings_that_no_arm_makes_are_named_by_frame(tmp_path, change, problem
     assert converted.meta.num_frames == 14
 
 
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (with_row(6, 2, -174), "spike"),
+        (with_row(6, slice(0, 6), 0), "zero reading"),
+        (with_row(6, 5, 357), "wrapped angle"),
+    ],
+)
+def test_commands_that_no_arm_follows_are_named_by_frame(change, kind):
+    problems = motion_problems(arm(), QUANTITIES.with_units(["degrees"] * 6 + ["0..100"]), change(arm()))
+    assert problems[0].kind == kind
+    assert problems[0].frame == 6
+    assert "command" in str(problems[0])
+
+
+def test_a_length_that_spikes_is_named_and_one_that_moves_is_no_frozen_arm():
+    rail = Quantities(("rail", "wrist", "jaw"), ("metres", "radians", "0..100"))
+    states = np.array([[0.01 * step, 1.0, 50.0] for step in range(20)])
+    assert motion_problems(states, rail, states) == []
+    commands = states.copy()
+    commands[7, 0] = 1e30
+    assert "the command of rail is at 1e+30 metres in this frame alone" in str(*motion_problems(states, rail, commands))
+    states[7, 0] = 0.5
+    assert "rail is at 0.5 metres in this frame alone, and near 0.06" in str(*motion_problems(states, rail))
+
+
 def test_strict_stops_at_an_episode_that_does_not_move(tmp_path):
     record(tmp_path / "in", arm()[[3] * 14])
     assert "the same state" in str(convert_episodes(tmp_path / "in", tmp_path / "out"))

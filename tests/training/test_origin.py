@@ -162,7 +162,16 @@ def test_an_average_of_another_shape_is_not_broadcast(resume):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("step", "7"), ("epoch", -1), ("batch", 99), ("loss_sum", None), ("best", "x"), ("step", True)]
+    ("key", "value"),
+    [
+        ("step", "7"),
+        ("epoch", -1),
+        ("batch", 99),
+        ("loss_sum", None),
+        ("loss_sum", 10**400),
+        ("best", "x"),
+        ("step", True),
+    ],
 )
 def test_nonsense_in_progress_is_named(key, value, resume):
     def damage(checkpoint):

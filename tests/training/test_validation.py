@@ -55,7 +55,9 @@ def moving(chunks, units=("degrees", "degrees", "0..100"), num_actions=4):
     """Whether grippers move in chunks (B, T, 3), each of them an episode."""
     count, length, _ = chunks.shape
     episodes = torch.arange(count).repeat_interleave(length)
-    trajectories = Trajectories(chunks.flatten(0, 1), chunks.flatten(0, 1), episodes)
+    trajectories = Trajectories(
+        chunks.flatten(0, 1), chunks.flatten(0, 1), episodes, torch.ones(len(episodes), dtype=torch.bool)
+    )
     moves = gripper_moves(trajectories, Quantities(("J1", "J2", "gripper"), units), num_actions)
     return moves.view(count, length)
 

@@ -96,7 +96,10 @@ def test_batch_gathers_rows():
         def __getitem__(self, rows):
             return rows[..., None]
 
-    data = WindowDataset(Trajectories(rows, rows + 100, index), make_windows(index, [0, 1], 2, 3), Observations())
+    everywhere = torch.ones(5, dtype=torch.bool)
+    data = WindowDataset(
+        Trajectories(rows, rows + 100, index, everywhere), make_windows(index, [0, 1], 2, 3), Observations()
+    )
     batch = data.__getitems__([4, 1])
     assert batch["image_features"][..., 0].tolist() == [[3, 4], [0, 1]]
     assert batch["state"][..., 0].tolist() == [[3, 4], [0, 1]]

@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 import numpy as np
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
-from dp_hf.control.robot import Frame, Stamped
+from dp_hf.control.robot import Frame, Guiding, Stamped
 from dp_hf.control.robots.sent_once import SentOnce
 from dp_hf.errors import RunFailed, UserError
 from dp_hf.ranges import Range
@@ -72,9 +72,10 @@ class MyCobotRobot:
         self.command_rate = config.command_rate
         self.fault: str | None = None
         self.finished: str | None = None
+        self.person = Guiding("you, by hand: its motors are switched off, hold it first", self._release, self._engage)
         self._config = config
         self._camera = camera
-        self._set_gripper = ProtocolCode.SET_GRIPPER_VALUE
+        self._codes = ProtocolCode
         self._gripper = SentOnce(step=1)
         self._lost: str | None = None
         self._state: Stamped[np.ndarray] | None = None
@@ -126,7 +127,19 @@ class MyCobotRobot:
         measured = None if self._state is None else self._state.value[6]
         if self._gripper.is_due(gripper, measured, time.monotonic()):
             # `set_gripper_value` would wait for an answer.
-            self._arm._mesg(self._set_gripper, gripper, self._config.speed, has_reply=True, _async=True)
+            self._arm._mesg(self._codes.SET_GRIPPER_VALUE, gripper, self._config.speed, has_reply=True, _async=True)
+
+    def _release(self) -> None:
+        self._require_cable()
+        # `release_all_servos` would wait for an answer.
+        self._arm._mesg(self._codes.RELEASE_ALL_SERVOS, has_reply=True, _async=True)
+
+    def _engage(self) -> None:
+        """Holds the arm where it is: first that is its goal, so that it does not leap to an earlier one."""
+        self._require_cable()
+        if self._state is not None:
+            self._arm.send_angles(self._state.value[:6].tolist(), self._config.speed, _async=True)
+        self._arm._mesg(self._codes.FOCUS_SERVO, 0, has_reply=True, _async=True)
 
     def _require_cable(self) -> None:
         if self._lost is not None:

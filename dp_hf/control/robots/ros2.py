@@ -11,7 +11,7 @@ from dp_hf.arms.arm import Arm
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.arms.ros import GatheredJoints
 from dp_hf.arms.ros_images import image_from_message
-from dp_hf.control.robot import Frame, Stamped
+from dp_hf.control.robot import Frame, Guiding, Stamped
 from dp_hf.control.robots.ros2_network import MAX_DOMAIN_ID
 from dp_hf.control.robots.sent_once import GRIPPER_STEP, SentOnce
 from dp_hf.errors import UserError
@@ -92,6 +92,7 @@ class Ros2Robot:
         self.command_rate = arm.command_rate
         self.fault: str | None = None
         self.finished: str | None = None
+        self.person = Guiding("whoever else commands it")
         self._config = config
         self._gathered = GatheredJoints(self._joints)
         self._messages = ros2_messages

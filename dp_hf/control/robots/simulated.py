@@ -143,6 +143,7 @@ class SimulatedExpert:
         step: seconds until the arm is to be where an action says.
     """
 
+    who = "the simulated expert"
     guides = False
 
     def __init__(self, expert: Any, step: float):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dp_hf.episodes.cells import undecoded
 from dp_hf.episodes.metadata import DatasetMeta
-from dp_hf.episodes.rows import numbers_of
+from dp_hf.episodes.rows import by_person, numbers_of
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, inside, user_path
 from dp_hf.hub.card import CARD_FILE
@@ -56,12 +56,17 @@ def export_lerobot(
         license: of the data, for the card: an identifier of the Hub's, such as `mit`; None leaves it open.
 
     Raises:
-        UserError: `output_dir` exists, a state or an action is not finite, the rows of an episode are not next to each
-            other, images differ in size, or there is no space.
+        UserError: `output_dir` exists, no person acted in some rows, a state or an action is not finite, the rows of an
+            episode are not next to each other, images differ in size, or there is no space.
     """
     target = user_path(output_dir)
     if target.exists():
         raise UserError(f"{target} exists: give a new folder, or move it away")
+    if num_others := int((~by_person(dataset, meta.source)).sum()):
+        raise UserError(
+            f"{meta.source} has {num_others} rows in which no person acted, which LeRobot's columns do not say: they "
+            "would count as demonstrations; drop them first, by `dp-hf edit-episodes --drop NAME:FIRST-LAST`"
+        )
     columns = numbers_of(dataset, meta.source)
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
     encoded = undecoded(dataset.select_columns(meta.camera_names), meta.camera_names)
