@@ -9,7 +9,6 @@ from dp_hf.alarm.conformal import upper_limit
 from dp_hf.alarm.limits import EVERY, LIMITED, AlarmLimits, Calibration
 from dp_hf.alarm.record import RunRecord
 from dp_hf.alarm.reference import Reference
-from dp_hf.alarm.scores import SCORES, TIME
 from dp_hf.errors import UserError
 
 
@@ -25,8 +24,7 @@ def calibrated(
 ) -> AlarmLimits:
     """The limits that runs which succeeded give.
 
-    Each kind of alarm has half of the false alarms. The limits of `SCORES` are the medians of their peaks in these runs
-    and so many times their spread above; that factor is one for all of them.
+    Each of `LIMITED` has an equal share of the false alarms.
 
     Args:
         scored: what they were scored with, see `without_limits`.
@@ -41,17 +39,9 @@ def calibrated(
         raise UserError(f"none of {num_runs} runs succeeded: there is nothing to set limits by")
     peaks = {name: np.array([run.series(name).max() for run in successes]) for name in EVERY}
     usual = {name: float(np.median(values)) for name, values in peaks.items()}
-    spread = {name: _spread(values) for name, values in peaks.items()}
-
-    def stuck(run: RunRecord) -> float:
-        """The smallest factor with which it raises no alarm."""
-        return float(np.min([(run.series(name) - usual[name]) / spread[name] for name in SCORES], axis=0).max())
-
-    # A little more, so that rounding puts none of these runs above.
-    factor = upper_limit([stuck(run) for run in successes], false_alarms / 2) + 1e-6
-    limits = {name: max(0.0, usual[name] + factor * spread[name]) for name in SCORES}
+    share = false_alarms / len(LIMITED)
     return AlarmLimits(
-        limits | {TIME: upper_limit(peaks[TIME], false_alarms / 2)},
+        {name: upper_limit(peaks[name], share) for name in LIMITED},
         {name: upper_limit(values, false_alarms) for name, values in peaks.items()},
         usual,
         replace(
@@ -63,9 +53,3 @@ def calibrated(
         ),
         scored.reference,
     )
-
-
-def _spread(peaks: np.ndarray) -> float:
-    """From the median to where one run of ten is above; a little where they are all the same."""
-    middle, high = np.quantile(peaks, [0.5, 0.9])
-    return float(high - middle) or 1e-3 * max(1.0, float(middle))

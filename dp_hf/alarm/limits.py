@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp_hf.alarm.reference import NEIGHBORS, Reference
-from dp_hf.alarm.scores import PICTURE, SCORES, TIME
+from dp_hf.alarm.scores import PICTURE, PROGRESS, SCORES, TIME
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, read_json
 from dp_hf.tensor_file import read_float32
@@ -20,7 +20,7 @@ FOLDER = "alarm"  # of a pipeline's folder
 LIMITS_FILE, REFERENCE_FILE = "limits.json", "reference.safetensors"
 VERSION = 1
 LIMITED = (*SCORES, TIME)
-EVERY = (*LIMITED, PICTURE)
+EVERY = (*LIMITED, PROGRESS, PICTURE)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class AlarmLimits:
     """From which values on a score is strange.
 
     Attributes:
-        limits: of `LIMITED`. There is an alarm when all of `SCORES` are above theirs, and when `time` is: in runs that
-            succeed as rarely as `calibration.false_alarms` says.
+        limits: of `LIMITED`. There is an alarm when one of them is above: in runs that succeed as rarely as
+            `calibration.false_alarms` says.
         alone: of `EVERY`, were it the only one.
         usual: of `EVERY`, the median over the runs of the highest value in a run.
         calibration: what they were made from.

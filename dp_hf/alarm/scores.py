@@ -7,8 +7,10 @@ import numpy as np
 
 from dp_hf.alarm.reference import Reference
 
-# While both are strange, there is an alarm. Another picture than in training foretells no failure, but explains one.
-SCORES = ("plan", "progress")
+# Raise an alarm above their limits.
+SCORES = ("plan",)
+# Say more about one.
+PROGRESS = "progress"
 PICTURE = "picture"
 # The actions of a run so far: it takes longer than those that succeed.
 TIME = "time"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dp_hf.alarm.limits import AlarmLimits
-from dp_hf.alarm.scores import PICTURE, SCORES, TIME, RunScores, Seen
+from dp_hf.alarm.scores import PICTURE, PROGRESS, SCORES, TIME, RunScores, Seen
 from dp_hf.arms.undescribed import quantities_of
 
 # Times the usual pause between predictions; beyond, the arm was held meanwhile.
@@ -20,12 +20,12 @@ class Alarm:
     """The policy does not know what it does.
 
     Attributes:
-        kind: "stuck", it changes its plans and does not get on; "late", it takes longer than runs that succeed.
+        kind: "unsure", it changes its plans; "late", it takes longer than runs that succeed.
         step, since: actions since the run began: now, and when it was last as usual.
         text: the same in words.
     """
 
-    kind: Literal["stuck", "late"]
+    kind: Literal["unsure", "late"]
     step: int
     since: int
     text: str
@@ -80,15 +80,16 @@ class Watch:
 
     def _alarm(self, seen: Seen) -> Alarm | None:
         limits, usual = self.limits.limits, self.limits.usual
-        if all(seen.scores[name] > limits[name] for name in SCORES):
-            calm = [each.step for each in self.seen if any(each.scores[name] <= usual[name] for name in SCORES)]
+        if any(seen.scores[name] > limits[name] for name in SCORES):
+            calm = [each.step for each in self.seen if all(each.scores[name] <= usual[name] for name in SCORES)]
             since = calm[-1] if calm else 0
-            left, joint = seen.scores["progress"] - seen.step, self.action_names[int(np.argmax(seen.actions))]
+            left, joint = seen.scores[PROGRESS] - seen.step, self.action_names[int(np.argmax(seen.actions))]
             words = (
-                f"it does not get on: {seen.step / self.rate:.1f} s are over and {left / self.rate:.1f} s seem to be "
-                f"left, and its plan changes {self._times('plan', seen)} as much as usual, most {joint}"
+                f"its plan changes {self._times('plan', seen)} as much as usual, most {joint}, since "
+                f"{since / self.rate:.1f} s; {seen.step / self.rate:.1f} s are over, and {left / self.rate:.1f} s seem "
+                "to be left"
             )
-            return Alarm("stuck", seen.step, since, f"{words}, since {since / self.rate:.1f} s{self._picture(seen)}")
+            return Alarm("unsure", seen.step, since, f"{words}{self._picture(seen)}")
         if seen.step > limits[TIME]:
             words = f"it takes longer than the runs that succeeded, which took {usual[TIME] / self.rate:.1f} s"
             return Alarm("late", seen.step, seen.step, f"{words}{self._picture(seen)}")

@@ -32,7 +32,7 @@ class CalibrateAlarm(RolloutArguments, EnvironmentArguments):
     """what the policy was trained on: dataset, folder of episodes, or dataset id on the Hub"""
     recordings: Path | None = None
     """folder of runs that succeeded, of `run-policy --record` for one, in place of the simulator"""
-    false_alarms: Annotated[float, Range(above=0, below=0.5)] = 0.03
+    false_alarms: Annotated[float, Range(above=0, below=0.5)] = 0.05
     """share of the runs that succeed, in the scene that they are measured in, in which there may be an alarm"""
 
 

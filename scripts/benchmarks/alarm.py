@@ -25,7 +25,7 @@ from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
 from dp_hf.ranges import Range
 from dp_hf.success.rates import wilson
 
-OWN = "plan and progress, or time"
+OWN = "plan or time"
 Run = tuple[bool, RunRecord]
 
 

@@ -19,7 +19,7 @@ def folder(make_pipeline, tmp_path):
     """A pipeline with an alarm."""
     pipeline = make_pipeline(horizon=4, use_proprioception=True)
     pipeline.save_pretrained(tmp_path / "pipeline")
-    limits = limits_for(pipeline.policy.config, digest_weights(tmp_path / "pipeline"), progress=60.5)
+    limits = limits_for(pipeline.policy.config, digest_weights(tmp_path / "pipeline"), time=60.5)
     limits.write(tmp_path / "pipeline")
     return tmp_path / "pipeline"
 
@@ -35,7 +35,7 @@ def same(one, other):
 
 def test_it_comes_with_the_pipeline_and_goes_with_it(folder, tmp_path):
     pipeline = DiffusionPolicyPipeline.from_pretrained(folder)
-    assert pipeline.alarm.limits == {"plan": 1e6, "progress": 60.5, "time": 1e6}
+    assert pipeline.alarm.limits == {"plan": 1e6, "time": 60.5}
     pipeline.save_pretrained(tmp_path / "again")
     same(DiffusionPolicyPipeline.from_pretrained(tmp_path / "again").alarm, pipeline.alarm)
 
@@ -61,8 +61,8 @@ def test_that_of_another_policy_is_refused(folder, make_pipeline, tmp_path):
     "values",
     [
         {"limits": {"plan": 1.0}},
-        {"limits": {"plan": 1.0, "progress": -1.0, "time": 1.0}},
-        {"limits": {"plan": "1", "progress": 1.0, "time": 1.0}},
+        {"limits": {"plan": 1.0, "time": -1.0}},
+        {"limits": {"plan": "1", "time": 1.0}},
         {"limits": [1.0, 2.0]},
         {"alone": {"plan": 1.0, "progress": 1.0, "picture": 1.0}},
         {"usual": None},
