@@ -9,9 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
-from dp_hf.control.following import Following
+from dp_hf.control.following import Following, away_from_command
 from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Inference, Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
@@ -27,6 +26,7 @@ from dp_hf.control.robot import (
     require_robot,
     why_unheard,
 )
+from dp_hf.control.start import wait_for_start
 from dp_hf.control.takeover import Takeover
 from dp_hf.control.trajectory import Trajectory
 from dp_hf.control.watchdog import Watchdog
@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 STALL_PERIODS = 5
 # Part of a period for which a command waits for a policy that is quick enough to tell it.
 PATIENCE = 0.5
-START_TIMEOUT = 10.0
 # Seconds without actions after which waiting for the policy is a hold, and after which it counts as hung.
 MAX_OVERDUE = 0.5
 INFERENCE_TIMEOUT = 10.0
@@ -255,32 +254,11 @@ class Controller:
         return self.report
 
     def _start(self) -> MotionLimiter:
-        """Waits for measurements, and starts where the arm is."""
-        give_up = self.clock.now() + START_TIMEOUT
-        while True:
-            now = self.clock.now()
-            image, state = measure(self.robot)
-            reason = self.robot.fault or why_unheard(self.robot) or self.watchdog.check(now, image, state)
-            if reason is None and state is not None:
-                break
-            if now > give_up or self._stop_reason is not None:
-                waited = self._stop_reason or f"waited {START_TIMEOUT:g} s"
-                raise UserError(f"cannot start, {reason} ({waited})")
-            self.clock.sleep_until(now + self.period)
-        limits, measured = self.limits, state.value
-        nearest = np.clip(measured, limits.lowest, limits.highest)
-        wanted = nearest if limits.start_pose is None else limits.start_pose
-        for name, value, target, tolerance in zip(
-            limits.quantities.names, measured, wanted, limits.start_tolerance, strict=True
-        ):
-            if abs(value - target) > tolerance:
-                raise UserError(
-                    f"cannot start: {name} is at {round(float(value), 3)}, more than {tolerance:g} from "
-                    f"{round(float(target), 3)}; move the arm there, or change start_pose or start_tolerance in the "
-                    "limits file"
-                )
-        self._sent_at = now
-        return MotionLimiter(limits, measured, self.period)
+        """Starts where the arm is."""
+        self._sent_at, measured = wait_for_start(
+            self.robot, self.limits, self.watchdog, self.clock, self.period, lambda: self._stop_reason
+        )
+        return MotionLimiter(self.limits, measured, self.period)
 
     def _tick(self, limiter: MotionLimiter, grid: Grid) -> float:
         now = self._wait(grid)
@@ -289,7 +267,7 @@ class Controller:
             limiter.rest()
         if self.planner.waited(now) > INFERENCE_TIMEOUT:
             raise RunFailed(f"the policy has not answered for {INFERENCE_TIMEOUT:g} s")
-        away = None if state is None else self._away_from_command(limiter, state.value)
+        away = None if state is None else away_from_command(self.limits, limiter.position, state.value)
         stray = (
             None
             if state is None or self.following is None
@@ -363,19 +341,6 @@ class Controller:
         self.report.overruns = grid.num_late
         self.report.seconds = now + self.period - self._started_at
         return now
-
-    def _away_from_command(self, limiter: MotionLimiter, measured: np.ndarray) -> str | None:
-        """Why no command may be sent, once the last one is a stop.
-
-        The arm has been pushed, or switched off, and would leap back to its command; or a measurement is wrong.
-        """
-        distance = np.abs(limiter.position - measured)
-        allowed = self.limits.max_jump + self.limits.start_tolerance
-        if (distance > allowed).any():
-            worst, quantities = int(np.argmax(distance / allowed)), self.limits.quantities
-            away = amount(distance[worst], quantities.units[worst])
-            return f"{quantities.names[worst]} is {away} away from its command"
-        return None
 
     def _alarm(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> str | None:
         if fault := self.robot.fault:

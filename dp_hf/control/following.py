@@ -50,3 +50,16 @@ class Following:
         first, quantities = int(np.argmax(lost)), self.limits.quantities
         told = amount(away[first], quantities.units[first])
         return f"{quantities.names[first]} was told to move by {told} and has stood still for {TIMEOUT:g} s"
+
+
+def away_from_command(limits: SafetyLimits, commanded: np.ndarray, measured: np.ndarray) -> str | None:
+    """Why no command may be sent, once the last one (n,) is a stop.
+
+    The arm has been pushed, or switched off, and would leap back to its command; or a measurement (n,) is wrong.
+    """
+    distance = np.abs(commanded - measured)
+    allowed = limits.max_jump + limits.start_tolerance
+    if not (distance > allowed).any():
+        return None
+    worst, quantities = int(np.argmax(distance / allowed)), limits.quantities
+    return f"{quantities.names[worst]} is {amount(distance[worst], quantities.units[worst])} away from its command"

@@ -87,7 +87,7 @@ def test_a_topic_that_nobody_listens_to_is_named_and_nothing_is_sent(
 ):
     from ros2_wire import WireRobot
 
-    monkeypatch.setattr("dp_hf.control.controller.START_TIMEOUT", 2.0)
+    monkeypatch.setattr("dp_hf.control.start.START_TIMEOUT", 2.0)
     domain_id, _ = wire
     arguments = ["--pipeline", pipeline, "--robot", "ros2", "--ros2.domain_id", str(domain_id)]
     arguments += [f"--ros2.{topic}", "/mistyped", "--ros2.gripper_action", "/mistyped"]
