@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -69,7 +69,11 @@ def keep_seen(data_dir: Path, cameras: Sequence[str] | None) -> AbstractContextM
 
 def forget_seen(data_dir: Path, cameras: Sequence[str] | None) -> None:
     """Once all is done: whoever looks again, looks at the images."""
-    _file_of(data_dir, cameras).unlink(missing_ok=True)
+    file = _file_of(data_dir, cameras)
+    file.unlink(missing_ok=True)
+    with suppress(OSError):  # others look too, or the cache holds more
+        file.parent.rmdir()
+        file.parent.parent.rmdir()
 
 
 def _file_of(data_dir: Path, cameras: Sequence[str] | None) -> Path:

@@ -36,7 +36,7 @@ def require_all(accelerator: Accelerator, wanted: int | None) -> None:
 
 def _sign_of_others() -> str | None:
     for name in _COUNTS:
-        if os.environ.get(name, "").isdecimal() and int(os.environ[name]) > 1:
+        if os.environ.get(name, "1") != "1":  # what is no number tells of others too
             return f"{name} is {os.environ[name]}"
     # accelerate's launcher of lone processes sets it where it was asked for several, and torch's sets WORLD_SIZE too.
     if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
