@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dp_hf.control.controller import Controller, Tick
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
-    from dp_hf.control.robot import Robot
+    from dp_hf.control.robot import Person, Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.episodes.recording import Recording
     from dp_hf.pipelines.execution import Execution
@@ -108,8 +108,14 @@ class RunPolicy(RobotArguments, PolicyArguments):
             return
         if self.on_alarm == "end":
             controller.stop(controller.doubted)
-        elif self.on_alarm == "person" and controller.takeover.person is not None:
+        elif self.on_alarm == "person":
             controller.call_person()
+
+    def require_callable(self, person: "Person | None") -> None:
+        """Refuses to call a person unasked who is not there, or who has to hold the arm before it is theirs."""
+        if self.on_alarm == "person" and (person is None or person.guides):
+            why = "nobody can take this arm" if person is None else f"the arm is handed to {person.who}"
+            raise UserError(f"--on_alarm person: {why}; give --on_alarm hold, after which t hands it over")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -150,6 +156,7 @@ def run_policy(arguments: RunPolicy) -> int:
         robot = stack.enter_context(_connected(arguments, settings))
         doubt = None if watched is None else watched.watch
         controller = Controller(robot, watched or policy, limits, rate, settings.n_obs_steps, *execution, doubt=doubt)
+        arguments.require_callable(controller.takeover.person)
         controller.observers.append(lambda tick: arguments.answer(controller))
         keyboard = stack.enter_context(Keyboard())
         if (person := controller.takeover.person) is not None and keyboard.is_there:

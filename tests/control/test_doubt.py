@@ -12,8 +12,11 @@ from test_takeover import GuidedRobot, actors
 from dp_hf import DiffusionPolicyPipeline
 from dp_hf.alarm.watch import StepsSince, Watch, WatchedPolicy
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.cli.run_policy import RunPolicy
 from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.control.controller import Controller
+from dp_hf.control.robot import Guiding
+from dp_hf.errors import UserError
 from dp_hf.pipelines.weights import digest_weights
 
 LIMITS = MYCOBOT_280.limits
@@ -139,3 +142,20 @@ def test_run_policy_says_whether_it_is_watched_and_does_what_was_asked(
         assert "trouble: alarm: it takes longer than the runs that succeeded" in printed.err
         (run,) = (tmp_path / "runs").glob("episode_*/run.json")
         assert "alarm: it takes longer" in json.loads(run.read_text())["holds"][-1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("person", "said"),
+    [
+        (None, "nobody can take this arm"),
+        (
+            Guiding("you, by hand: hold it first"),
+            "the arm is handed to you, by hand: hold it first; give --on_alarm hold",
+        ),
+    ],
+)
+def test_nobody_who_has_to_hold_the_arm_first_is_called_unasked(person, said):
+    arguments = RunPolicy(on_alarm="person")
+    with pytest.raises(UserError, match=said):
+        arguments.require_callable(person)
+    RunPolicy(on_alarm="hold").require_callable(person)
