@@ -148,7 +148,23 @@ def test_from_a_file_to_a_trained_policy(ros, arm, pipeline, tmp_path, capsys):
 
     out = str(tmp_path / "trained")
     assert main(["convert-episodes", "--data_dir", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "data")]) == 0
-    assert main(["train", "--data_dir", str(tmp_path / "data"), "--output_dir", out, "--frame_skip", "1", *TINY]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--data_dir",
+                str(tmp_path / "data"),
+                "--output_dir",
+                out,
+                "--frame_skip",
+                "1",
+                "--learn_from",
+                "all",
+                *TINY,
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
     with RealArm(python, domain_id, file) as moved:
         started = ["run-policy", "--pipeline", f"{out}/final", *driven, "--execute", "--duration", "0.5"]
