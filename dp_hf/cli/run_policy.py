@@ -70,7 +70,7 @@ class RunPolicy(RobotArguments, PolicyArguments):
     chunk, and why the arm is held; 0 takes a free one"""
     images_from: Path | None = None
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
-    layout_seed: Annotated[int, Range()] = 0
+    layout_seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """with --robot sim: the layout of the cubes"""
     on_alarm: Literal["hold", "person", "end", "off"] = "hold"
     """what happens when a policy that was calibrated (`dp-hf calibrate-alarm`) does not know what it does: the arm is

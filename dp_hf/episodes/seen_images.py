@@ -54,24 +54,24 @@ class SeenImages:
 
 def keep_seen(data_dir: Path, cameras: Sequence[str] | None) -> AbstractContextManager[KeptLines | None]:
     """The records of an unfinished look at the episodes of a folder; None where there is no cache to keep them in."""
-    file = _file_of(data_dir, cameras)
     identity = {"version": __version__}
     try:
+        file = _file_of(data_dir, cameras)
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             return KeptLines(file, identity, "seen images")
         except UserError:  # of another version, or damaged: nothing is lost but time
             file.unlink()
             return KeptLines(file, identity, "seen images")
-    except OSError:
+    except (OSError, UserError):
         return nullcontext()
 
 
 def forget_seen(data_dir: Path, cameras: Sequence[str] | None) -> None:
     """Once all is done: whoever looks again, looks at the images."""
-    file = _file_of(data_dir, cameras)
-    file.unlink(missing_ok=True)
-    with suppress(OSError):  # others look too, or the cache holds more
+    with suppress(OSError, UserError):  # there is no cache, others look too, or it holds more
+        file = _file_of(data_dir, cameras)
+        file.unlink(missing_ok=True)
         file.parent.rmdir()
         file.parent.parent.rmdir()
 

@@ -353,3 +353,13 @@ def test_rows_that_lfs_has_not_fetched_are_named(converted):
     next(converted.glob("data/*")).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(UserError, match="git lfs pull"):
         open_data(converted)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_cache_that_cannot_be_is_named(place, record_episode, tmp_path, monkeypatch):
+    record_episode(tmp_path / "in", "episode1")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DP_HF_CACHE", str(tmp_path / place))
+    with pytest.raises(UserError, match=f"{place} cannot be the cache .*: give another --cache_dir, or DP_HF_CACHE"):
+        open_data(tmp_path / "in")
+    convert_episodes(tmp_path / "in", tmp_path / "out")

@@ -40,14 +40,19 @@ def read_frames(path: Path, times: Sequence[float], tolerance: float) -> Iterato
             if times[0] > 1:
                 container.seek(int(times[0] / stream.time_base), stream=stream)
             decoded = (frame for frame in container.decode(stream) if frame.time is not None)
-            frame = next(decoded, None)
-            for time in times:
-                while frame is not None and frame.time < time - tolerance:
-                    frame = next(decoded, None)
-                if frame is None or frame.time > time + tolerance:
-                    found = "ends before" if frame is None else f"goes on at {frame.time:.3f} s after a gap at"
-                    raise ImageError(f"it {found} {time:.3f} s")
-                yield frame.to_image()
+            try:
+                frame = next(decoded, None)
+                for time in times:
+                    while frame is not None and frame.time < time - tolerance:
+                        frame = next(decoded, None)
+                    if frame is None or frame.time > time + tolerance:
+                        found = "ends before" if frame is None else f"goes on at {frame.time:.3f} s after a gap at"
+                        raise ImageError(f"it {found} {time:.3f} s")
+                    yield frame.to_image()
+            finally:
+                # Its threads may still decode and log, which needs the interpreter; a decoder that is collected waits
+                # for them without letting it go.
+                stream.codec_context.flush_buffers()
     except (av.FFmpegError, IndexError) as error:
         raise ImageError(f"it cannot be decoded ({error})") from error
 
