@@ -52,20 +52,23 @@ def user_place(place: str) -> str:
 
 
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
-    """The folder of all caches: `cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf; made when absent.
+    """The folder of all caches: `cache_dir`, or $DP_HF_CACHE, or ~/.cache/dp_hf."""
+    return user_path(cache_dir or os.environ.get("DP_HF_CACHE") or "~/.cache/dp_hf")
+
+
+def make_in_cache(folder: Path) -> None:
+    """Makes a folder below `cache_root`, where it is absent.
 
     Raises:
         UserError: there can be no such folder.
         OSError: it may not be made.
     """
-    root = user_path(cache_dir or os.environ.get("DP_HF_CACHE") or "~/.cache/dp_hf")
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         raise UserError(
-            f"{root} cannot be the cache ({error.strerror}): give another --cache_dir, or DP_HF_CACHE"
+            f"{folder} cannot be in the cache ({error.strerror}): give another --cache_dir, or DP_HF_CACHE"
         ) from error
-    return root
 
 
 def read_json(file: str | os.PathLike) -> dict[str, Any]:

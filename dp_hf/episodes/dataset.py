@@ -31,7 +31,7 @@ from dp_hf.episodes.metadata import FORMAT_VERSION, META_FILE, DatasetMeta, colu
 from dp_hf.episodes.parquet import DATA_FOLDER, features_of
 from dp_hf.episodes.rows import as_lists, numbers_of
 from dp_hf.errors import UserError, disk_error
-from dp_hf.files import cache_root, full_disk_named, recover, refuse_pointer, user_path
+from dp_hf.files import cache_root, full_disk_named, make_in_cache, recover, refuse_pointer, user_path
 from dp_hf.folder_kinds import LEROBOT_INFO, refuse_other_kinds
 from dp_hf.hub.repository import download_snapshot, hub_errors
 
@@ -299,7 +299,7 @@ def _converted(
     name = re.sub(r"[^\w.-]", "_", data_dir.resolve().name)
     copies = cache / "datasets" / f"{name}-{of_folder.hexdigest()[:12]}"
     copy = copies / digest.hexdigest()[:16]
-    copies.mkdir(parents=True, exist_ok=True)
+    make_in_cache(copies)
     with FileLock(copies / ".lock"):
         recover(copies)
         if copy.exists():

@@ -360,6 +360,8 @@ def test_a_cache_that_cannot_be_is_named(place, record_episode, tmp_path, monkey
     record_episode(tmp_path / "in", "episode1")
     (tmp_path / "file").touch()
     monkeypatch.setenv("DP_HF_CACHE", str(tmp_path / place))
-    with pytest.raises(UserError, match=f"{place} cannot be the cache .*: give another --cache_dir, or DP_HF_CACHE"):
+    with pytest.raises(
+        UserError, match=f"{place}/datasets/.* cannot be in the cache .*: give another --cache_dir, or DP_HF_CACHE"
+    ):
         open_data(tmp_path / "in")
     convert_episodes(tmp_path / "in", tmp_path / "out")
