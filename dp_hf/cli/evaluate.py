@@ -83,14 +83,14 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     seeds = arguments.seeds()
     policy = arguments.policy(task, pipeline)
     scene = arguments.options() if arguments.task_file is None else {}
-    identity = {
-        **{**policy.identity, "task": task.name, "task_origin": task.origin, **arguments.execution()},
-        **{"cameras": list(policy.cameras), "scene": scene},
-    }
+    of_task = {"task": task.name, "task_origin": task.origin, "cameras": list(policy.cameras), "scene": scene}
+    identity = {**policy.identity, **of_task, **arguments.execution()}
     unfinished = arguments.output_dir / UNFINISHED
     policies = {"": (policy.make, policy.cameras)}
     workers, video = arguments.workers(), arguments.video
     record = _rollout_folder(arguments, task)
+    if record is not None and record.folder.exists() and not unfinished.exists():
+        raise UserError(f"{record.folder} holds rollouts of an earlier evaluation: give another --output_dir")
     done = run_kept(task, policies, {"": scene}, seeds, unfinished, identity, workers, num_videos=video, record=record)
     results = [done[Episode("", "", seed)] for seed in seeds]
     _write_results(arguments, task, results, policy.digest)

@@ -127,6 +127,7 @@ def convert_episodes(
         commands = in_public_units(episode.actions) if use_commands and episode.actions is not None else None
         if unwrap_angles:
             states, commands = unwrap(states, quantities, commands)
+        acted = episode.actors
         for name, part in _parts(episode, times).items():
             kept = part.start + kept_frames(part.stop - part.start, frame_skip)
             files = {
@@ -135,7 +136,7 @@ def convert_episodes(
             }
             actions = None if commands is None else actions_from_commands(commands[part], frame_skip)
             indices = images.frames.indices[kept]
-            actors = None if episode.actors is None else actors_of_kept(episode.actors[part], frame_skip)
+            actors = None if acted is None else actors_of_kept(acted[part], frame_skip)
             of_part = FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices, actors)
             parts.append((episode, of_part))
         episode.frames = ()

@@ -251,7 +251,7 @@ def _without_patterns(folder: Path, cache: Path) -> Path:
     if not re.search(r"[][*?{}$%#]|::", str(target)):
         return folder
     link = cache.absolute() / "links" / sha256(os.fsencode(target)).hexdigest()[:16]
-    link.parent.mkdir(parents=True, exist_ok=True)
+    make_in_cache(link.parent)
     with suppress(FileExistsError):
         link.symlink_to(target, target_is_directory=True)
     return link

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets import Features
 
 from dp_hf.arms.quantities import Quantities
 from dp_hf.cameras import by_camera, camera_columns, is_camera_name
@@ -148,10 +149,9 @@ class DatasetWriter:
         )
 
     def __enter__(self) -> "DatasetWriter":
-        features = features_of([*self.columns.values()], len(self.state), len(self.action), self._has_actors)
         with ExitStack() as stack:
             self._folder = stack.enter_context(folder_written_beside(self.output_dir))
-            self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, features))
+            self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, self._features))
             self._stack = stack.pop_all()
         return self
 
@@ -207,8 +207,7 @@ class DatasetWriter:
         total = sum(rows.num_bytes for rows in whole)
         groups = group_rows(whole, min(MAX_SHARD_BYTES, max(_MIN_SHARD_BYTES, total // _SHARDS)))
         folder = self._folder / DATA_FOLDER
-        features = features_of([*self.columns.values()], len(self.state), len(self.action), self._has_actors)
-        setup = partial(ShardWriter, folder, features, self.state, self._has_commands)
+        setup = partial(ShardWriter, folder, self._features, self.state, self._has_commands)
         written = workers.map(setup, groups, "Writing", progress)
         for group in groups:
             self._shards.adopt(folder_of(folder, group))
@@ -218,6 +217,10 @@ class DatasetWriter:
     @property
     def _num_episodes(self) -> int:
         return len(self._episodes)
+
+    @property
+    def _features(self) -> Features:
+        return features_of([*self.columns.values()], len(self.state), len(self.action), self._has_actors)
 
     @property
     def _has_actors(self) -> bool:

@@ -5,8 +5,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,23 @@ class EpisodeWriter(FrameWriter):
             with full_disk_named(marker):
                 marker.write_text(f"{self.path.name}: {self._failure}\n", encoding="utf-8")
         self._folder.rename(self.path)
+
+
+@contextmanager
+def repeatable_episode(data_dir: Path, name: str, recording: Recording | None = None) -> Iterator[EpisodeWriter]:
+    """An `EpisodeWriter` of an episode that can be recorded again, as from a seed.
+
+    What one that was killed has begun of it is removed. An exception leaves nothing behind: whatever interrupted it, or
+    a full disk, is no fault of the episode's.
+    """
+    with suppress(FileNotFoundError):
+        shutil.rmtree(unfinished(data_dir / name))
+    with EpisodeWriter(data_dir, name, recording) as writer:
+        try:
+            yield writer
+        except BaseException:
+            writer.drop()
+            raise
 
 
 def _name_of_now() -> str:

@@ -4,10 +4,8 @@ The expert stands for the person of HG-DAgger (Kelly et al. 2019, arXiv:1810.028
 about to fail and gives data of just those states; here a stated rule tells when.
 """
 
-import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -18,8 +16,8 @@ import gymnasium
 import numpy as np
 
 from dp_hf.episodes.find import find_episodes, find_failure
-from dp_hf.episodes.format import Actor, unfinished
-from dp_hf.episodes.writer import EpisodeWriter
+from dp_hf.episodes.format import Actor
+from dp_hf.episodes.writer import EpisodeWriter, repeatable_episode
 from dp_hf.errors import UserError
 from dp_hf.files import locked, user_path
 from dp_hf.kept_lines import KeptLines
@@ -166,14 +164,8 @@ class _Corrector:
         name = f"episode_{seed:07d}"
         if (finished := self.data_dir / name).exists():  # by a worker that died before it could say so
             return "corrected" if find_failure(finished) is None else "failed"
-        with suppress(FileNotFoundError):
-            shutil.rmtree(unfinished(finished))
-        with EpisodeWriter(self.data_dir, name) as writer:
-            try:
-                return self._record(seed, writer)
-            except BaseException:
-                writer.drop()
-                raise
+        with repeatable_episode(self.data_dir, name) as writer:
+            return self._record(seed, writer)
 
     def _record(self, seed: int, writer: EpisodeWriter) -> Outcome:
         expert = StackingExpert(self.env, self.rules.noise)

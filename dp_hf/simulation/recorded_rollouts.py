@@ -12,10 +12,9 @@ import gymnasium
 import numpy as np
 
 from dp_hf.alarm.record import RunRecord
-from dp_hf.episodes.format import unfinished
 from dp_hf.episodes.recording import Recording
 from dp_hf.episodes.run_file import Chunk, Hold, Run
-from dp_hf.episodes.writer import EpisodeWriter
+from dp_hf.episodes.writer import repeatable_episode
 from dp_hf.errors import UserError
 from dp_hf.simulation.rollouts import RolloutResult
 from dp_hf.simulation.task import Policy, Task
@@ -51,19 +50,14 @@ class RolloutFolder:
     ) -> RolloutResult:
         """Runs `rollout` or `filmed_rollout`; what it records takes the place of an earlier one's."""
         path, fps = self.episode(scene, seed), self.task.fps
-        for earlier in (path, unfinished(path)):
-            with suppress(FileNotFoundError):
-                shutil.rmtree(earlier)
-        with EpisodeWriter(path.parent, path.name, Recording.of(self.task.state, fps)) as writer:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+        with repeatable_episode(path.parent, path.name, Recording.of(self.task.state, fps)) as writer:
 
             def add_frame(image: Any, state: np.ndarray, action: np.ndarray) -> None:
                 writer.add_frame(image, state, action, writer.num_frames / fps, "policy")
 
-            try:
-                result = run(env, policy, seed, on_step=add_frame)
-            except BaseException:
-                writer.drop()
-                raise
+            result = run(env, policy, seed, on_step=add_frame)
             if not result.success:
                 reached = ", ".join(stage for stage, has in result.stages.items() if has) or "nothing"
                 writer.fail(f"{[*result.stages][-1]}: not after {result.length} steps; reached: {reached}")
@@ -78,6 +72,6 @@ def _plans(policy: Policy, result: RolloutResult, fps: float) -> Run:
         for step, every, actions in getattr(policy, "predictions", ())
     ]
     record = None if result.alarm is None else RunRecord(**result.alarm)
-    if record is None or record.alarm is None:
+    if record is None or record.alarm is None or record.alarmed_after is None:
         return Run(chunks)
-    return Run(chunks, [Hold(record.alarm["step"] / record.rate, result.length / fps, record.alarm["text"])])
+    return Run(chunks, [Hold(record.alarmed_after, result.length / fps, record.alarm["text"])])

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -13,7 +12,7 @@ from typing import Any
 from dp_hf.disturbances import Disturbances
 from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import unfinished
-from dp_hf.episodes.writer import EpisodeWriter
+from dp_hf.episodes.writer import EpisodeWriter, repeatable_episode
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named, locked, read_json, user_path
 from dp_hf.simulation.environment import CONTROL_HZ
@@ -191,15 +190,8 @@ class _Recorder:
         name = f"episode_{seed:07d}"
         if (finished := self.data_dir / name).exists():  # by a worker that died before it could say so
             return find_failure(finished) is None
-        with suppress(FileNotFoundError):
-            shutil.rmtree(unfinished(finished))
-        with EpisodeWriter(self.data_dir, name) as writer:
-            try:
-                return self._record(seed, writer)
-            except BaseException:
-                # Interrupted, or the disk is full: no fault of the layout, which is recorded anew.
-                writer.drop()
-                raise
+        with repeatable_episode(self.data_dir, name) as writer:
+            return self._record(seed, writer)
 
     def _record(self, seed: int, writer: EpisodeWriter) -> bool:
         folder = unfinished(writer.path)  # so that no finished episode lacks it

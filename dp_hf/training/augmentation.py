@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from dp_hf.training.config import AugmentationOptions
+from dp_hf.training.options import AugmentationOptions
 
 # Names the caches of augmented features: raise it with every change of what the options do.
 AUGMENTATION_VERSION = 2

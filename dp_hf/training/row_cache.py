@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dp_hf.episodes.cells import undecoded
 from dp_hf.errors import UserError
-from dp_hf.files import file_written_beside, recover
+from dp_hf.files import file_written_beside, make_in_cache, recover
 from dp_hf.models.digest import digest_of
 from dp_hf.models.image_processor import PREPROCESSING_VERSION
 
@@ -50,7 +50,7 @@ def build_once(path: Path, batches: Iterable[np.ndarray], shape: tuple[int, ...]
     """
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_in_cache(path.parent)
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             return path

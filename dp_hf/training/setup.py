@@ -24,11 +24,12 @@ from dp_hf.models.normalizer import Normalizer
 from dp_hf.models.policy import DiffusionPolicyModel
 from dp_hf.models.policy_config import PolicyConfig
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
-from dp_hf.training.config import DataOptions, OptimizationOptions, TrainConfig
+from dp_hf.training.config import TrainConfig
 from dp_hf.training.data import open_training_data
 from dp_hf.training.diffusion import make_noise_scheduler, make_sampler
 from dp_hf.training.initialization import initialize
 from dp_hf.training.mixing import MixedSampler
+from dp_hf.training.options import DataOptions, OptimizationOptions
 from dp_hf.training.origin import Origin, origin_of
 from dp_hf.training.processes import require_all
 from dp_hf.training.windows import WindowDataset, as_is

@@ -27,7 +27,7 @@ from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards
 from dp_hf.episodes.rows import require_in_order
 from dp_hf.errors import UserError
-from dp_hf.files import cache_root, folder_written_beside
+from dp_hf.files import cache_root, folder_written_beside, make_in_cache
 from dp_hf.hub.repository import hub_errors, latest_commit
 from dp_hf.models.digest import digest_of
 from dp_hf.models.image_processor import preprocess_image
@@ -68,7 +68,7 @@ def stream_dataset(
     commit = latest_commit(repo_id, "dataset")
     name = f"{repo_id.replace('/', '--')}-{digest_of(commit, digest_preprocessing(image_size))}"
     folder = cache_root(cache_dir) / "streamed" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_in_cache(folder.parent)
     with FileLock(f"{folder}.lock") if share.rank == 0 else nullcontext():
         share.wait()  # the first has the lock: no other run writes here
         is_there = folder.exists()

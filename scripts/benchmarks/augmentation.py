@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.training.augmentation import augment_images
-from dp_hf.training.config import AugmentationOptions
+from dp_hf.training.options import AugmentationOptions
 
 GEOMETRY = {"random_shift": 4.0, "random_rotation": 3.0, "random_scale": 0.05}
 COLOR = {"color_jitter": 0.2, "hue_jitter": 0.1}

@@ -21,8 +21,9 @@ from dp_hf.cli.arguments import parse
 from dp_hf.cli.recipes import find_recipe
 from dp_hf.disturbances import TABLE
 from dp_hf.training.augmentation import augment_images
-from dp_hf.training.config import AugmentationOptions, read_config_file
+from dp_hf.training.config import read_config_file
 from dp_hf.training.observations import LiveImages
+from dp_hf.training.options import AugmentationOptions
 from dp_hf.training.validation import validate
 from dp_hf.training.windows import Trajectories, WindowDataset, make_windows
 

@@ -19,8 +19,9 @@ from dp_hf.disturbances import TABLE
 from dp_hf.episodes.dataset import open_data
 from dp_hf.models.image_processor import preprocess_image
 from dp_hf.training.augmentation import augment_images
-from dp_hf.training.config import AugmentationOptions, TrainConfig
+from dp_hf.training.config import TrainConfig
 from dp_hf.training.observations import LiveImages
+from dp_hf.training.options import AugmentationOptions
 
 FILE = Path("augmentation.png")
 COLUMNS = 8

@@ -1,32 +1,25 @@
 """`dp-hf calibrate-alarm` on a small task, and what `evaluate` then says."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
+from helpers.reach_task import TASK, copy_task, save_policy
 
 from dp_hf import DiffusionPolicyPipeline
 from dp_hf.cli.calibrate_alarm import main as calibrate
 from dp_hf.cli.evaluate import main as evaluate
-from dp_hf.cli.recipes import recipe_folder
 from dp_hf.cli.record_demonstrations import main as record
 
-TASK = ["--task_file", "reach.yaml"]
 FEW = ["--num_episodes", "5", "--false_alarms", "0.4"]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, make_pipeline):
     """The task, demonstrations of it, and a policy of random weights."""
-    for name in ("reach.py", "reach.yaml"):
-        shutil.copy(recipe_folder("tasks") / name, tmp_path)
+    copy_task(tmp_path)
     monkeypatch.chdir(tmp_path)
-    names = {"state_names": ["x", "y"], "action_names": ["dx", "dy"]}
-    units = {"state_units": ["metres"] * 2, "action_units": ["none"] * 2}
-    sizes = {"state_dim": 2, "action_dim": 2, "horizon": 4, "n_action_steps": 2, "image_size": (16, 16), "fps": 10}
-    pipeline = make_pipeline(num_train_timesteps=4, use_proprioception=True, **sizes, **names, **units)
-    pipeline.save_pretrained("policy")
+    save_policy(make_pipeline, n_action_steps=2, use_proprioception=True)
     assert record([*TASK, "--output_dir", "data", "--num_episodes", "5"]) == 0
     return tmp_path
 

@@ -6,24 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.reach_task import TASK, copy_task, save_policy
 
 from dp_hf.cli.compare import main as compare
 from dp_hf.cli.evaluate import main as evaluate
-from dp_hf.cli.recipes import recipe_folder
-
-TASK = ["--task_file", "reach.yaml"]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, make_pipeline):
     """The task, and a policy of random weights for it."""
-    for name in ("reach.py", "reach.yaml"):
-        shutil.copy(recipe_folder("tasks") / name, tmp_path)
+    copy_task(tmp_path)
     monkeypatch.chdir(tmp_path)
-    names = {"state_names": ["x", "y"], "action_names": ["dx", "dy"]}
-    units = {"state_units": ["metres"] * 2, "action_units": ["none"] * 2}
-    sizes = {"state_dim": 2, "action_dim": 2, "horizon": 4, "n_action_steps": 4, "image_size": (16, 16), "fps": 10}
-    make_pipeline(num_train_timesteps=4, **sizes, **names, **units).save_pretrained("policy")
+    save_policy(make_pipeline, n_action_steps=4)
     return tmp_path
 
 

@@ -122,3 +122,20 @@ def assert_legal(commands, limits, period: float, start=HOME, times=None) -> Non
     assert (positions[1:] <= np.maximum(limits.highest, positions[:-1])).all()
     assert (np.abs(velocity) <= limits.velocity * (1 + 1e-9)).all()
     assert (np.abs(acceleration) <= limits.acceleration * (1 + 1e-6)).all()
+
+
+def at_time(controller, events, meanwhile=lambda: None) -> None:
+    """Calls each event once, so many seconds after now, and `meanwhile` whenever somebody sleeps.
+
+    Args:
+        events: from seconds to what is called, or pairs of them.
+    """
+    pairs = events.items() if isinstance(events, dict) else events
+    due = sorted(((controller.clock.now() + after, event) for after, event in pairs), key=lambda entry: entry[0])
+
+    def on_sleep(moment):
+        meanwhile()
+        while due and moment >= due[0][0] - 1e-9:
+            due.pop(0)[1]()
+
+    controller.clock.on_sleep = on_sleep

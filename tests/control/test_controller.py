@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal, at_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,17 +33,6 @@ def towards(target, horizon=1, speed=2.0):
         return state + np.clip(target - state, -speed * steps, speed * steps)
 
     return function
-
-
-def at_time(controller: Controller, events: dict[float, callable]) -> None:
-    """Calls each event once, so many seconds after now."""
-    due = sorted((controller.clock.now() + after, event) for after, event in events.items())
-
-    def on_sleep(moment):
-        while due and moment >= due[0][0] - 1e-9:
-            due.pop(0)[1]()
-
-    controller.clock.on_sleep = on_sleep
 
 
 TARGET = HOME + [20, -15, 10, 5, -20, 30, -40]

@@ -2,10 +2,11 @@
 
 import json
 import time
+from functools import partial
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal, at_time
 from helpers.alarms import limits_for
 from test_takeover import GuidedRobot, actors
 
@@ -43,15 +44,9 @@ def drive(events=(), robot_class=FakeRobot, seconds=3.0, **robot):
     executor = FakeExecutor(clock)
     doubt = Doubt(clock, clock.now() + 1.0)
     controller = Controller(arm, policy, LIMITS, n_action_steps=4, clock=clock, executor=executor, doubt=doubt)
-    ticks, due = [], [(clock.now() + at, event) for at, event in events]
+    ticks = []
     controller.observers.append(ticks.append)
-
-    def on_sleep(now):
-        for entry in [entry for entry in due if entry[0] <= now + 1e-9]:
-            due.remove(entry)
-            entry[1](controller)
-
-    clock.on_sleep = on_sleep
+    at_time(controller, [(at, partial(event, controller)) for at, event in events])
     controller.run(duration=seconds)
     return controller, ticks
 

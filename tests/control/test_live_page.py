@@ -12,7 +12,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, at_time
 from PIL import Image
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
@@ -33,8 +33,7 @@ def page():
     controller = Controller(
         robot, policy, MYCOBOT_280.limits, n_action_steps=4, clock=clock, executor=FakeExecutor(clock)
     )
-    events = [(101.0, lambda: controller.emergency_stop("button")), (102.0, controller.reset)]
-    clock.on_sleep = lambda moment: events.pop(0)[1]() if events and moment >= events[0][0] else None
+    at_time(controller, {1.0: lambda: controller.emergency_stop("button"), 2.0: controller.reset})
     with LivePage(controller) as page:
         controller.observers.append(page)
         controller.run(duration=3)

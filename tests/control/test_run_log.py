@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, at_time
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.control.controller import Controller
@@ -21,8 +21,7 @@ def test_chunks_and_holds_are_kept_and_read_back(tmp_path):
     log = RunLog(controller)
     controller.observers = [log]
     start = clock.now()
-    events = [(start + 1.0, lambda: controller.emergency_stop("button")), (start + 2.5, controller.reset)]
-    clock.on_sleep = lambda moment: events.pop(0)[1]() if events and moment >= events[0][0] else None
+    at_time(controller, {1.0: lambda: controller.emergency_stop("button"), 2.5: controller.reset})
     report = controller.run(duration=5)
 
     log.run(start).write(tmp_path)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal
+from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal, at_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,15 +68,11 @@ def drive(guides, events, target=HOME + [30, -20, 10, 0, 0, 40, -30], seconds=4.
     controller = Controller(robot, policy, LIMITS, n_action_steps=4, clock=clock, executor=executor)
     ticks = []
     controller.observers.append(ticks.append)
-    due = [(clock.now() + at, event) for at, event in events]
-
-    def on_sleep(now):
-        robot.person.move(by=0.5)
-        for entry in [entry for entry in due if entry[0] <= now + 1e-9]:
-            due.remove(entry)
-            entry[1](controller)
-
-    clock.on_sleep = on_sleep
+    at_time(
+        controller,
+        [(at, partial(event, controller)) for at, event in events],
+        meanwhile=lambda: robot.person.move(by=0.5),
+    )
     controller.run(duration=seconds)
     return controller, ticks
 

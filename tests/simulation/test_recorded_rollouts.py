@@ -34,6 +34,8 @@ def test_rollouts_of_a_policy_can_be_looked_at(make_pipeline, tmp_path, capsys):
         assert [chunk.positions.shape for chunk in run.chunks] == [(8, 7)] * 38
         assert run.chunks[1].times == pytest.approx((4 + np.arange(8)) / STACKING.fps)
         assert episode.actions[4:8] == pytest.approx(run.chunks[1].positions[:4], abs=1e-3)
+    assert evaluate([*arguments, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "out/episodes holds rollouts of an earlier evaluation" in capsys.readouterr().err
     assert view([str(tmp_path / "out"), "--output_dir", str(tmp_path / "page")]) == 0
     assert "episodes: 2" in capsys.readouterr().out
 

@@ -120,7 +120,7 @@ def test_an_interrupted_layout_is_recorded_anew(tmp_path, monkeypatch):
             if len(find_episodes(tmp_path / "data")) == 1 and self.num_frames == 5:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("dp_hf.simulation.recording.EpisodeWriter", Interrupted)
+    monkeypatch.setattr("dp_hf.episodes.writer.EpisodeWriter", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         record(tmp_path / "data", 2)
     monkeypatch.undo()

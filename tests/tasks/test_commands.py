@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from helpers.reach_task import copy_task
 
 from dp_hf.cli.evaluate import main as evaluate
-from dp_hf.cli.recipes import recipe_folder
 from dp_hf.cli.record_demonstrations import main as record
 from dp_hf.cli.report import main as report
 from dp_hf.cli.train import main as train
@@ -22,8 +22,7 @@ SMALL = ["--config", "stack_fast", "--image_size", "24", "24", "--num_keypoints"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    for name in ("reach.py", "reach.yaml"):
-        shutil.copy(recipe_folder("tasks") / name, tmp_path)
+    copy_task(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dp_hf.disturbances import Disturbances
 from dp_hf.training.augmentation import augment_images, draw, widths
-from dp_hf.training.config import AugmentationOptions
+from dp_hf.training.options import AugmentationOptions
 
 ROOT = Path(__file__).parents[2]
 
