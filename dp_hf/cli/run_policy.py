@@ -18,11 +18,12 @@ from dp_hf.ranges import Range
 if TYPE_CHECKING:
     from dp_hf.alarm.limits import AlarmLimits
     from dp_hf.alarm.watch import WatchedPolicy
-    from dp_hf.control.controller import Controller, Tick
+    from dp_hf.control.controller import Controller
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
     from dp_hf.control.robot import Person, Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
+    from dp_hf.control.tick import Tick
     from dp_hf.episodes.recording import Recording
     from dp_hf.pipelines.execution import Execution
 
@@ -104,10 +105,10 @@ class RunPolicy(RobotArguments, PolicyArguments):
 
     def answer(self, controller: "Controller") -> None:
         """Does what --on_alarm says beside holding the arm; called at every tick."""
-        if controller.doubted is None:
+        if controller.takeover.doubted is None:
             return
         if self.on_alarm == "end":
-            controller.stop(controller.doubted)
+            controller.stop(controller.takeover.doubted)
         elif self.on_alarm == "person":
             controller.call_person()
 

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -27,8 +25,8 @@ from dp_hf.control.robot import (
     why_unheard,
 )
 from dp_hf.control.start import wait_for_start
-from dp_hf.control.takeover import Takeover
-from dp_hf.control.trajectory import Trajectory
+from dp_hf.control.takeover import Doubt, Takeover
+from dp_hf.control.tick import Tick
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.format import Actor
 from dp_hf.errors import RunFailed, UserError, failure
@@ -44,31 +42,6 @@ MAX_OVERDUE = 0.5
 INFERENCE_TIMEOUT = 10.0
 # Seconds for which the end of a run waits for the inference under way.
 LAST_INFERENCE = 2.0
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One turn of the loop, for observers: what was measured, the command (n,), why the arm is held, and who acted.
-
-    There is no command while a person guides the arm.
-    """
-
-    time: float
-    image: Stamped[Frame] | None
-    state: Stamped[np.ndarray] | None
-    command: np.ndarray | None
-    hold_reason: str | None
-    actor: Actor
-
-
-class Doubt(Protocol):
-    """What watches a policy, such as `dp_hf.alarm.watch.Watch`; its `reason` is why the arm is to be held, if it is."""
-
-    @property
-    def reason(self) -> str | None: ...
-
-    def reset(self) -> None:
-        """The policy has another chance."""
 
 
 class Controller:
@@ -129,7 +102,6 @@ class Controller:
         self.robot = robot
         self.limits = limits
         self.period = 1 / robot.command_rate
-        self.doubt = doubt
         self.observers = list(observers)
         self.heartbeat = heartbeat
         self.clock = clock or MonotonicClock()
@@ -137,7 +109,7 @@ class Controller:
         self.report = Report()
         self.watchdog = Watchdog(limits)
         self.following = None if isinstance(robot, DryRun) else Following(limits)
-        self.takeover = Takeover(person_of(robot), limits)
+        self.takeover = Takeover(person_of(robot), limits, doubt)
         self.planner = Planner(
             policy,
             limits,
@@ -178,7 +150,7 @@ class Controller:
         The arm moves again on fresh measurements and a fresh chunk.
         """
         self.emergency = None
-        self._trust()
+        self.takeover.trust()
         if self.following is not None:
             self.following = Following(self.limits)
 
@@ -188,33 +160,15 @@ class Controller:
         Raises:
             UserError: nobody can take this arm.
         """
-        if self.takeover.person is None:
-            raise UserError("nobody can take this arm over: its robot has no `person`, or this is a dry run")
-        self.takeover.is_called = True
+        self.takeover.call()
 
     def dismiss_person(self) -> None:
         """Gives the arm back to the policy; callable from any thread."""
-        if self.takeover.is_called:
-            self._trust()
-        self.takeover.is_called = False
-
-    @property
-    def doubted(self) -> str | None:
-        """Why the policy may not act: it does not know what it does. A person who is called may act."""
-        return None if self.doubt is None or self.takeover.is_called else self.doubt.reason
-
-    def _trust(self) -> None:
-        if self.doubt is not None:
-            self.doubt.reset()
+        self.takeover.dismiss()
 
     def toggle_person(self) -> None:
         """Calls the person, or dismisses them: what a key does. Says where nobody can take the arm."""
-        if self.takeover.is_called:
-            self.dismiss_person()
-        elif self.takeover.person is None:
-            logger.warning("nobody can take this arm over, or this is a dry run")
-        else:
-            self.call_person()
+        self.takeover.toggle()
 
     def run(self, duration: float | None = None) -> Report:
         """Drives the arm for `duration` seconds, or until `stop`.
@@ -285,14 +239,14 @@ class Controller:
         elif actor == "person":
             self.planner.forget(now)
             way = self.takeover.way(now, limiter.position, self._sent_at, self.period)
-            command = self._follow(way, limiter, now, state.value)
+            command = limiter.pursue(way, now, state.value)
         else:
             taken = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
                 newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
                 taken = taken if newer is None else newer
-            command = self._follow(self.planner.trajectory, limiter, now, state.value)
+            command = limiter.pursue(self.planner.trajectory, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"
         self._update_hold(reason)
@@ -301,15 +255,18 @@ class Controller:
         if taken is not None:
             self.report.image_to_command.add(self.clock.now() - taken.observed_at)
             self._note_border(taken, now, before, velocity)
-        for observer in self.observers:
-            observer(Tick(now, image, state, command, self._hold_reason, actor))
+        self._tell(Tick(now, image, state, command, self._hold_reason, actor))
         return now
+
+    def _tell(self, tick: Tick) -> None:
+        for observer in self.observers:
+            observer(tick)
 
     def _who_acts(
         self, now: float, reason: str | None, limiter: MotionLimiter, state: Stamped[np.ndarray] | None
     ) -> Actor:
         if self.emergency:
-            self.dismiss_person()
+            self.takeover.dismiss()
         measured = state.value if state is not None and self.watchdog.is_fresh(now, state) else None
         actor = self.takeover.next(now, reason is not None, limiter.at_rest, measured)
         self.report.takeovers = self.takeover.count
@@ -330,8 +287,7 @@ class Controller:
         if state is not None and self.watchdog.is_fresh(now, state):
             limiter.restart(state.value)
         self._update_hold(self.emergency)
-        for observer in self.observers:
-            observer(Tick(now, image, state, None, self._hold_reason, actor))
+        self._tell(Tick(now, image, state, None, self._hold_reason, actor))
         return now
 
     def _wait(self, grid: Grid) -> float:
@@ -347,7 +303,9 @@ class Controller:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state) or self.doubted
+        return (
+            self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state) or self.takeover.doubted
+        )
 
     def _update_hold(self, reason: str | None) -> None:
         if reason and not self._hold_reason:
@@ -356,17 +314,6 @@ class Controller:
         elif self._hold_reason and not reason:
             logger.warning("moving again")
         self._hold_reason = reason
-
-    def _follow(
-        self, trajectory: Trajectory | None, limiter: MotionLimiter, now: float, measured: np.ndarray
-    ) -> np.ndarray:
-        if trajectory is None:
-            return limiter.brake()
-        leash = measured - self.limits.max_jump, measured + self.limits.max_jump
-        wish = trajectory.at(now)
-        wish_velocity = (wish - trajectory.at(now - self.period)) / self.period
-        low, high = trajectory.range_from(now)
-        return limiter.follow(wish, wish_velocity, np.clip(low, *leash), np.clip(high, *leash))
 
     def _note_border(self, taken: Inference, now: float, position: np.ndarray, velocity: np.ndarray) -> None:
         """Keeps what the chunk that takes over `now` asked of an arm with this last command and its velocity."""

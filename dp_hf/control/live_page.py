@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from dp_hf.cameras import by_camera
-from dp_hf.control.controller import Controller, Tick
+from dp_hf.control.controller import Controller
+from dp_hf.control.tick import Tick
 from dp_hf.errors import UserError
 
 PAGE = Path(__file__).with_name("live_page.html")

@@ -1,6 +1,7 @@
 """Remembers what a run's policy predicted and when the arm was held, for the episode that it is recorded as."""
 
-from dp_hf.control.controller import Controller, Tick
+from dp_hf.control.controller import Controller
+from dp_hf.control.tick import Tick
 from dp_hf.control.trajectory import Trajectory
 from dp_hf.episodes.run_file import Chunk, Hold, Run
 

@@ -2,6 +2,7 @@
 arXiv:1810.02890)."""
 
 import logging
+from typing import Protocol
 
 import numpy as np
 
@@ -9,11 +10,22 @@ from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.robot import Person, Stamped
 from dp_hf.control.trajectory import Trajectory, hand_over
 from dp_hf.episodes.format import Actor
+from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 # Seconds for which an arm that a person has guided stands still before it is commanded again.
 SETTLE = 0.3
+
+
+class Doubt(Protocol):
+    """What watches a policy, such as `dp_hf.alarm.watch.Watch`; its `reason` is why the arm is to be held, if it is."""
+
+    @property
+    def reason(self) -> str | None: ...
+
+    def reset(self) -> None:
+        """The policy has another chance."""
 
 
 class Takeover:
@@ -26,15 +38,17 @@ class Takeover:
     Args:
         person: of the robot; None where nobody can take the arm.
         limits: a number stands still while it moves by less than a quarter of its `start_tolerance`.
+        doubt: says when the policy does not know what it does; None where nothing does.
 
     Attributes:
         is_called: what is wanted; may be set from any thread.
         count: how often the person took the arm.
     """
 
-    def __init__(self, person: Person | None, limits: SafetyLimits):
+    def __init__(self, person: Person | None, limits: SafetyLimits, doubt: Doubt | None = None):
         self.person = person
         self.limits = limits
+        self.doubt = doubt
         self.is_called = False
         self.count = 0
         self._acts = False
@@ -42,6 +56,41 @@ class Takeover:
         self._stood_at: np.ndarray | None = None
         self._command: Stamped[np.ndarray] | None = None
         self._way: Trajectory | None = None
+
+    def call(self) -> None:
+        """The person is to have the arm; callable from any thread, as the next two.
+
+        Raises:
+            UserError: nobody can take it.
+        """
+        if self.person is None:
+            raise UserError("nobody can take this arm over: its robot has no `person`, or this is a dry run")
+        self.is_called = True
+
+    def dismiss(self) -> None:
+        """The policy is to have it, and is trusted after a person who was called."""
+        if self.is_called:
+            self.trust()
+        self.is_called = False
+
+    def toggle(self) -> None:
+        """Calls or dismisses; says where nobody can take the arm."""
+        if self.is_called:
+            self.dismiss()
+        elif self.person is None:
+            logger.warning("nobody can take this arm over, or this is a dry run")
+        else:
+            self.call()
+
+    def trust(self) -> None:
+        """The policy has another chance."""
+        if self.doubt is not None:
+            self.doubt.reset()
+
+    @property
+    def doubted(self) -> str | None:
+        """Why the policy may not act: it does not know what it does. A person who is called may act."""
+        return None if self.doubt is None or self.is_called else self.doubt.reason
 
     @property
     def is_guided(self) -> bool:

@@ -13,7 +13,6 @@ import numpy as np
 from datasets import Features
 
 from dp_hf.arms.quantities import Quantities
-from dp_hf.cameras import by_camera, camera_columns, is_camera_name
 from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_offset_in_use
 from dp_hf.episodes.dataset_card import write_dataset_card
 from dp_hf.episodes.episode_rows import (
@@ -25,8 +24,9 @@ from dp_hf.episodes.episode_rows import (
     group_rows,
     write_rows,
 )
-from dp_hf.episodes.format import ACTORS, Actor
-from dp_hf.episodes.images import ImageFile, Picture, encoded
+from dp_hf.episodes.format import Actor
+from dp_hf.episodes.given_episode import actors_of_rows, finite_numbers, image_columns, image_files
+from dp_hf.episodes.images import ImageFile, Picture
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
 from dp_hf.episodes.parquet import DATA_FOLDER, MAX_SHARD_BYTES, ParquetShards, features_of
 from dp_hf.episodes.problems import Problem, first_lines
@@ -37,7 +37,6 @@ from dp_hf.hub.card import CARD_FILE
 from dp_hf.workers.workers import HERE, Workers
 
 _OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
-_OWN_COLUMNS = set(features_of((), has_actors=True))
 # So many shards can be written, and read, at the same time, unless they would be smaller than that.
 _SHARDS = 16
 _MIN_SHARD_BYTES = 25_000_000
@@ -114,7 +113,7 @@ class DatasetWriter:
             raise UserError(f"actions that are states are {state}, not {action}")
         self.output_dir = user_path(output_dir)
         refuse_to_replace(self.output_dir)
-        self.columns = _columns(cameras)
+        self.columns = image_columns(cameras)
         self.state, self.action = state, action or state
         self.num_frames = 0
         self.warnings: list[str] = []
@@ -185,7 +184,7 @@ class DatasetWriter:
             UserError: one of them has another length, shape or kind, or holds a value that is not finite; nothing of
                 the episode is written then.
         """
-        pictures = self._pictures(name, images)
+        pictures = image_files(name, images, self.columns)
         rows = self._rows(name, pictures, state, action, timestamp, frames, actor, self._num_episodes)
         return self._note(rows, write_rows(self._shards, rows, self.state, self._has_commands))
 
@@ -246,49 +245,22 @@ class DatasetWriter:
             raise UserError(f"episode {name!r}: {'there is one of that name' if name else 'it has no name'}")
         if leads_out(name):
             raise UserError(f"episode {name!r}: its name leads out of a folder: leave out .. and a leading /")
-        states = _numbers(f"episode {name}: state", state, (None, len(self.state)), np.float32)
+        states = finite_numbers(f"episode {name}: state", state, (None, len(self.state)), np.float32)
         if action is not None:
-            actions = _numbers(f"episode {name}: action", action, (len(states), len(self.action)), np.float32)
+            actions = finite_numbers(f"episode {name}: action", action, (len(states), len(self.action)), np.float32)
         elif self._description["action_source"] == "state":
             actions = actions_from_states(states, 1, self._description["action_offset"])
         else:
             raise UserError(f"episode {name}: no action is given; action_source 'state' makes actions of the states")
         times = np.arange(len(states)) / self._description["fps"] if timestamp is None else timestamp
-        times = _numbers(f"episode {name}: timestamp", times, (len(states),), np.float64)
+        times = finite_numbers(f"episode {name}: timestamp", times, (len(states),), np.float64)
         for camera, column in self.columns.items():
             if len(pictures[column]) != len(states):
                 raise UserError(
                     f"episode {name}: it has {len(pictures[column])} images of {camera}, and {len(states)} states"
                 )
-        actors = self._actors(name, actor, len(states))
+        actors = actors_of_rows(name, actor, len(states), self._has_actors)
         return EpisodeRows(name, index, pictures, states, actions, times, frames, actors)
-
-    def _actors(self, name: str, actor: Sequence[Actor] | None, num_rows: int) -> list[Actor] | None:
-        if not self._has_actors:
-            if actor is not None:
-                raise UserError(f"episode {name}: it says who acted, and the writer has no has_actors=True")
-            return None
-        actors: list[Actor] = ["person"] * num_rows if actor is None else [*actor]
-        if len(actors) != num_rows or (wrong := [each for each in actors if each not in ACTORS]):
-            found = f"{len(actors)} actors for {num_rows} rows" if len(actors) != num_rows else repr(wrong[0])
-            raise UserError(f"episode {name}: who acted is one of {', '.join(ACTORS)} for every row, not {found}")
-        return actors
-
-    def _pictures(
-        self, name: str, images: Sequence[Picture] | Mapping[str, Sequence[Picture]]
-    ) -> dict[str, Sequence[ImageFile] | FilesOnDisk]:
-        """The files of every image column."""
-        pictures = by_camera(images)
-        names = set(self.columns if isinstance(images, Mapping) else self.columns.values())
-        if set(pictures) != names:
-            raise UserError(f"episode {name}: it has images of {', '.join(pictures)}, not of {', '.join(self.columns)}")
-        files: dict[str, Sequence[ImageFile] | FilesOnDisk] = {}
-        for camera, column in self.columns.items():
-            of_camera = pictures[camera if isinstance(images, Mapping) else column]
-            files[column] = [
-                encoded(each, f"episode {name}: image {row} of {camera}") for row, each in enumerate(of_camera)
-            ]
-        return files
 
     def _note(self, rows: EpisodeRows, written: Written) -> list[Problem]:
         """Takes the episode into the description; returns what is wrong in it."""
@@ -353,32 +325,3 @@ def refuse_to_replace(target: Path) -> None:
         raise UserError(f"{target} holds other files than a dataset: give a new folder")
     if others := names - _OWN_FILES:
         raise UserError(f"{target} also holds {sorted(others)[0]}: move it away, or give a new folder")
-
-
-def _columns(cameras: Sequence[str]) -> dict[str, str]:
-    """Camera to the name of its column."""
-    columns = camera_columns({camera: camera for camera in cameras})
-    if isinstance(cameras, str) or not cameras or len(columns) < len(cameras):
-        raise UserError(f"cameras is a list of different names; got {cameras!r}")
-    if wrong := [camera for camera in columns if not is_camera_name(camera)]:
-        raise UserError(f"a camera is called {wrong[0]!r}: use letters, digits, - and _")
-    if taken := _OWN_COLUMNS & set(columns.values()):
-        raise UserError(f"a camera is called {sorted(taken)[0]!r}, as another column is: choose with --camera_names")
-    return columns
-
-
-def _numbers(what: str, values: Any, shape: tuple[int | None, ...], dtype: Any) -> np.ndarray:
-    """`values` as finite numbers of this shape; None takes any length above 0."""
-    try:
-        rows = np.array(values, dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{what} is no array of numbers ({error})") from error
-    fits = len(rows.shape) == len(shape) and all(
-        found > 0 and wanted in (None, found) for found, wanted in zip(rows.shape, shape, strict=True)
-    )
-    if not fits:
-        raise UserError(f"{what} has the shape {rows.shape}, not {str(shape).replace('None', 'T')}")
-    if not np.isfinite(rows).all():
-        row = int(np.argwhere(~np.isfinite(rows))[0, 0])
-        raise UserError(f"{what} of row {row} is not finite: {rows[row]}")
-    return rows

@@ -80,8 +80,8 @@ def test_numbers_that_are_none_do_not_break_it(page):
     page._controller.robot.camera = "off"
     with pytest.raises(UserError, match="cannot start"):
         page._controller.run(duration=1)
-    from dp_hf.control.controller import Tick
     from dp_hf.control.robot import Stamped
+    from dp_hf.control.tick import Tick
 
     page(Tick(200.0, None, Stamped(np.array([np.nan, np.inf, 0, 0, 0, 0, 0]), 200.0), None, "late", "person"))
     now = json.loads(fetch(f"{page.address}since?after=151"))
