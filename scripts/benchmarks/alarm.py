@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+from measuring import cell
+
 from dp_hf.alarm.limits import EVERY, FOLDER, AlarmLimits
 from dp_hf.alarm.record import RunRecord, Tally
 from dp_hf.cli.arguments import parse, run
@@ -122,8 +124,7 @@ def _row(tally: Tally) -> str:
 def _rate(count: int, total: int) -> str:
     if not total:
         return "0/0"
-    rate = wilson(count, total)
-    return f"{count}/{total} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+    return cell(wilson(count, total))
 
 
 if __name__ == "__main__":

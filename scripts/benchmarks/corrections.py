@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from measuring import cell
 from stacking import ROOT, command, cpu_minutes, is_trained, train
 from tqdm import tqdm
 
@@ -176,7 +177,7 @@ def scene_table(results: list[dict[str, Any]], names: list[str]) -> str:
         cells = []
         for of_policy in runs.values():
             rate = wilson(*(sum(run[scene][key] for run in of_policy) for key in ("successes", "trials")))
-            cells.append(f"{rate.successes}/{rate.trials} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]")
+            cells.append(cell(rate))
         lines.append(f"| {scene} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -7,7 +7,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dp_hf.success.rates import Rate
 
 
 def interleaved(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -85,6 +88,11 @@ def report(results: dict[str, Any], as_json: bool) -> None:
     for title, rows in results["tables"].items():
         print(f"\n{title}\n")
         print(markdown(rows))
+
+
+def cell(rate: "Rate") -> str:
+    """A rate in little room: counts, and the interval in percent."""
+    return f"{rate.successes}/{rate.trials} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

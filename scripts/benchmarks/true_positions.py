@@ -4,7 +4,7 @@ python scripts/benchmarks/true_positions.py --demonstrations 10 25 50
 
 The network regresses the chunk of actions from the joints, the cubes' true positions and the yellow one's yaw.
 Demonstrations are those of `dp-hf record-demonstrations --noise 0.5`, without pictures. What it fails at with few of
-them no image encoder can mend.
+them is not a matter of seeing.
 """
 
 import sys
