@@ -238,13 +238,14 @@ class Controller:
             command = limiter.brake()
         elif actor == "person":
             self.planner.forget(now)
-            way = self.takeover.way(now, limiter.position, self._sent_at, self.period)
+            way = self.takeover.way(now, limiter.position, limiter.velocity, self._sent_at, self.period)
             command = limiter.pursue(way, now, state.value)
         else:
-            taken = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
+            motion = limiter.position, limiter.velocity, self._sent_at
+            taken = self.planner.take_over(now, *motion, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
-                newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
+                newer = self.planner.take_over(self.clock.now(), *motion, state.value)
                 taken = taken if newer is None else newer
             command = limiter.pursue(self.planner.trajectory, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
