@@ -179,7 +179,7 @@ class Planner:
     def take_over(
         self, now: float, position: np.ndarray, velocity: np.ndarray, sent_at: float, measured: np.ndarray
     ) -> Inference | None:
-        """Makes the trajectory of a chunk that has arrived, from the last command and its velocity, sent at `sent_at`.
+        """Makes the trajectory of a chunk that has arrived, from the last command, its velocity and its time `sent_at`.
 
         An arm that has stood still since it was pictured begins with the chunk's first action, however late: nothing
         of the chunk's time has passed for it.

@@ -122,7 +122,7 @@ class Takeover:
     def way(
         self, now: float, position: np.ndarray, velocity: np.ndarray, sent_at: float, period: float
     ) -> Trajectory | None:
-        """Where a person who commands the arm leads it, from the last command and its velocity, sent at `sent_at`."""
+        """Where a person who commands the arm leads it, from the last command, its velocity and its time `sent_at`."""
         assert self.person is not None
         command = self.person.read_command()
         if command is not None and command is not self._command:
