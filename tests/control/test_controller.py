@@ -545,13 +545,13 @@ def test_a_policy_that_hangs_keeps_no_thread_that_must_end(monkeypatch):
     monkeypatch.setattr("dp_hf.control.controller.LAST_INFERENCE", 0.1)
     clock = FakeClock()
     clock.now, clock.sleep_until = time.monotonic, lambda moment: time.sleep(max(0.0, moment - time.monotonic()))
-    released = threading.Event()
+    released, others = threading.Event(), {*threading.enumerate()}
     controller = Controller(FakeRobot(clock), lambda image, state: released.wait(30), LIMITS, clock=clock)
     start = time.monotonic()
     with pytest.raises(RunFailed, match="has not answered"):
         controller.run()
     assert time.monotonic() - start < 5
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "policy" and thread.is_alive()]
+    (thread,) = [thread for thread in {*threading.enumerate()} - others if thread.name == "policy"]
     assert thread.daemon
     released.set()
     thread.join(5)
