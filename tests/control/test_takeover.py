@@ -194,7 +194,8 @@ def test_whenever_the_arm_changes_hands_no_command_breaks_a_limit(events, guides
     for first in [*np.flatnonzero(np.diff([*map(lambda tick: tick.command is None, ticks)])) + 1, len(ticks)]:
         part = [tick.command for tick in ticks[begin:first]]
         if part[0] is not None:
-            start = HOME if begin == 0 else part[0]
+            state = ticks[begin].state
+            start = HOME if begin == 0 else part[0] if state is None else state.value
             assert_legal(part, LIMITS, controller.period, start=start, times=[tick.time for tick in ticks[begin:first]])
         begin = first
 
