@@ -10,6 +10,7 @@ from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.robot import Person, Stamped
 from dp_hf.control.trajectory import Chunk, Trajectory, hand_over
 from dp_hf.episodes.format import Actor
+from dp_hf.episodes.run_file import Judged
 from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -19,10 +20,18 @@ SETTLE = 0.3
 
 
 class Doubt(Protocol):
-    """What watches a policy, such as `dp_hf.alarm.watch.Watch`; its `reason` is why the arm is to be held, if it is."""
+    """What watches a policy, such as `dp_hf.alarm.watch.Watch`.
+
+    Attributes:
+        reason: why the arm is to be held, if it is.
+        scores: of the latest prediction, in a mapping of its own; None before the first.
+    """
 
     @property
     def reason(self) -> str | None: ...
+
+    @property
+    def scores(self) -> Judged | None: ...
 
     def reset(self) -> None:
         """The policy has another chance."""

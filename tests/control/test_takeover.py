@@ -1,6 +1,7 @@
 """A person takes the arm and gives it back: nothing jumps, and every frame says who acted."""
 
 import json
+from collections import deque
 from functools import partial
 from itertools import pairwise
 
@@ -226,8 +227,9 @@ def test_a_key_calls_the_person_and_dismisses_them():
     robot = GuidedRobot(clock, True, HOME)
     controller = Controller(RobotWrapper(robot), as_policy(lambda image, state: state[None]), LIMITS, clock=clock)
     assert controller.takeover.person is robot.person  # a wrapper passes it on
-    called = []
-    for key in ("t", None, "t", "t"):
-        _obey(key, controller)
+    called, others = [], deque()
+    for key in ("t", None, "w", "t", "t"):
+        _obey(key, controller, others)
         called.append(controller.takeover.is_called)
-    assert called == [True, True, False, True]
+    assert called == [True, True, True, False, True]
+    assert [*others] == ["w"]  # for the person

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dp_hf.cli.view import main
 from dp_hf.episodes.conversion import convert_episodes
-from dp_hf.episodes.run_file import Chunk, Hold, Run
+from dp_hf.episodes.run_file import Alarm, Chunk, Hold, Run, Score
 from dp_hf.errors import UserError
 from dp_hf.review.page import write_page
 from dp_hf.review.tracks import read_tracks
@@ -86,10 +86,40 @@ def test_chunks_and_holds_of_a_run_are_on_its_time_axis(recordings, tmp_path):
     assert (hold["start"], hold["stop"], hold["what"]) == (5, 10, "the camera is late")
 
 
+def test_a_persons_frames_alarms_and_scores_are_on_the_time_axis(recordings, tmp_path):
+    write_course(recordings, "episode_6", course(6), actors=["policy"] * 10 + ["nobody"] * 2 + ["person"] * 18)
+    score = Score("plan", np.array([0.0, 0.8]), np.array([0.1, 0.7]), 0.5)
+    alarm, hold = Alarm(0.8, "alarm: its plan changes"), Hold(0.8, 1.2, "alarm: its plan changes")
+    Run(holds=[hold], alarms=[alarm], scores=[score]).write(recordings / "episode_6")
+    write_page(recordings, tmp_path / "page", progress=False)
+    rows = script(tmp_path / "page/data/index.js")["episodes"]
+    assert [row["events"] for row in rows] == [*[[]] * 6, ["alarm", "hold", "person"]]
+    episode = script(tmp_path / "page/data/6.js")
+    marks = {mark["kind"]: mark for mark in episode["marks"]}
+    assert [(marks[kind]["start"], marks[kind]["stop"]) for kind in ("alarm", "hold", "person")] == [
+        (8, 9),
+        (8, 13),
+        (12, 30),
+    ]
+    assert marks["alarm"]["what"] == "its plan changes"
+    assert marks["person"]["what"] == "a person acts for 1.7 s"
+    assert episode["scores"] == [{"name": "plan", "times": [0, 0.8], "values": [0.1, 0.7], "limit": 0.5}]
+    convert_episodes(recordings, tmp_path / "dataset", progress=False)
+    write_page(tmp_path / "dataset", tmp_path / "page", progress=False)
+    rows = script(tmp_path / "page/data/index.js")["episodes"]
+    assert all(row["events"] == ["person"] for row in rows)  # demonstrations are a person's
+    (mark,) = (mark for mark in script(tmp_path / "page/data/6.js")["marks"] if mark["kind"] == "person")
+    assert (mark["start"], mark["stop"]) == (12, 30)
+
+
 NARROW = '{"chunks": [{"times": [0], "positions": [[1]]}], "holds": []}'
+ENDLESS = '{"chunks": [], "holds": [], "alarms": [{"time": 1e999, "reason": "late"}]}'
+UNEVEN = '{"chunks": [], "holds": [], "scores": [{"name": "plan", "times": [0], "values": [1, 2], "limit": null}]}'
 
 
-@pytest.mark.parametrize("text", ["[]", '{"chunks": 3}', NARROW], ids=["list", "number", "narrow"])
+@pytest.mark.parametrize(
+    "text", ["[]", '{"chunks": 3}', NARROW, ENDLESS, UNEVEN], ids=["list", "number", "narrow", "endless", "uneven"]
+)
 def test_a_damaged_run_is_one_sentence(recordings, tmp_path, text):
     (recordings / "episode_2/run.json").write_text(text)
     with pytest.raises(UserError, match=r"run\.json"):
