@@ -2,6 +2,9 @@
 
 import os
 import pty
+import termios
+import threading
+import time
 from collections import deque
 
 import numpy as np
@@ -158,9 +161,15 @@ def test_keys_need_a_terminal_and_the_simulated_arm(make_pipeline, tmp_path, cap
 def test_a_run_is_taken_over_by_keys_and_recorded(make_pipeline, tmp_path, capsys, monkeypatch):
     make_pipeline(horizon=8, n_action_steps=4).save_pretrained(tmp_path / "policy")
     keyboard, screen = pty.openpty()
+
+    def press():
+        while termios.tcgetattr(screen)[3] & termios.ICANON:  # until the command listens to single keys
+            time.sleep(0.02)
+        os.write(keyboard, b"te")
+
     with open(screen) as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        os.write(keyboard, b"t")
+        threading.Thread(target=press, daemon=True).start()
         arguments = ["--pipeline", str(tmp_path / "policy"), "--person", "keyboard", "--duration", "6"]
         assert run_policy([*arguments, "--record", str(tmp_path / "runs")]) in (0, 1)
     os.close(keyboard)
