@@ -240,19 +240,21 @@ class Controller:
         if self.takeover.is_guided:
             return self._be_guided(now, image, state, limiter, actor)
         is_withheld = away is not None and limiter.at_rest
-        taken, before, velocity = None, limiter.position, limiter.velocity
+        # Where nothing was sent for longer, as while a person guided the arm, it is there now.
+        motion = limiter.position, limiter.velocity, max(self._sent_at, now - self.period)
+        taken = None
         if actor == "nobody" or image is None or state is None:
             self.planner.forget(now)
             command = limiter.brake() if state is None else limiter.pursue(back, now, state.value)
         elif actor == "person":
             self.planner.forget(now)
-            way = self.takeover.way(now, limiter.position, self._sent_at, self.period)
+            way = self.takeover.way(now, *motion, self.period)
             command = limiter.pursue(way, now, state.value)
         else:
-            taken = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
+            taken = self.planner.take_over(now, *motion, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
-                newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
+                newer = self.planner.take_over(self.clock.now(), *motion, state.value)
                 taken = taken if newer is None else newer
             command = limiter.pursue(self.planner.trajectory, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
@@ -262,7 +264,7 @@ class Controller:
             self._send(command, limiter, now)
         if taken is not None:
             self.report.image_to_command.add(self.clock.now() - taken.observed_at)
-            self._note_border(taken, now, before, velocity)
+            self._note_border(taken, now, *motion[:2])
         self._tell(Tick(now, image, state, command, self._hold_reason, actor))
         return now
 

@@ -9,7 +9,7 @@ from dp_hf.control.trajectory import Trajectory
 
 logger = logging.getLogger(__name__)
 
-# Of the velocity limits: nobody has chosen this way.
+# Of the velocity limits, on average: nobody has chosen this way.
 SPEED = 0.25
 
 
@@ -59,4 +59,5 @@ class Retry:
             for a, b in ((position, let_go), (let_go, self.start))
         ]
         times = now + np.cumsum([0.0, *np.maximum(seconds, 0.1)])
-        return Trajectory(times, np.stack([position, let_go, self.start]))
+        positions = np.stack([position, let_go, self.start])
+        return Trajectory(times, positions, np.zeros_like(positions))

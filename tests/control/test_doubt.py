@@ -6,7 +6,16 @@ from functools import partial
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal, at_time
+from control_fakes import (
+    HOME,
+    FakeClock,
+    FakeExecutor,
+    FakeRobot,
+    as_policy,
+    assert_each_part_legal,
+    assert_legal,
+    at_time,
+)
 from helpers.alarms import limits_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -143,14 +152,7 @@ def test_whatever_happens_on_the_way_back_no_command_breaks_a_limit(events, guid
     robot = {"robot_class": GuidedRobot, "guides": guides, "target": target}
     controller, ticks = drive(happens, seconds=8.0, retries=3, every=every, speed=speed, **robot)
     assert controller.report.retries <= 3
-    begin = 0
-    for first in [*np.flatnonzero(np.diff([tick.command is None for tick in ticks])) + 1, len(ticks)]:
-        part = ticks[begin:first]
-        if part[0].command is not None:
-            start = HOME if begin == 0 else part[0].command
-            commands, times = [tick.command for tick in part], [tick.time for tick in part]
-            assert_legal(commands, LIMITS, controller.period, start=start, times=times)
-        begin = first
+    assert_each_part_legal(ticks, LIMITS, controller.period)
 
 
 def test_answers_are_those_of_one_rule():

@@ -2,10 +2,10 @@
 
 import os
 import pty
-import termios
-import threading
 import time
 from collections import deque
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -157,19 +157,21 @@ def test_keys_need_a_terminal_and_the_simulated_arm(make_pipeline, tmp_path, cap
     assert "--person keyboard: there is no terminal" in capsys.readouterr().err
 
 
+def press_once_there(keyboard: int, key: bytes, folder: Path) -> None:
+    while not folder.exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.write(keyboard, key)
+
+
 @pytest.mark.slow
 def test_a_run_is_taken_over_by_keys_and_recorded(make_pipeline, tmp_path, capsys, monkeypatch):
     make_pipeline(horizon=8, n_action_steps=4).save_pretrained(tmp_path / "policy")
     keyboard, screen = pty.openpty()
-
-    def press():
-        while termios.tcgetattr(screen)[3] & termios.ICANON:  # until the command listens to single keys
-            time.sleep(0.02)
-        os.write(keyboard, b"te")
-
     with open(screen) as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        threading.Thread(target=press, daemon=True).start()
+        # What was typed before the run listens is not meant for it.
+        Thread(target=press_once_there, args=(keyboard, b"t", tmp_path / "runs"), daemon=True).start()
         arguments = ["--pipeline", str(tmp_path / "policy"), "--person", "keyboard", "--duration", "6"]
         assert run_policy([*arguments, "--record", str(tmp_path / "runs")]) in (0, 1)
     os.close(keyboard)
