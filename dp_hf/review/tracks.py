@@ -139,6 +139,8 @@ def _of_episodes(episodes: list[Episode], report: CheckReport, views: dict[str, 
         seconds = (frames - frames[0]) / DEFAULT_FPS if rate.fps is None else frame_times(episode, rate).seconds
         small, problems = views[episode.name], episode.problems
         run, acted = _run_of(episode, len(state)), episode.actors
+        if run is not None and episode.timestamps is not None:
+            seconds = episode.timestamps  # of the run's own clock, however many frames a busy computer dropped
         tracks.append(Track(episode.name, state, states, state, actions, seconds, frames, small, problems, run, acted))
     return tracks
 

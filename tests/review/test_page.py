@@ -86,6 +86,20 @@ def test_chunks_and_holds_of_a_run_are_on_its_time_axis(recordings, tmp_path):
     assert (hold["start"], hold["stop"], hold["what"]) == (5, 10, "the camera is late")
 
 
+def test_a_run_is_shown_in_its_own_time_however_many_frames_were_dropped(recordings, tmp_path):
+    file = recordings / "episode_2/states.json"
+    rows = json.loads(file.read_text())
+    for number, row in enumerate(rows):
+        row["timestamp"] = 0.18 * number
+    file.write_text(json.dumps(rows))
+    Run(holds=[Hold(1.79, 2.69, "the camera is late")]).write(recordings / "episode_2")
+    write_page(recordings, tmp_path / "page", progress=False)
+    episode = script(tmp_path / "page/data/2.js")
+    assert episode["seconds"][-1] == pytest.approx(0.18 * 29)
+    (hold,) = (mark for mark in episode["marks"] if mark["kind"] == "hold")
+    assert (hold["start"], hold["stop"]) == (10, 16)
+
+
 def test_a_persons_frames_alarms_and_scores_are_on_the_time_axis(recordings, tmp_path):
     write_course(recordings, "episode_6", course(6), actors=["policy"] * 10 + ["nobody"] * 2 + ["person"] * 18)
     score = Score("plan", np.array([0.0, 0.8]), np.array([0.1, 0.7]), 0.5)
@@ -151,6 +165,8 @@ def test_other_files_are_not_replaced(recordings, tmp_path, capsys):
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_a_browser_shows_it_from_the_disk(recordings, tmp_path):
     (recordings / "episode_3").rename(recordings / "episode_3<img src=x onerror=document.title='run'>")
+    score = Score("plan", np.array([0.0, 0.8]), np.array([0.1, 0.7]), 0.5)
+    Run(alarms=[Alarm(0.8, "alarm: its plan changes")], scores=[score]).write(recordings / "episode_1")
     write_page(recordings, tmp_path / "page", progress=False)
 
     def browse(fragment, *options):
@@ -163,6 +179,8 @@ def test_a_browser_shows_it_from_the_disk(recordings, tmp_path):
     assert '<code id="frame" title="what edit-episodes takes">episode_1:12</code>' in dom
     assert dom.count('class="row') == 6
     assert "stands still for 1.1 s" in dom
+    assert dom.count('<canvas class="curve"') == 3 + 1  # numbers, and the alarm's score
+    assert ">its plan changes<" in dom
     assert "<title>run</title>" not in dom
     browse("episode_1:12", "--window-size=1000,700", f"--screenshot={tmp_path / 'shot.png'}")
     shot = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB"), int)
