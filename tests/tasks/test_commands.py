@@ -11,6 +11,7 @@ import yaml
 from helpers.reach_task import copy_task
 
 from dp_hf.cli.evaluate import main as evaluate
+from dp_hf.cli.recipes import recipe_names
 from dp_hf.cli.record_demonstrations import main as record
 from dp_hf.cli.report import main as report
 from dp_hf.cli.train import main as train
@@ -202,7 +203,7 @@ def test_a_task_without_an_expert(folder, capsys):
 
 def test_a_name_of_no_task_file(capsys):
     assert evaluate(["--task_file", "no_such_task", "--pipeline", "expert"]) == 2
-    assert "only aloha_transfer_cube, fetch_pick_and_place, metaworld, pusht, reach" in capsys.readouterr().err
+    assert f"only {', '.join(recipe_names('tasks'))}" in capsys.readouterr().err
 
 
 def test_noise_of_several_units_is_said_number_by_number(folder, capsys):
@@ -226,6 +227,7 @@ def test_a_policy_of_another_rate_or_other_names_is_refused(folder, make_pipelin
     [
         ("metaworld", "METAWORLD_PYTHON"),
         ("aloha_transfer_cube", "ALOHA_PYTHON"),
+        ("aloha_insertion", "ALOHA_PYTHON"),
         ("fetch_pick_and_place", "FETCH_PYTHON"),
     ],
 )

@@ -374,6 +374,24 @@ def test_the_process_ends_with_its_environment(tmp_path):
     assert process.poll() == 0
 
 
+def test_the_environment_of_another_process_is_closed_and_one_that_was_interrupted_says_no_more(tmp_path, capfd):
+    code = (recipe_folder("tasks") / "reach.py").read_text("utf-8")
+    closing = code.replace(
+        "    def render(self):", "    def close(self):\n        print('closed')\n\n    def render(self):"
+    )
+    task = beside(tmp_path, code=closing)
+    for interrupted in (False, True):
+        env = task.make_environment(cameras=task.cameras)
+        env.reset(seed=0)
+        process = env._observed._process
+        if interrupted:
+            process.stdout.close()
+            write_message(process.stdin, {"call": "step", "with": [np.zeros(2)]})
+        env.close()
+        assert process.poll() == 0
+        assert capfd.readouterr().err == "closed\n"
+
+
 def test_the_process_ends_with_a_parent_that_is_killed(tmp_path):
     beside(tmp_path)
     code = f"""
