@@ -102,6 +102,17 @@ def test_recording_goes_on_and_replays(folder, capsys):
     assert "give the same arguments and task file" in capsys.readouterr().err
 
 
+def test_a_demonstration_counts_when_its_success_has_held(folder, capsys):
+    arguments = ["--task_file", "reach.yaml", "--noise", "0", "--num_episodes", "1", "--output_dir"]
+    assert record([*arguments, "once"]) == 0
+    assert record([*arguments, "held", "--success_steps", "4"]) == 0
+    assert len(open_data("held")[0]) == len(open_data("once")[0]) + 3
+    assert record([*arguments, "once", "--success_steps", "4"]) == 2
+    assert "give the same arguments and task file" in capsys.readouterr().err
+    assert record(["--success_steps", "4", "--output_dir", "x"]) == 2
+    assert "--success_steps is for a task file" in capsys.readouterr().err
+
+
 def test_what_was_recorded_before_it_was_cut_off_counts(folder, monkeypatch, capsys):
     written = DatasetWriter.add_episode
 

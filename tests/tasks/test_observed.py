@@ -53,6 +53,13 @@ class Odd(gymnasium.Env):
         return None
 
 
+class Ending(Odd):
+    """Ends with its success."""
+
+    def step(self, action):
+        return self.seen(), 1.0, True, False, {"done": True}
+
+
 def observed(task=(), **arguments):
     return ObservedEnvironment(
         {
@@ -161,6 +168,7 @@ def test_conditions(text, info, holds):
         ({"cameras": {"top": "render"}}, "cameras: top: render() gives nothing"),
         ({"action_names": ["x"]}, "action: has 1 names, and the environment takes the shape (2,)"),
         ({"max_steps": None}, "max_steps: is not given, and the environment has no step limit"),
+        ({"success_steps": 2, "environment": Ending}, "success_steps: is 2, and the environment ends an"),
         ({"stages": {"success": "reward"}}, "success: reward is neither true nor false"),
         ({"stages": {"success": "a >= b"}}, "success: 'a >= b' is no condition"),
         ({"environment": "NoSuchThing-v0"}, "environment: NoSuchThing-v0 cannot be made"),
