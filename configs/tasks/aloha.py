@@ -1,7 +1,9 @@
-"""gym-aloha's two arms for `dp-hf --task_file`, with one small picture a step, and a scripted expert for the transfer.
+"""gym-aloha's two arms for `dp-hf --task_file`, with one small picture a step, and a scripted expert for each task.
 
 It runs in a Python of its own, where dp_hf is not installed.
 """
+
+from functools import partial
 
 import gymnasium
 import mujoco
@@ -10,6 +12,8 @@ from gym_aloha.env import AlohaEnv
 from gym_aloha.tasks import sim
 
 FPS = 50
+LEVEL = np.eye(3)  # no turn
+GRIP = 0.01  # metres above the middle of what is taken, so that the fingers do not touch the table
 OFF = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 
 
@@ -54,28 +58,52 @@ class Aloha(gymnasium.Env):
         height, width, _ = pixels.shape
         return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
 
+    def close(self):
+        self.renderer.close()
+
 
 def transfer_cube(env):
-    """The right arm lifts the cube to where the left one takes it: way points of both tools, blended linearly."""
-    arms = {name: _Arm(env, name) for name in ("left", "right")}
+    """The right arm lifts the cube to where the left one takes it."""
+    left, right = _Arm(env, "left"), _Arm(env, "right")
     box = env.data.qpos[16:19].copy()
-    down, rolled, level = _turn([0, 1, 0], -60), _turn([1, 0, 0], 90), np.eye(3)
-    meet, aside = np.array([0.0, 0.5, 0.25]), np.array([-0.02, 0.0, 0.0])
+    rolled = _turn([1, 0, 0], 90)
     over, at = [box[0], box[1], 0.18], [box[0], box[1], 0.02]
-    # Seconds, place in metres, turn from the start, gripper from closed (0) to open (1).
-    plans = {
-        "right": [(1.2, over, down, 1), (2.2, at, down, 1), (2.8, at, down, 0), (4.4, meet, down, 0),
-                  (9, meet, down, 0)],
-        "left": [(1.5, arms["left"].place, level, 0), (4.0, meet - [0.13, 0, 0], rolled, 1),
-                 (5.4, meet + aside, rolled, 1), (6.2, meet + aside, rolled, 0), (9, meet + aside, rolled, 0)],
-    }  # fmt: skip
-    plans = {name: [(0.0, arms[name].place, level, 0), *plan] for name, plan in plans.items()}
+    meet, aside = np.array([0.0, 0.5, 0.25]), np.array([-0.02, 0.0, 0.0])
+    return _together(
+        left.along(
+            (1.5, left.place, LEVEL, 0), (4.0, meet - [0.13, 0, 0], rolled, 1), (5.4, meet + aside, rolled, 1),
+            (6.2, meet + aside, rolled, 0),
+        ),
+        right.along(
+            (1.2, over, right.down, 1), (2.2, at, right.down, 1), (2.8, at, right.down, 0), (4.4, meet, right.down, 0),
+        ),
+    )  # fmt: skip
+
+
+def insertion(env):
+    """The right arm lifts the peg and the left one the socket; they meet in the middle, the peg in the socket."""
+    left, right = _Arm(env, "left"), _Arm(env, "right")
+    peg, socket = env.data.qpos[16:19].copy(), env.data.qpos[23:26].copy()
+
+    def plan(arm, thing, height, side):
+        over, at = [thing[0], thing[1], 0.13], [thing[0], thing[1], height + GRIP]
+        apart, joined = ([side * distance, 0.5, 0.15 + GRIP] for distance in (0.11, 0.045))
+        return arm.along(
+            (1.2, over, arm.down, 1), (2.2, at, arm.down, 1), (2.8, at, arm.down, 0), (3.2, at, arm.down, 0),
+            (5.0, apart, arm.down, 0), (5.4, apart, arm.down, 0), (7.4, joined, arm.down, 0),
+        )  # fmt: skip
+
+    return _together(plan(left, socket, 0.02, side=-1), plan(right, peg, 0.01, side=1))
+
+
+def _together(left, right):
+    """An action at every step from two functions of the time."""
     step = 0
 
     def act(observation):
         nonlocal step
         step += 1
-        return np.concatenate([arms[name].follow(plans[name], step / FPS) for name in ("left", "right")])
+        return np.r_[left(step / FPS), right(step / FPS)]
 
     return act
 
@@ -92,9 +120,17 @@ class _Arm:
         self._look()
         self.place = self.data.site_xpos[self.site].copy()
         self.start = self.data.xmat[self.body].reshape(3, 3).copy()
+        self.down = _turn([0, 1, 0], 60 if name == "left" else -60)
 
-    def follow(self, plan, time):
-        """The arm's six joint angles and its gripper at a time of the plan, (7,)."""
+    def along(self, *points):
+        """The arm's six joint angles and its gripper (7,) as a function of the time, by way points blended linearly.
+
+        Args:
+            points: seconds, place in metres, turn from the start, gripper from closed (0) to open (1).
+        """
+        return partial(self._at, [(0.0, self.place, LEVEL, 0), *points])
+
+    def _at(self, plan, time):
         after = next((index for index, point in enumerate(plan) if point[0] > time), len(plan) - 1)
         (t0, p0, r0, g0), (t1, p1, r1, g1) = plan[after - 1], plan[after]
         share = min((time - t0) / (t1 - t0), 1.0)

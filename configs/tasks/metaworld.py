@@ -56,6 +56,9 @@ class MetaWorld(Env):
         height, width, _ = pixels.shape
         return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
 
+    def close(self):
+        self.renderer.close()
+
 
 def expert(env):
     """Meta-World's own scripted expert."""

@@ -44,6 +44,9 @@ class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments, 
     gripper has none; default 0.5 degrees, or as the task file says"""
     noise_phases: Literal["all", "place"] = "all"
     """when there is noise: all the time, or while the cube is carried and placed"""
+    success_steps: Annotated[int, Range(1)] | None = None
+    """with --task_file: steps in a row that success must hold before a demonstration ends and counts; default as the
+    task file says"""
     camera_names: tuple[str, ...] | None = None
     """of front, side, wrist, default front; with --task_file of the task's, default all"""
 
@@ -56,14 +59,14 @@ def main(argv: list[str] | None = None) -> int:
 def record(arguments: RecordDemonstrations) -> int:
     arguments.require_fitting(arguments.robot, ROBOTS)
     if arguments.robot != "sim":
-        if arguments.task_file is not None or arguments.task_arguments:
+        if arguments.task_file is not None or arguments.task_arguments or arguments.success_steps is not None:
             raise UserError("--task_file is for the simulator: leave it out, or take --robot sim")
         return record_real_robot(arguments)
     workers = arguments.workers()
     if arguments.camera_names == ():
         raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
     require_different("camera_names", arguments.camera_names or ())
-    task = arguments.task()
+    task = arguments.task(arguments.success_steps)
     arguments.require_own_scene(("noise_phases",) if arguments.noise_phases != "all" else ())
     if arguments.task_file is not None:
         from dp_hf.tasks.recording import record_dataset

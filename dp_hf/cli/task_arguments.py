@@ -26,8 +26,8 @@ class TaskArguments:
     task_arguments: tuple[str, ...] = ()
     """NAME=VALUE each: arguments of the task file's environment in place of its own, such as task=basketball"""
 
-    def task(self) -> "Task":
-        return find_task(self.task_file, self.task_arguments)
+    def task(self, success_steps: int | None = None) -> "Task":
+        return find_task(self.task_file, self.task_arguments, success_steps)
 
     def require_own_scene(self, others: Sequence[str] = ()) -> None:
         """Refuses options of the stacking scene beside a task file.
@@ -40,9 +40,11 @@ class TaskArguments:
             raise UserError(f"--{' and --'.join(given)} change the scene of cube stacking: leave out with --task_file")
 
 
-def find_task(task_file: str | None, task_arguments: Sequence[str] = ()) -> "Task":
+def find_task(task_file: str | None, task_arguments: Sequence[str] = (), success_steps: int | None = None) -> "Task":
     """The task that `--task_file` names; without one it is the stacking of cubes."""
     if task_file is None:
+        if success_steps is not None:
+            raise UserError("--success_steps is for a task file: cubes count as stacked when they have been still")
         if task_arguments:
             raise UserError("--task_arguments are those of a task file: give --task_file too, or leave them out")
         from dp_hf.simulation.stacking import STACKING
@@ -55,7 +57,7 @@ def find_task(task_file: str | None, task_arguments: Sequence[str] = ()) -> "Tas
     place = task_file if is_function(task_file) else str(find_recipe("tasks", task_file))
     arguments = [*map(_argument, task_arguments)]
     require_different("--task_arguments", [name for name, _ in arguments])
-    return load_task(place, dict(arguments))
+    return load_task(place, dict(arguments), success_steps)
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -110,25 +110,26 @@ class TaskDescription:
             raise UserError(f"noise: {self.noise} are no standard deviations")
 
 
-def load_task(reference: str, arguments: Mapping[str, Any] | None = None) -> Task:
+def load_task(reference: str, arguments: Mapping[str, Any] | None = None, success_steps: int | None = None) -> Task:
     """The task of a task file.
 
     Args:
         reference: a YAML file, or a function MODULE:FUNCTION or FILE.py:FUNCTION that returns a `TaskDescription`.
         arguments: of the environment, in place of the file's or beside them.
+        success_steps: in place of the file's.
 
     Raises:
         UserError: there is none, or it does not say what a task is.
     """
     arguments = dict(arguments or {})
-    description, _, folder = _describe(reference, arguments)
+    description, _, folder = _describe(reference, arguments, success_steps)
     return Task(
         name=description.name,
         state=description.state.quantities,
         action=description.action.quantities,
         cameras=tuple(description.cameras),
         fps=float(description.fps),
-        make_environment=partial(make_environment, _absolute(reference), arguments),
+        make_environment=partial(make_environment, _absolute(reference), arguments, success_steps),
         make_expert=make_expert if description.expert is not None else None,
         noise=tuple(description.noise) or (0.0,) * len(description.action.names),
         origin=_digest(reference, description, folder),
@@ -136,10 +137,13 @@ def load_task(reference: str, arguments: Mapping[str, Any] | None = None) -> Tas
 
 
 def make_environment(
-    reference: str, arguments: Mapping[str, Any], cameras: tuple[str, ...] | list[str]
+    reference: str,
+    arguments: Mapping[str, Any],
+    success_steps: int | None,
+    cameras: tuple[str, ...] | list[str],
 ) -> TaskEnvironment:
     """The environment of a task file, in whichever process."""
-    description, file, folder = _describe(reference, arguments)
+    description, file, folder = _describe(reference, arguments, success_steps)
     task: dict[str, Any] = {
         "file": file,
         "folder": str(folder),
@@ -161,15 +165,18 @@ def make_expert(env: gymnasium.Env, seed: int) -> TaskExpert:
     return TaskExpert(env)
 
 
-def _describe(reference: str, arguments: Mapping[str, Any]) -> tuple[TaskDescription, str, Path]:
+def _describe(
+    reference: str, arguments: Mapping[str, Any], success_steps: int | None
+) -> tuple[TaskDescription, str, Path]:
     """The description, what the file is called in messages, and the folder that its paths are relative to."""
     description, file, folder = _describe_file(reference)
     arguments = {**description.arguments, **dict(sorted(arguments.items()))}
+    success_steps = success_steps or description.success_steps
     try:
         name = description.name.format(**arguments)
     except (KeyError, ValueError, IndexError, AttributeError) as error:
         raise UserError(f"{file}: name: {description.name!r} names an argument that is none ({error})") from error
-    return replace(description, name=name, arguments=arguments), file, folder
+    return replace(description, name=name, arguments=arguments, success_steps=success_steps), file, folder
 
 
 def _describe_file(reference: str) -> tuple[TaskDescription, str, Path]:

@@ -87,7 +87,13 @@ class ObservedEnvironment:
         self._steps += 1
         now = {name: self._holds(name, reward, info) for name in self._conditions}
         self._held = self._held + 1 if now[SUCCESS] else 0
-        now[SUCCESS] = self._held >= self.task["success_steps"]
+        now[SUCCESS] = self._held >= (wanted := self.task["success_steps"])
+        if terminated and self._held == 1 < wanted:
+            raise self._error(
+                "success_steps",
+                f"is {wanted}, and the environment ends an episode at its first success: take 1, or make it go on in a "
+                "function that makes the environment",
+            )
         self.stages = {name: reached or now[name] for name, reached in self.stages.items()}
         terminated = bool(terminated) or self.stages[SUCCESS]
         truncated = bool(truncated) or self._steps >= self.max_steps

@@ -84,7 +84,12 @@ def serve(requests, answers, observed):
         except Exception as error:  # of the environment; its traceback goes to standard error
             sys.excepthook(type(error), error, error.__traceback__)
             answer = {"failure": f"{type(error).__name__}: {error}"}
-        write_message(answers, answer)
+        try:
+            write_message(answers, answer)
+        except BrokenPipeError:  # whoever asked was interrupted
+            break
+    if environment is not None:
+        environment.close()
 
 
 def main():

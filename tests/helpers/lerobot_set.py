@@ -13,9 +13,9 @@ from dp_hf.interop.lerobot.video import VideoWriter
 CAMERA = "observation.images.front"
 
 
-def picture(episode, frame):
+def picture(episode, frame, size=(32, 48)):
     """A different colour for every frame."""
-    image = np.zeros((32, 48, 3), np.uint8)
+    image = np.zeros((*size, 3), np.uint8)
     image[..., 0], image[..., 1] = 60 + 40 * episode, 40 + 20 * frame
     return image
 
@@ -26,8 +26,15 @@ def png(image):
     return encoded.getvalue()
 
 
-def write_lerobot(root, version=3, width=6, kind="image", lengths=(6, 8), fps=10):
-    """A dataset in the layout that LeRobot documents; returns the states."""
+def write_lerobot(
+    root, version=3, width=6, kind="image", lengths=(6, 8), fps=10, camera=CAMERA, size=(32, 48), outcome=False
+):
+    """A dataset in the layout that LeRobot documents; returns the states.
+
+    Args:
+        size: height and width of the pictures.
+        outcome: with the columns that sets of simulated tasks have of what followed.
+    """
     vector = {"dtype": "float32", "shape": [width], "names": [f"joint_{i}.pos" for i in range(width)]}
     info = {
         "codebase_version": "v3.0" if version == 3 else "v2.1",
@@ -39,9 +46,12 @@ def write_lerobot(root, version=3, width=6, kind="image", lengths=(6, 8), fps=10
         "features": {
             "action": vector,
             "observation.state": vector,
-            CAMERA: {"dtype": kind, "shape": [32, 48, 3], "names": ["height", "width", "channels"]},
+            camera: {"dtype": kind, "shape": [*size, 3], "names": ["height", "width", "channels"]},
         },
     }
+    if outcome:
+        for column, dtype in (("next.reward", "float32"), ("next.done", "bool"), ("next.success", "bool")):
+            info["features"][column] = {"dtype": dtype, "shape": [1], "names": None}
     rng = np.random.default_rng(0)
     states, tables, records, video = [], [], [], None
     for episode, length in enumerate(lengths):
@@ -54,17 +64,20 @@ def write_lerobot(root, version=3, width=6, kind="image", lengths=(6, 8), fps=10
             "frame_index": np.arange(length),
             "episode_index": np.full(length, episode),
         }
+        if outcome:
+            columns["next.reward"] = pa.array(np.linspace(0, 1, length, dtype=np.float32))
+            columns["next.done"] = columns["next.success"] = np.arange(length) == length - 1
         record = {"episode_index": episode, "tasks": ["stack"], "length": length}
-        images = [picture(episode, frame) for frame in range(length)]
+        images = [picture(episode, frame, size) for frame in range(length)]
         if kind == "image":
-            columns[CAMERA] = [{"bytes": png(image), "path": f"frame-{i}.png"} for i, image in enumerate(images)]
+            columns[camera] = [{"bytes": png(image), "path": f"frame-{i}.png"} for i, image in enumerate(images)]
         else:
             if version == 3:
-                video = video or VideoWriter(root / f"videos/{CAMERA}/chunk-000/file-000.mp4", fps, (48, 32))
-                record |= {f"videos/{CAMERA}/{key}": 0 for key in ("chunk_index", "file_index")}
-                record[f"videos/{CAMERA}/from_timestamp"] = video.num_frames / fps
+                video = video or VideoWriter(root / f"videos/{camera}/chunk-000/file-000.mp4", fps, size[::-1])
+                record |= {f"videos/{camera}/{key}": 0 for key in ("chunk_index", "file_index")}
+                record[f"videos/{camera}/from_timestamp"] = video.num_frames / fps
             else:
-                video = VideoWriter(root / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4", fps, (48, 32))
+                video = VideoWriter(root / f"videos/chunk-000/{camera}/episode_{episode:06d}.mp4", fps, size[::-1])
             for image in images:
                 video.write(image)
             if version == 2:

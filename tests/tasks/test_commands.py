@@ -11,6 +11,7 @@ import yaml
 from helpers.reach_task import copy_task
 
 from dp_hf.cli.evaluate import main as evaluate
+from dp_hf.cli.recipes import recipe_names
 from dp_hf.cli.record_demonstrations import main as record
 from dp_hf.cli.report import main as report
 from dp_hf.cli.train import main as train
@@ -99,6 +100,17 @@ def test_recording_goes_on_and_replays(folder, capsys):
     assert "data was recorded in reach (task file " in capsys.readouterr().err
     assert record([*arguments, "--num_episodes", "4", "--noise", "0.2"]) == 2
     assert "give the same arguments and task file" in capsys.readouterr().err
+
+
+def test_a_demonstration_counts_when_its_success_has_held(folder, capsys):
+    arguments = ["--task_file", "reach.yaml", "--noise", "0", "--num_episodes", "1", "--output_dir"]
+    assert record([*arguments, "once"]) == 0
+    assert record([*arguments, "held", "--success_steps", "4"]) == 0
+    assert len(open_data("held")[0]) == len(open_data("once")[0]) + 3
+    assert record([*arguments, "once", "--success_steps", "4"]) == 2
+    assert "give the same arguments and task file" in capsys.readouterr().err
+    assert record(["--success_steps", "4", "--output_dir", "x"]) == 2
+    assert "--success_steps is for a task file" in capsys.readouterr().err
 
 
 def test_what_was_recorded_before_it_was_cut_off_counts(folder, monkeypatch, capsys):
@@ -202,7 +214,7 @@ def test_a_task_without_an_expert(folder, capsys):
 
 def test_a_name_of_no_task_file(capsys):
     assert evaluate(["--task_file", "no_such_task", "--pipeline", "expert"]) == 2
-    assert "only aloha_transfer_cube, fetch_pick_and_place, metaworld, pusht, reach" in capsys.readouterr().err
+    assert f"only {', '.join(recipe_names('tasks'))}" in capsys.readouterr().err
 
 
 def test_noise_of_several_units_is_said_number_by_number(folder, capsys):
@@ -226,6 +238,7 @@ def test_a_policy_of_another_rate_or_other_names_is_refused(folder, make_pipelin
     [
         ("metaworld", "METAWORLD_PYTHON"),
         ("aloha_transfer_cube", "ALOHA_PYTHON"),
+        ("aloha_insertion", "ALOHA_PYTHON"),
         ("fetch_pick_and_place", "FETCH_PYTHON"),
     ],
 )

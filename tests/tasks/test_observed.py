@@ -53,6 +53,13 @@ class Odd(gymnasium.Env):
         return None
 
 
+class Ending(Odd):
+    """Ends with its success."""
+
+    def step(self, action):
+        return self.seen(), 1.0, True, False, {"done": True}
+
+
 def observed(task=(), **arguments):
     return ObservedEnvironment(
         {
@@ -161,6 +168,7 @@ def test_conditions(text, info, holds):
         ({"cameras": {"top": "render"}}, "cameras: top: render() gives nothing"),
         ({"action_names": ["x"]}, "action: has 1 names, and the environment takes the shape (2,)"),
         ({"max_steps": None}, "max_steps: is not given, and the environment has no step limit"),
+        ({"success_steps": 2, "environment": Ending}, "success_steps: is 2, and the environment ends an"),
         ({"stages": {"success": "reward"}}, "success: reward is neither true nor false"),
         ({"stages": {"success": "a >= b"}}, "success: 'a >= b' is no condition"),
         ({"environment": "NoSuchThing-v0"}, "environment: NoSuchThing-v0 cannot be made"),
@@ -372,6 +380,24 @@ def test_the_process_ends_with_its_environment(tmp_path):
     assert process.poll() is None
     env.close()
     assert process.poll() == 0
+
+
+def test_the_environment_of_another_process_is_closed_and_one_that_was_interrupted_says_no_more(tmp_path, capfd):
+    code = (recipe_folder("tasks") / "reach.py").read_text("utf-8")
+    closing = code.replace(
+        "    def render(self):", "    def close(self):\n        print('closed')\n\n    def render(self):"
+    )
+    task = beside(tmp_path, code=closing)
+    for interrupted in (False, True):
+        env = task.make_environment(cameras=task.cameras)
+        env.reset(seed=0)
+        process = env._observed._process
+        if interrupted:
+            process.stdout.close()
+            write_message(process.stdin, {"call": "step", "with": [np.zeros(2)]})
+        env.close()
+        assert process.poll() == 0
+        assert capfd.readouterr().err == "closed\n"
 
 
 def test_the_process_ends_with_a_parent_that_is_killed(tmp_path):
