@@ -79,7 +79,7 @@ class LivePage:
             "states": [None if tick.state is None else _numbers(tick.state.value) for _, tick in shown],
             "commands": [None if tick.command is None else _numbers(tick.command) for _, tick in shown],
             "holds": [tick.hold_reason for _, tick in shown],
-            "actor": last and last.actor,
+            "actors": [tick.actor for _, tick in shown],
             "chunk": trajectory and {"times": _numbers(trajectory.times), "positions": _numbers(trajectory.positions)},
             "cameras": [*by_camera(last.image.value)] if last and last.image else [],
             "report": str(self._controller.report),

@@ -88,7 +88,7 @@ def test_numbers_that_are_none_do_not_break_it(page):
     assert now["states"] == [[None, None, 0, 0, 0, 0, 0]]
     assert now["cameras"] == []
     assert now["commands"] == [None]
-    assert now["actor"] == "person"
+    assert now["actors"] == ["person"]
 
 
 def test_a_port_that_is_taken_is_said(make_pipeline, tmp_path, capsys):

@@ -105,7 +105,7 @@ def test_on_the_wire_an_alarm_is_answered_by_another_try(wire, ros_python, make_
         "--on_alarm",
         "retry",
         "--duration",
-        "15",
+        "20",
         "--record",
         str(tmp_path / "runs"),
     ]
