@@ -42,6 +42,7 @@ class Watch:
 
     Attributes:
         seen: every prediction of the run so far.
+        scores: of the latest, see `judged`; None before the first.
         alarm: the first alarm, None as long as nothing is strange.
     """
 
@@ -57,6 +58,12 @@ class Watch:
         names = quantities_of(config, "action").names
         return cls(limits, config.fps if rate is None else rate, config.camera_names, names)
 
+    def judged(self, seen: Seen) -> dict[str, tuple[float, float | None]]:
+        """Every score of a prediction, and the limit above which it is strange; None where it never is."""
+        limits = {**self.limits.limits, PICTURE: self.limits.alone[PICTURE]}
+        values = {**seen.scores, TIME: float(seen.step)}
+        return {name: (value, limits.get(name)) for name, value in values.items()}
+
     @property
     def reason(self) -> str | None:
         """The alarm in words."""
@@ -65,6 +72,7 @@ class Watch:
     def reset(self) -> None:
         """A new run begins, with the next prediction that is asked for; callable from any thread."""
         self.seen: list[Seen] = []
+        self.scores: dict[str, tuple[float, float | None]] | None = None
         self.alarm: Alarm | None = None
         self._is_new = True
 
@@ -75,6 +83,7 @@ class Watch:
             self._scores.reset()
         seen = self._scores.see(features, state, chunk, steps)
         self.seen.append(seen)
+        self.scores = self.judged(seen)
         if self.alarm is None:
             self.alarm = self._alarm(seen)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dp_hf.alarm.record import RunRecord
 
 
+UNITS = {"plan": "(half ranges of the actions)", "time": "(actions of the policy)"}
+
+
 @dataclass(kw_only=True)
 class CalibrateAlarm(RolloutArguments, EnvironmentArguments):
     """Measure a pipeline's scores in runs that succeed, and keep the limits in its folder.
@@ -49,7 +52,7 @@ def calibrate_alarm(arguments: CalibrateAlarm) -> None:
         limits = _measure(arguments)
         limits.write(arguments.pipeline)
     for name, limit in limits.limits.items():
-        print(f"{name:<8} usually up to {limits.usual[name]:.2f}, strange above {limit:.2f}")
+        print(f"{name:<8} usually up to {limits.usual[name]:.2f}, strange above {limit:.2f} {UNITS[name]}")
     print(f"limits: {arguments.pipeline / FOLDER}")
 
 

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,21 +19,14 @@ from dp_hf.ranges import Range
 
 if TYPE_CHECKING:
     from dp_hf.alarm.limits import AlarmLimits
-    from dp_hf.alarm.watch import WatchedPolicy
     from dp_hf.control.controller import Controller
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
-    from dp_hf.control.robot import Person, Robot
+    from dp_hf.control.robot import Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.control.tick import Tick
     from dp_hf.episodes.recording import Recording
-    from dp_hf.pipelines.execution import Execution
 
-ON_ALARM = {
-    "hold": "the arm is held: r goes on, t hands it to a person",
-    "person": "the arm is handed to the person: t gives it back",
-    "end": "the run ends",
-}
 ROBOTS = ("sim", "mycobot", "ros2", NO_ARM)
 
 
@@ -73,50 +68,16 @@ class RunPolicy(RobotArguments, PolicyArguments):
     """episode folder: the policy sees its images in place of the camera's, and the run ends with them"""
     layout_seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """with --robot sim: the layout of the cubes"""
-    on_alarm: Literal["hold", "person", "end", "off"] = "hold"
+    person: Literal["expert", "keyboard"] = "expert"
+    """with --robot sim, who acts when the arm is handed over: the expert that records demonstrations; or you, by keys
+    in this terminal: w s a d lead the tool up, down, left and right in the camera's picture (see it by --view), e lifts
+    and c lowers it, z x turn it, g closes and opens the gripper"""
+    on_alarm: Literal["hold", "retry", "person", "end", "off"] = "hold"
     """what happens when a policy that was calibrated (`dp-hf calibrate-alarm`) does not know what it does: the arm is
-    held until r or t; it is held, and handed to the person; the run ends, with exit code 1; nothing is watched"""
+    held until r or t; it opens the gripper, goes straight back to where the run began and tries again, three times at
+    most, and is held then; it is held, and handed to the person; the run ends, with exit code 1; nothing is watched"""
     state: list[Annotated[float, Range()]] | None = None
     """with --robot none, for a policy with proprioception: where the arm is said to be, its numbers in their order"""
-
-    def watched(
-        self,
-        policy: "Policy",
-        settings: "PolicySettings",
-        execution: "Execution",
-        rate: float,
-        alarm: "AlarmLimits | None",
-    ) -> "WatchedPolicy | None":
-        """The policy, watched where it can be; says so."""
-        from dp_hf.alarm.watch import StepsSince, Watch, WatchedPolicy, why_unwatched
-
-        if self.on_alarm == "off":
-            print("alarm: off, as asked for", flush=True)
-        elif self.remote is not None:
-            print("alarm: off, a policy on another computer cannot be watched", flush=True)
-        elif alarm is None:
-            print("alarm: off, the policy has no limits (dp-hf calibrate-alarm)", flush=True)
-        elif reason := why_unwatched(alarm, execution.n_action_steps, execution.temporal_ensemble):
-            print(f"alarm: off, {reason}", flush=True)
-        else:
-            print(f"alarm: on, then {ON_ALARM[self.on_alarm]}", flush=True)
-            return WatchedPolicy(policy, Watch.of(alarm, settings, rate), StepsSince(rate, execution.n_action_steps))
-        return None
-
-    def answer(self, controller: "Controller") -> None:
-        """Does what --on_alarm says beside holding the arm; called at every tick."""
-        if controller.takeover.doubted is None:
-            return
-        if self.on_alarm == "end":
-            controller.stop(controller.takeover.doubted)
-        elif self.on_alarm == "person":
-            controller.call_person()
-
-    def require_callable(self, person: "Person | None") -> None:
-        """Refuses to call a person unasked who is not there, or who has to hold the arm before it is theirs."""
-        if self.on_alarm == "person" and (person is None or person.guides):
-            why = "nobody can take this arm" if person is None else f"the arm is handed to {person.who}"
-            raise UserError(f"--on_alarm person: {why}; give --on_alarm hold, after which t hands it over")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -133,10 +94,13 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.control.clock import punctual_interpreter
     from dp_hf.control.controller import Controller
     from dp_hf.control.live_page import LivePage
+    from dp_hf.control.on_alarm import OnAlarm
     from dp_hf.control.operator import Keyboard, on_signals
     from dp_hf.episodes.recording import Recording, require_room
 
     arguments.require_fitting(arguments.robot, ROBOTS)
+    if arguments.person != "expert" and arguments.robot != "sim":
+        raise UserError(f"--person is of --robot sim; with --robot {arguments.robot} leave it out")
     if arguments.robot == NO_ARM:
         require_nothing_of_an_arm(arguments)
         policy, settings, _ = _load_policy(arguments)
@@ -149,20 +113,35 @@ def run_policy(arguments: RunPolicy) -> int:
     require_same(settings, arm, arguments.pipeline or str(arguments.remote), f"--robot {arguments.robot}")
     execution = settings.execution(arguments.n_action_steps)
     rate = _warmed_up(policy, settings, arguments.rate)
-    watched = arguments.watched(policy, settings, execution, rate, alarm)
+    on_alarm = OnAlarm(arguments.on_alarm)
+    why_none = {} if arguments.remote is None else {"why_none": "a policy on another computer cannot be watched"}
+    watched, said = on_alarm.watched(policy, settings, execution, rate, alarm, **why_none)
+    print(said, flush=True)
     recording = Recording.of(arm, rate)
     if arguments.record is not None:
         require_room(arguments.record, recording)
     with contextlib.ExitStack() as stack:
-        robot = stack.enter_context(_connected(arguments, settings))
+        keys: deque[str] = deque()
+        robot = stack.enter_context(_connected(arguments, settings, keys))
         doubt = None if watched is None else watched.watch
-        controller = Controller(robot, watched or policy, limits, rate, settings.n_obs_steps, *execution, doubt=doubt)
-        arguments.require_callable(controller.takeover.person)
-        controller.observers.append(lambda tick: arguments.answer(controller))
+        controller = Controller(
+            robot,
+            watched or policy,
+            limits,
+            rate,
+            settings.n_obs_steps,
+            *execution,
+            doubt=doubt,
+            retries=on_alarm.retries,
+        )
+        on_alarm.require_possible(controller.takeover.person)
+        controller.observers.append(lambda tick: on_alarm(controller))
         keyboard = stack.enter_context(Keyboard())
+        if arguments.person == "keyboard" and not keyboard.is_there:
+            raise UserError("--person keyboard: there is no terminal that keys could come from")
         if (person := controller.takeover.person) is not None and keyboard.is_there:
             print(f"t hands the arm to {person.who}, and t gives it back", flush=True)
-        controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller))
+        controller.observers.append(lambda tick: _obey(keyboard.pressed(), controller, keys))
         if arguments.record is not None:
             controller.observers.append(stack.enter_context(_recording(arguments.record, recording, rate, controller)))
         if arguments.view is not None:
@@ -201,12 +180,12 @@ def _load_policy(arguments: RunPolicy) -> "tuple[Policy, PolicySettings, AlarmLi
 
 
 @contextlib.contextmanager
-def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Robot]":
+def _connected(arguments: RunPolicy, settings: "PolicySettings", keys: deque[str]) -> "Iterator[Robot]":
     from dp_hf.control.aspect import SameAspect
 
     with contextlib.ExitStack() as stack:
         robot = (
-            simulated_robot(settings, arguments.layout_seed)
+            simulated_robot(settings, arguments.layout_seed, keys if arguments.person == "keyboard" else None)
             if arguments.robot == "sim"
             else arguments.connect(arguments.robot)
         )
@@ -224,22 +203,29 @@ def _connected(arguments: RunPolicy, settings: "PolicySettings") -> "Iterator[Ro
         yield robot
 
 
-def simulated_robot(settings: "PolicySettings", layout_seed: int) -> "SimulatedRobot":
-    """The simulated arm, with the cameras that the policy sees."""
+def simulated_robot(settings: "PolicySettings", layout_seed: int, keys: deque[str] | None = None) -> "SimulatedRobot":
+    """The simulated arm, with the cameras that the policy sees; it is taken by these keys, or by the expert."""
     from dp_hf.arms.mycobot_280 import SIMULATED_MYCOBOT_280
     from dp_hf.control.robots.simulated import SimulatedRobot
     from dp_hf.simulation.stacking import STACKING, make_environment
+    from dp_hf.simulation.teleoperation import HELP, Teleoperation
 
     cameras = STACKING.cameras_of(settings.camera_names)
+    quantities = SIMULATED_MYCOBOT_280.quantities
+    make = partial(make_environment, cameras=cameras)
+    if keys is None:
+        return SimulatedRobot(make, quantities, layout_seed, make_expert=STACKING.make_expert)
     return SimulatedRobot(
-        lambda: make_environment(cameras=cameras),
-        SIMULATED_MYCOBOT_280.quantities,
+        make,
+        quantities,
         layout_seed,
-        make_expert=STACKING.make_expert,
+        make_expert=lambda env, seed: Teleoperation(env, keys),
+        who=f"you, by keys ({HELP})",
     )
 
 
-def _obey(key: str | None, controller: "Controller") -> None:
+def _obey(key: str | None, controller: "Controller", others: deque[str]) -> None:
+    """Does what a key says; what is none of this command's goes to the `others`."""
     if key == " ":
         controller.emergency_stop("the space key")
     elif key == "t":
@@ -248,6 +234,8 @@ def _obey(key: str | None, controller: "Controller") -> None:
         controller.reset()
     elif key == "q":
         controller.stop("the q key")
+    elif key is not None:
+        others.append(key)
 
 
 @contextlib.contextmanager

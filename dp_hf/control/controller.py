@@ -13,6 +13,7 @@ from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Inference, Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Border, Report
+from dp_hf.control.retry import Retry
 from dp_hf.control.robot import (
     DryRun,
     Frame,
@@ -27,6 +28,7 @@ from dp_hf.control.robot import (
 from dp_hf.control.start import wait_for_start
 from dp_hf.control.takeover import Doubt, Takeover
 from dp_hf.control.tick import Tick
+from dp_hf.control.trajectory import Trajectory
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.format import Actor
 from dp_hf.errors import RunFailed, UserError, failure
@@ -67,6 +69,7 @@ class Controller:
         clock, executor: in place of the computer's clock and a thread.
         doubt: says when the policy does not know what it does; the arm is then held until `reset`, or until a person
             has had it.
+        retries: so often it goes back to where the run began instead, see `Retry`, and the policy tries again.
 
     Attributes:
         report: how the run has gone so far.
@@ -93,6 +96,7 @@ class Controller:
         clock: Clock | None = None,
         executor: Executor | None = None,
         doubt: Doubt | None = None,
+        retries: int = 0,
     ):
         require_robot(robot)
         if not 0 < rate <= robot.command_rate < np.inf:
@@ -110,6 +114,7 @@ class Controller:
         self.watchdog = Watchdog(limits)
         self.following = None if isinstance(robot, DryRun) else Following(limits)
         self.takeover = Takeover(person_of(robot), limits, doubt)
+        self.retries = retries
         self.planner = Planner(
             policy,
             limits,
@@ -212,6 +217,7 @@ class Controller:
         self._sent_at, measured = wait_for_start(
             self.robot, self.limits, self.watchdog, self.clock, self.period, lambda: self._stop_reason
         )
+        self._retry = Retry(self.limits, measured, self.retries)
         return MotionLimiter(self.limits, measured, self.period)
 
     def _tick(self, limiter: MotionLimiter, grid: Grid) -> float:
@@ -228,23 +234,27 @@ class Controller:
             else self.following.check(now, limiter.position, state.value)
         )
         reason = self._alarm(now, image, state) or away or stray
+        back = self._way_back(now, limiter, reason)
+        reason = reason or self.takeover.doubted
         actor = self._who_acts(now, reason, limiter, state)
         if self.takeover.is_guided:
             return self._be_guided(now, image, state, limiter, actor)
         is_withheld = away is not None and limiter.at_rest
-        taken, before, velocity = None, limiter.position, limiter.velocity
+        # Where nothing was sent for longer, as while a person guided the arm, it is there now.
+        motion = limiter.position, limiter.velocity, max(self._sent_at, now - self.period)
+        taken = None
         if actor == "nobody" or image is None or state is None:
             self.planner.forget(now)
-            command = limiter.brake()
+            command = limiter.brake() if state is None else limiter.pursue(back, now, state.value)
         elif actor == "person":
             self.planner.forget(now)
-            way = self.takeover.way(now, limiter.position, self._sent_at, self.period)
+            way = self.takeover.way(now, *motion, self.period)
             command = limiter.pursue(way, now, state.value)
         else:
-            taken = self.planner.take_over(now, limiter.position, self._sent_at, state.value)
+            taken = self.planner.take_over(now, *motion, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
-                newer = self.planner.take_over(self.clock.now(), limiter.position, self._sent_at, state.value)
+                newer = self.planner.take_over(self.clock.now(), *motion, state.value)
                 taken = taken if newer is None else newer
             command = limiter.pursue(self.planner.trajectory, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
@@ -254,7 +264,7 @@ class Controller:
             self._send(command, limiter, now)
         if taken is not None:
             self.report.image_to_command.add(self.clock.now() - taken.observed_at)
-            self._note_border(taken, now, before, velocity)
+            self._note_border(taken, now, *motion[:2])
         self._tell(Tick(now, image, state, command, self._hold_reason, actor))
         return now
 
@@ -303,9 +313,18 @@ class Controller:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        return (
-            self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state) or self.takeover.doubted
-        )
+        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state)
+
+    def _way_back(self, now: float, limiter: MotionLimiter, reason: str | None) -> Trajectory | None:
+        """Of an arm whose policy is doubted, while nothing else is a `reason` to hold; trusts it where it ends."""
+        if reason is not None or self.takeover.doubted is None:
+            self._retry.forget()
+        elif self._retry.is_over(now, limiter.at_rest):
+            self.report.retries = self._retry.count
+            self.takeover.trust()
+        else:
+            return self._retry.way(now, limiter.position, limiter.at_rest)
+        return None
 
     def _update_hold(self, reason: str | None) -> None:
         if reason and not self._hold_reason:

@@ -14,7 +14,7 @@ from dp_hf.arms.quantities import amount
 from dp_hf.control.clock import Clock, Grid
 from dp_hf.control.report import Report
 from dp_hf.control.robot import Frame, Stamped
-from dp_hf.control.trajectory import HandOver, Trajectory, ensemble, hand_over
+from dp_hf.control.trajectory import Chunk, HandOver, Trajectory, ensemble, hand_over
 from dp_hf.errors import UserError, failure
 from dp_hf.pipelines.execution import ObservationHistory, predict_chunk, require_executable
 
@@ -97,7 +97,7 @@ class Planner:
         self.hand_over: HandOver = hand_over
         self.trajectory: Trajectory | None = None
         self._history: ObservationHistory[tuple[Frame, np.ndarray | None]] = ObservationHistory(n_obs_steps)
-        self._chunks: list[Trajectory] = []
+        self._chunks: list[Chunk] = []
         self._inference: Inference | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._last_took = np.inf  # seconds
@@ -176,8 +176,13 @@ class Planner:
         ended_at = -np.inf if self.trajectory is None else self.trajectory.times[-1]
         return max(0.0, now - max(self._asked_at, ended_at))
 
-    def take_over(self, now: float, position: np.ndarray, sent_at: float, measured: np.ndarray) -> Inference | None:
-        """Makes the trajectory of a chunk that has arrived, from the last command `position`, sent at `sent_at`.
+    def take_over(
+        self, now: float, position: np.ndarray, velocity: np.ndarray, sent_at: float, measured: np.ndarray
+    ) -> Inference | None:
+        """Makes the trajectory of a chunk that has arrived, from the last command, its velocity and its time `sent_at`.
+
+        An arm that has stood still since it was pictured begins with the chunk's first action, however late: nothing
+        of the chunk's time has passed for it.
 
         Returns:
             whose chunk was taken, or None when none was.
@@ -208,11 +213,15 @@ class Planner:
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None
-        chunk = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
-        first_due = inference.observed_at + self.reach_time
+        has_stood = self.trajectory is None or inference.observed_at >= self.trajectory.times[-1]
+        first_due = (now if has_stood else inference.observed_at) + self.reach_time
+        allowed = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
+        chunk = Chunk(first_due + self.step * np.arange(len(allowed)), allowed)
         if self.temporal_ensemble is not None:
-            chunk = self._average(chunk, first_due, self.temporal_ensemble)
-        trajectory = self.hand_over(chunk, first_due, self.step, position, sent_at, now)
+            self._chunks = [earlier for earlier in self._chunks if earlier.due[-1] >= first_due]
+            self._chunks.append(chunk)
+            chunk = ensemble(self._chunks, self.temporal_ensemble)
+        trajectory = self.hand_over(chunk, self.step, position, velocity, sent_at, now)
         distance = np.abs(trajectory.positions[1] - measured)
         if (distance > self.limits.max_jump).any():
             worst = int(np.argmax(distance / self.limits.max_jump))
@@ -223,11 +232,6 @@ class Planner:
         self._asked_at = None
         self.report.chunks += 1
         return inference
-
-    def _average(self, chunk: np.ndarray, first_due: float, temporal_ensemble: float) -> np.ndarray:
-        self._chunks = [earlier for earlier in self._chunks if earlier.times[-1] >= first_due]
-        self._chunks.append(Trajectory(first_due + self.step * np.arange(len(chunk)), chunk))
-        return ensemble(self._chunks, temporal_ensemble)
 
     def _reject(self, reason: str, detail: str = "") -> None:
         if reason not in self.report.rejected:

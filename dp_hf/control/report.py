@@ -66,6 +66,7 @@ class Report:
         rejected: chunks not taken, by reason.
         holds: times that the arm was held, by reason.
         takeovers: times that a person took the arm.
+        retries: times that the arm was back where the run began, to try again.
         inference: from an observation's submission until its chunk was picked up.
         image_to_command: from a frame's arrival until the first command based on it was sent.
         borders: the `LATEST` chunks that took over.
@@ -80,6 +81,7 @@ class Report:
     rejected: Counter = field(default_factory=Counter)
     holds: int = 0
     takeovers: int = 0
+    retries: int = 0
     inference: Durations = field(default_factory=Durations)
     image_to_command: Durations = field(default_factory=Durations)
     borders: deque[Border] = field(default_factory=lambda: deque(maxlen=LATEST))
@@ -112,6 +114,7 @@ class Report:
         seconds = max(self.seconds, 1e-9)
         rejected = "".join(f", {count} rejected: {reason}" for reason, count in self.rejected.items())
         taken = f", {self.takeovers} times taken by a person" if self.takeovers else ""
+        taken += f", {self.retries} times back to the start" if self.retries else ""
         return (
             f"{self.seconds:.1f} s: {self.commands} commands ({self.commands / seconds:.2f} Hz, {self.overruns} late), "
             f"{self.chunks} chunks ({self.chunks / seconds:.2f} Hz, {self.misses} misses, {self.starved} starved"

@@ -8,8 +8,9 @@ import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.control.robot import Person, Stamped
-from dp_hf.control.trajectory import Trajectory, hand_over
+from dp_hf.control.trajectory import Chunk, Trajectory, hand_over
 from dp_hf.episodes.format import Actor
+from dp_hf.episodes.run_file import Judged
 from dp_hf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -19,10 +20,18 @@ SETTLE = 0.3
 
 
 class Doubt(Protocol):
-    """What watches a policy, such as `dp_hf.alarm.watch.Watch`; its `reason` is why the arm is to be held, if it is."""
+    """What watches a policy, such as `dp_hf.alarm.watch.Watch`.
+
+    Attributes:
+        reason: why the arm is to be held, if it is.
+        scores: of the latest prediction, in a mapping of its own; None before the first.
+    """
 
     @property
     def reason(self) -> str | None: ...
+
+    @property
+    def scores(self) -> Judged | None: ...
 
     def reset(self) -> None:
         """The policy has another chance."""
@@ -119,13 +128,16 @@ class Takeover:
             return "nobody" if is_held and not self.person.guides else "person"
         return "nobody" if is_held or self.is_called or self._leaves_since is not None else "policy"
 
-    def way(self, now: float, position: np.ndarray, sent_at: float, period: float) -> Trajectory | None:
-        """Where a person who commands the arm leads it, from the last command `position` on, sent at `sent_at`."""
+    def way(
+        self, now: float, position: np.ndarray, velocity: np.ndarray, sent_at: float, period: float
+    ) -> Trajectory | None:
+        """Where a person who commands the arm leads it, from the last command, its velocity and its time `sent_at`."""
         assert self.person is not None
         command = self.person.read_command()
         if command is not None and command is not self._command:
             wanted = np.clip(np.asarray(command.value, np.float64), self.limits.lowest, self.limits.highest)
-            self._way = hand_over(wanted[None], command.timestamp, period, position, sent_at, now)
+            chunk = Chunk(np.array([command.timestamp]), wanted[None])
+            self._way = hand_over(chunk, period, position, velocity, sent_at, now)
         self._command = command
         return self._way
 

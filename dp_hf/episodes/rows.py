@@ -51,21 +51,31 @@ def by_person(dataset: datasets.Dataset, name: str | os.PathLike) -> np.ndarray:
     Raises:
         UserError: a row that does not say it.
     """
+    actors = who_acted(dataset, name)
+    return np.ones(len(dataset), dtype=bool) if actors is None else actors == ACTORS.index("person")
+
+
+def who_acted(dataset: datasets.Dataset, name: str | os.PathLike) -> np.ndarray | None:
+    """(N,) int8: who acted in each row as a position in `ACTORS`; None where the dataset does not say it.
+
+    Raises:
+        UserError: a row that does not say it.
+    """
     if "actor" not in dataset.column_names:
-        return np.ones(len(dataset), dtype=bool)
-    whole = np.empty(len(dataset), dtype=bool)
+        return None
+    whole = np.empty(len(dataset), np.int8)
     start = 0
     for table in dataset.select_columns(["actor"]).with_format("arrow").iter(batch_size=_AT_ONCE):
         assert isinstance(table, pa.Table)
         actors = table.column(0)
-        known = pc.is_in(actors, pa.array(ACTORS)).to_numpy()
-        if not known.all():
-            row = int(np.argmin(known))
+        positions = pc.index_in(actors, pa.array(ACTORS))
+        if positions.null_count:
+            row = int(np.argmax(positions.is_null()))
             raise UserError(
                 f"{name}: actor of row {start + row} is {actors[row].as_py()!r}, not one of {', '.join(ACTORS)};"
                 " convert the recording again"
             )
-        whole[start : start + len(actors)] = pc.equal(actors, "person").to_numpy()
+        whole[start : start + len(actors)] = positions
         start += len(actors)
     return whole
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dp_hf.review.motion import Mark, joints_of
+from dp_hf.review.motion import Mark, joints_of, stretches
 from dp_hf.review.tracks import Track
 
 FEWEST_EPISODES = 5
@@ -149,7 +149,6 @@ def _distances(tracks: list[Track], scale: np.ndarray, columns: list[int]) -> np
 
 
 def _misfit_marks(misfits: np.ndarray, usual: float) -> list[Mark]:
-    high = misfits > _STANDS_OUT * usual
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]]).astype(int))).reshape(-1, 2)
+    high = stretches(misfits > _STANDS_OUT * usual)
     what = "the picture tells of another state"
-    return [Mark("misfit", start, stop, what) for start, stop in edges.tolist() if stop - start >= 3]
+    return [Mark("misfit", start, stop, what) for start, stop in high if stop - start >= 3]

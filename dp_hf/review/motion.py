@@ -106,6 +106,12 @@ def joints_of(track: Track) -> list[int]:
     return [index for index in numbers if index not in track.state.grippers] or numbers
 
 
+def stretches(where: np.ndarray) -> list[tuple[int, int]]:
+    """From where on, and up to where, each run of true values of (T,) bool goes."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(int)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
 def _velocities(track: Track, scale: np.ndarray) -> np.ndarray:
     """(T - 1, numbers of a state), ranges a second."""
     return np.diff(track.states.astype(np.float64) / scale, axis=0) / np.diff(track.seconds)[:, None]
@@ -118,8 +124,7 @@ def _length(track: Track, marks: list[Mark], measure: str) -> float:
 
 def _still_marks(track: Track, still: np.ndarray) -> Iterator[Mark]:
     """`still[i]` tells whether nothing moves between frames i and i + 1."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], still, [False]]).astype(int))).reshape(-1, 2)
-    for start, end in edges.tolist():
+    for start, end in stretches(still):
         seconds = track.seconds[end] - track.seconds[start]
         if start == 0 or end == len(still):
             yield Mark("idle", start, end + 1, f"nothing moves for {seconds:.1f} s")

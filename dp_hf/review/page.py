@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from dp_hf.episodes.problems import Problem
-from dp_hf.episodes.run_file import Hold, Run
+from dp_hf.episodes.run_file import Run
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, user_path
 from dp_hf.pictures import decode, upright_rgb
-from dp_hf.review.motion import Mark
+from dp_hf.review.motion import Mark, stretches
 from dp_hf.review.ranking import SUSPECT, Scored, rank
 from dp_hf.review.tracks import Track, read_tracks
 
@@ -102,6 +102,7 @@ def _ranked(tracks: list[Track]) -> list[Scored]:
 
 def _row(each: Scored) -> dict[str, Any]:
     """What the list of episodes says."""
+    events = [mark.measure for mark in _marks_of_run(each.track)]
     return {
         "name": each.track.name,
         "frames": len(each.track.frames),
@@ -109,15 +110,16 @@ def _row(each: Scored) -> dict[str, Any]:
         "score": None if each.comparison is None else round(each.score, 2),
         "suspect": each.suspect,
         "problems": sorted({problem.kind for problem in each.track.problems if problem.severity != "note"}),
+        "events": list(dict.fromkeys(events)),
     }
 
 
 def _episode(each: Scored, cameras: list[dict[str, Any]]) -> dict[str, Any]:
     """What is shown of an episode."""
     track = each.track
-    marks = [_mark_of_problem(problem, track) for problem in track.problems] + [_mark(mark) for mark in each.marks]
+    marks = [_mark_of_problem(problem, track) for problem in track.problems]
+    marks += [_mark(mark) for mark in (*each.marks, *_marks_of_run(track))]
     run = track.run or Run()
-    marks += [_mark_of_hold(hold, track) for hold in run.holds]
     # An action's numbers are drawn with the state's of the same name.
     actions = track.actions
     by_name = {} if actions is None else dict(zip(track.action.names, actions.T, strict=True))
@@ -136,13 +138,28 @@ def _episode(each: Scored, cameras: list[dict[str, Any]]) -> dict[str, Any]:
             for name, value in each.measures.items()
         ],
         "chunks": [{"times": _rounded(chunk.times), "actions": _rounded(chunk.positions)} for chunk in run.chunks],
+        "scores": [
+            {**vars(score), "times": _rounded(score.times), "values": _rounded(score.values)} for score in run.scores
+        ],
     }
 
 
-def _mark_of_hold(hold: Hold, track: Track) -> dict[str, Any]:
-    last = len(track.seconds) - 1
-    start, stop = (min(int(np.searchsorted(track.seconds, time)), last) for time in (hold.start, hold.end))
-    return {"kind": "hold", "start": start, "stop": stop + 1, "what": hold.reason, "check": False}
+def _marks_of_run(track: Track) -> list[Mark]:
+    """Alarms and holds of a recorded run, and where a person acted."""
+    run = track.run or Run()
+
+    def frame(time: float) -> int:
+        return min(int(np.searchsorted(track.seconds, time)), len(track.seconds) - 1)
+
+    marks = []
+    for alarm in run.alarms:
+        at = frame(alarm.time)
+        marks.append(Mark("alarm", at, at + 1, alarm.reason.removeprefix("alarm: ")))
+    marks += [Mark("hold", frame(hold.start), frame(hold.end) + 1, hold.reason) for hold in run.holds]
+    for start, stop in stretches(np.array([actor == "person" for actor in track.actors or ()], bool)):
+        seconds = track.seconds[stop - 1] - track.seconds[start]
+        marks.append(Mark("person", start, stop, f"a person acts for {seconds:.1f} s"))
+    return marks
 
 
 def _mark(mark: Mark) -> dict[str, Any]:

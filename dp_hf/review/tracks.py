@@ -13,13 +13,13 @@ from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.cells import undecoded
 from dp_hf.episodes.checks import CheckReport, check_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
-from dp_hf.episodes.format import DEFAULT_FPS, QUANTITIES
+from dp_hf.episodes.format import ACTORS, DEFAULT_FPS, QUANTITIES, Actor
 from dp_hf.episodes.metadata import META_FILE
 from dp_hf.episodes.motion import Still, StillFinder, motion_problems, stall_problems
 from dp_hf.episodes.problems import FAILED, Problem
 from dp_hf.episodes.reader import Episode
-from dp_hf.episodes.rows import column_of, numbers_of
-from dp_hf.episodes.run_file import Chunk, Hold, Run
+from dp_hf.episodes.rows import column_of, numbers_of, who_acted
+from dp_hf.episodes.run_file import Run
 from dp_hf.episodes.timing import detect_rate, frame_times
 from dp_hf.episodes.units import Gripper, to_public_units
 from dp_hf.errors import UserError
@@ -45,7 +45,8 @@ class Track:
         frames: (T,) the frames' numbers in the recording, by which `problems` and editing name them.
         views: every camera's pictures, (T, height, width, 3) uint8, of `VIEW_SIZE`; none where nobody asked for them.
         problems: of the check.
-        run: of a recorded run, its chunks and holds, in `seconds`.
+        run: of a recorded run, what is known beside its frames, in `seconds`.
+        actors: (T,) who acted; None where nobody says so.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Track:
     views: dict[str, np.ndarray]
     problems: list[Problem] = field(default_factory=list)
     run: Run | None = None
+    actors: list[Actor] | None = None
 
     @property
     def is_failed(self) -> bool:
@@ -136,18 +138,17 @@ def _of_episodes(episodes: list[Episode], report: CheckReport, views: dict[str, 
         # Where the rate is not clear, which is a problem of its own, frames are counted.
         seconds = (frames - frames[0]) / DEFAULT_FPS if rate.fps is None else frame_times(episode, rate).seconds
         small, problems = views[episode.name], episode.problems
-        run = _run_of(episode, len(state))
-        tracks.append(Track(episode.name, state, states, state, actions, seconds, frames, small, problems, run))
+        run, acted = _run_of(episode, len(state)), episode.actors
+        if run is not None and episode.timestamps is not None:
+            seconds = episode.timestamps  # of the run's own clock, however many frames a busy computer dropped
+        tracks.append(Track(episode.name, state, states, state, actions, seconds, frames, small, problems, run, acted))
     return tracks
 
 
 def _run_of(episode: Episode, state_dim: int) -> Run | None:
     """The run that an episode is of, from the first frame on."""
     run, first = Run.read(episode.path, state_dim), episode.frames[0].timestamp
-    if run is None or first is None:
-        return None
-    chunks = [Chunk(chunk.times - first, chunk.positions) for chunk in run.chunks]
-    return Run(chunks, [Hold(hold.start - first, hold.end - first, hold.reason) for hold in run.holds])
+    return None if run is None or first is None else run.since(first)
 
 
 def _of_dataset(folder: Path, visit: Visit | None, progress: bool, with_views: bool) -> list[Track]:
@@ -155,6 +156,7 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool, with_views: b
     numbers = numbers_of(dataset, folder)
     cells = undecoded(dataset.select_columns(list(meta.camera_names)), meta.camera_names)
     times = column_of(dataset, "timestamp", np.float64)
+    acted = who_acted(dataset, folder)
     recorded = meta.action_source == "recorded"
     tracks = []
     indices = np.unique(numbers["episode_index"])
@@ -180,6 +182,7 @@ def _of_dataset(folder: Path, visit: Visit | None, progress: bool, with_views: b
                 frames=np.arange(len(rows)),
                 views=views,
                 problems=problems,
+                actors=None if acted is None else [ACTORS[actor] for actor in acted[rows]],
             )
         )
     return tracks

@@ -11,9 +11,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from dp_hf.alarm.record import RunRecord
+from dp_hf.alarm.watch import Watch
 from dp_hf.episodes.recording import Recording
-from dp_hf.episodes.run_file import Chunk, Hold, Run
+from dp_hf.episodes.run_file import Alarm, Chunk, Run, scores_over
 from dp_hf.episodes.writer import repeatable_episode
 from dp_hf.errors import UserError
 from dp_hf.simulation.rollouts import RolloutResult
@@ -61,17 +61,19 @@ class RolloutFolder:
             if not result.success:
                 reached = ", ".join(stage for stage, has in result.stages.items() if has) or "nothing"
                 writer.fail(f"{[*result.stages][-1]}: not after {result.length} steps; reached: {reached}")
-        _plans(policy, result, fps).write(path)
+        _run_of(policy, fps).write(path)
         return result
 
 
-def _plans(policy: Policy, result: RolloutResult, fps: float) -> Run:
-    """What a policy that remembers its `predictions` planned, and from when on its alarm was raised."""
+def _run_of(policy: Policy, fps: float) -> Run:
+    """What a policy that remembers its `predictions` planned, and what the `watch` of one that has it saw."""
     chunks = [
         Chunk((step + every * np.arange(len(actions))) / fps, actions)
         for step, every, actions in getattr(policy, "predictions", ())
     ]
-    record = None if result.alarm is None else RunRecord(**result.alarm)
-    if record is None or record.alarm is None or record.alarmed_after is None:
+    watch: Watch | None = getattr(policy, "watch", None)
+    if watch is None:
         return Run(chunks)
-    return Run(chunks, [Hold(record.alarmed_after, result.length / fps, record.alarm["text"])])
+    alarms = [] if watch.alarm is None else [Alarm(watch.alarm.step / watch.rate, watch.alarm.text)]
+    scores = scores_over([(seen.step / watch.rate, watch.judged(seen)) for seen in watch.seen])
+    return Run(chunks, alarms=alarms, scores=scores)

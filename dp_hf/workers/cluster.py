@@ -1,6 +1,7 @@
 """Workers of a Dask cluster. Its parts unpickle what they send one another: whoever can reach it can run code on it."""
 
 import ipaddress
+import logging
 import os
 import re
 import sys
@@ -128,9 +129,12 @@ def require_trusted(address: str, trusted: bool) -> None:
 
 def _library() -> Any:
     try:
-        return import_module("distributed")
+        library = import_module("distributed")
     except ModuleNotFoundError as error:
         raise UserError("--cluster needs Dask: pip install 'dp_hf[cluster]', on every machine") from error
+    # A lost scheduler is one sentence of ours, not the library's tracebacks from its attempts to come back.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return library
 
 
 def _version() -> str:

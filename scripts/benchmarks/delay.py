@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from simulated_time import SteppedRobot
 
     from dp_hf.control.report import Report
-    from dp_hf.control.trajectory import Trajectory
+    from dp_hf.control.trajectory import Chunk, Trajectory
 
 WAYS = ("synchronous", "naive", "hand-over", "ensemble", "prefix", "prefix ensemble")
 WITHOUT_PREFIX = WAYS[:4]
@@ -226,22 +226,28 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
 
 
 def from_its_beginning(
-    executed: int, chunk: np.ndarray, first_due: float, step: float, position: np.ndarray, sent_at: float, now: float
+    executed: int,
+    chunk: "Chunk",
+    step: float,
+    position: np.ndarray,
+    velocity: np.ndarray,
+    sent_at: float,
+    now: float,
 ) -> "Trajectory":
     """All actions that are executed, however late: the arm has waited for them. The first is due in a step."""
-    from dp_hf.control.trajectory import Trajectory
+    from dp_hf.control.trajectory import smooth
 
-    due = now + step * np.arange(1, executed + 1)
-    return Trajectory(np.append(now, due), np.vstack([position, chunk[:executed]]))
+    due = now + step * np.arange(executed + 1)
+    return smooth(due, np.vstack([position, chunk.actions[:executed]]), velocity)
 
 
 def as_it_is(
-    chunk: np.ndarray, first_due: float, step: float, position: np.ndarray, sent_at: float, now: float
+    chunk: "Chunk", step: float, position: np.ndarray, velocity: np.ndarray, sent_at: float, now: float
 ) -> "Trajectory":
     """The chunk by its own times, wherever the arm is."""
-    from dp_hf.control.trajectory import Trajectory
+    from dp_hf.control.trajectory import smooth
 
-    return Trajectory(first_due + step * np.arange(len(chunk)), chunk)
+    return smooth(chunk.due, chunk.actions, (chunk.actions[1] - chunk.actions[0]) / step)
 
 
 def demonstrated_speed(seeds: Sequence[int]) -> float:

@@ -124,6 +124,22 @@ def assert_legal(commands, limits, period: float, start=HOME, times=None) -> Non
     assert (np.abs(acceleration) <= limits.acceleration * (1 + 1e-6)).all()
 
 
+def assert_each_part_legal(ticks, limits, period: float) -> None:
+    """`assert_legal` for every stretch in which commands are sent; between them a person guides the arm.
+
+    Wherever it was brought, it begins from rest there.
+    """
+    begin = 0
+    for first in [*np.flatnonzero(np.diff([tick.command is None for tick in ticks])) + 1, len(ticks)]:
+        part = ticks[begin:first]
+        if part[0].command is not None:
+            at_rest = part[0].command if part[0].state is None else part[0].state.value
+            start = HOME if begin == 0 else at_rest
+            commands, times = [tick.command for tick in part], [tick.time for tick in part]
+            assert_legal(commands, limits, period, start=start, times=times)
+        begin = first
+
+
 def at_time(controller, events, meanwhile=lambda: None) -> None:
     """Calls each event once, so many seconds after now, and `meanwhile` whenever somebody sleeps.
 

@@ -6,16 +6,27 @@ from functools import partial
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal, at_time
+from control_fakes import (
+    HOME,
+    FakeClock,
+    FakeExecutor,
+    FakeRobot,
+    as_policy,
+    assert_each_part_legal,
+    assert_legal,
+    at_time,
+)
 from helpers.alarms import limits_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_takeover import GuidedRobot, actors
 
 from dp_hf import DiffusionPolicyPipeline
 from dp_hf.alarm.watch import StepsSince, Watch, WatchedPolicy
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
-from dp_hf.cli.run_policy import RunPolicy
 from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.control.controller import Controller
+from dp_hf.control.on_alarm import RETRIES, OnAlarm
 from dp_hf.control.robot import Guiding
 from dp_hf.errors import UserError
 from dp_hf.pipelines.weights import digest_weights
@@ -24,26 +35,30 @@ LIMITS = MYCOBOT_280.limits
 
 
 class Doubt:
-    """Doubts from a moment on, until it is told to trust."""
+    """Doubts from a moment on, until it is told to trust; then again `every` so many seconds after that."""
 
-    def __init__(self, clock, start):
-        self.clock, self.start = clock, start
+    scores = None
+
+    def __init__(self, clock, start, every=np.inf):
+        self.clock, self.start, self.every = clock, start, every
 
     @property
     def reason(self):
         return "alarm: strange" if self.clock.now() >= self.start else None
 
     def reset(self):
-        self.start = np.inf
+        self.start = self.clock.now() + self.every
 
 
-def drive(events=(), robot_class=FakeRobot, seconds=3.0, **robot):
+def drive(events=(), robot_class=FakeRobot, seconds=3.0, retries=0, every=np.inf, speed=2, **robot):
     clock = FakeClock()
     arm = robot_class(clock, **robot)
-    policy = as_policy(lambda image, state: state + 2 * np.arange(1, 9)[:, None])
+    policy = as_policy(lambda image, state: state + speed * np.arange(1, 9)[:, None])
     executor = FakeExecutor(clock)
-    doubt = Doubt(clock, clock.now() + 1.0)
-    controller = Controller(arm, policy, LIMITS, n_action_steps=4, clock=clock, executor=executor, doubt=doubt)
+    doubt = Doubt(clock, clock.now() + 1.0, every)
+    controller = Controller(
+        arm, policy, LIMITS, n_action_steps=4, clock=clock, executor=executor, doubt=doubt, retries=retries
+    )
     ticks = []
     controller.observers.append(ticks.append)
     at_time(controller, [(at, partial(event, controller)) for at, event in events])
@@ -76,6 +91,74 @@ def test_a_person_takes_the_arm_that_is_held_and_gives_it_back_to_a_policy_that_
     assert actors(ticks) == ["policy", "nobody", "person", "policy"]
     assert controller.trouble is None
     assert_legal(controller.robot.commands, LIMITS, controller.period)
+
+
+def test_it_goes_back_to_where_the_run_began_lets_go_first_and_tries_again():
+    controller, ticks = drive(seconds=6.0, retries=3)
+    commands = np.array([tick.command for tick in ticks])
+    doubted = [index for index, tick in enumerate(ticks) if tick.hold_reason == "alarm: strange"]
+    assert [tick.actor for tick in ticks[doubted[0] : doubted[-1] + 1]] == ["nobody"] * len(doubted)
+    np.testing.assert_allclose(commands[doubted[-1]], HOME, atol=1e-6)
+    # The joints stand as long as the gripper is not where it was.
+    moving = [index for index in doubted if np.abs(commands[index + 1, :6] - commands[index, :6]).max() > 1e-9]
+    began = next(index for index in moving if (commands[index + 1, :6] < commands[index, :6] - 1e-9).any())
+    assert commands[began, 6] == pytest.approx(HOME[6], abs=1.0)
+    assert np.abs(commands[-1] - HOME).max() > 10  # it tried again
+    assert controller.trouble is None
+    assert controller.report.retries == 1
+    assert "1 times back to the start" in str(controller.report)
+    assert_legal(commands, LIMITS, controller.period)
+
+
+def test_it_tries_again_so_often_and_then_holds(caplog):
+    controller, ticks = drive(seconds=25.0, retries=2, every=1.0)
+    assert controller.report.retries == 2
+    assert controller.trouble == "alarm: strange"
+    assert "to try again: 2 of 2" in caplog.text
+    np.testing.assert_array_equal(ticks[-1].command, ticks[-100].command)
+    assert np.abs(ticks[-1].command - HOME).max() > 10
+
+
+def test_a_stop_on_the_way_back_is_no_further_try():
+    events = [
+        (1.5, lambda controller: controller.emergency_stop("test")),
+        (2.5, lambda c: setattr(c, "emergency", None)),
+    ]
+    controller, ticks = drive(events, seconds=8.0, retries=1, speed=6)
+    stood = [tick.command for tick in ticks if tick.hold_reason == "emergency stop: test"][-1]
+    assert np.abs(stood[:6] - HOME[:6]).max() > 1
+    assert controller.report.retries == 1
+    assert controller.trouble is None
+    assert_legal([tick.command for tick in ticks], LIMITS, controller.period)
+
+
+happenings = st.lists(
+    st.tuples(st.floats(0.1, 7.5), st.sampled_from(["toggle", "stop", "reset", "mute", "late"])), max_size=6
+)
+
+
+@settings(max_examples=40)
+@given(happenings, st.booleans(), st.floats(-20, 20), st.floats(0.2, 2.0))
+def test_whatever_happens_on_the_way_back_no_command_breaks_a_limit(events, guides, speed, every):
+    what = {
+        "toggle": Controller.toggle_person,
+        "stop": lambda controller: controller.emergency_stop("test"),
+        "reset": Controller.reset,
+        "mute": lambda controller: setattr(controller.robot, "state_is_live", not controller.robot.state_is_live),
+        "late": lambda controller: setattr(controller.clock, "time", controller.clock.time + 0.3),
+    }
+    target = HOME + [30, -20, 10, 0, 0, 40, -30]
+    happens = [(at, what[name]) for at, name in events]
+    robot = {"robot_class": GuidedRobot, "guides": guides, "target": target}
+    controller, ticks = drive(happens, seconds=8.0, retries=3, every=every, speed=speed, **robot)
+    assert controller.report.retries <= 3
+    assert_each_part_legal(ticks, LIMITS, controller.period)
+
+
+def test_answers_are_those_of_one_rule():
+    with pytest.raises(UserError, match="on_alarm is one of hold, retry, person, end, off, not 'shout'"):
+        OnAlarm("shout")
+    assert [OnAlarm(answer).retries for answer in ("retry", "hold")] == [RETRIES, 0]
 
 
 def test_steps_are_those_of_the_clock_but_for_pauses(monkeypatch):
@@ -150,7 +233,6 @@ def test_run_policy_says_whether_it_is_watched_and_does_what_was_asked(
     ],
 )
 def test_nobody_who_has_to_hold_the_arm_first_is_called_unasked(person, said):
-    arguments = RunPolicy(on_alarm="person")
     with pytest.raises(UserError, match=said):
-        arguments.require_callable(person)
-    RunPolicy(on_alarm="hold").require_callable(person)
+        OnAlarm("person").require_possible(person)
+    OnAlarm("retry").require_possible(person)

@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from arms import FIVE
 from control_fakes import HOME, as_policy, assert_legal
+from helpers.alarms import limits_for
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dp_hf import Normalizer
 from dp_hf.arms.mycobot_280 import JOINT_NAMES, MYCOBOT_280, ROS_JOINTS
 from dp_hf.arms.ros import GatheredJoints, RosTopics
 from dp_hf.arms.ros_images import image_from_message
+from dp_hf.cli.run_policy import main as run_policy
 from dp_hf.control.controller import Controller
+from dp_hf.episodes.find import find_episodes
+from dp_hf.episodes.run_file import Run
 from dp_hf.errors import UserError
+from dp_hf.pipelines.weights import digest_weights
 
 LIMITS = replace(MYCOBOT_280.limits, max_image_age=0.4, max_state_age=0.4, max_frozen_age=0.4)
 
@@ -81,6 +87,37 @@ def test_on_the_wire_it_drives_holds_and_goes_on(wire, distribution, ros_python)
     assert controller.report.holds >= 4  # more of them on a busy machine
     assert len(peer.commands) == controller.report.commands
     assert_legal(peer.commands, LIMITS, controller.period, times=peer.times)
+
+
+def test_on_the_wire_an_alarm_is_answered_by_another_try(wire, ros_python, make_pipeline, tmp_path, capsys):
+    """Of `run-policy` with a policy that is always late after half a second, against real ROS 2 nodes."""
+    from ros2_wire import WireRobot
+
+    pipeline = make_pipeline(horizon=8, n_action_steps=2, use_proprioception=True)
+    rows = HOME + np.random.default_rng(0).uniform(-10, 10, (100, 7))
+    pipeline.register_modules(normalizer=Normalizer.from_data(rows, rows))
+    pipeline.save_pretrained(tmp_path / "policy")
+    limits_for(pipeline.policy.config, digest_weights(tmp_path / "policy"), time=5.0).write(tmp_path / "policy")
+    driven = [
+        "--robot",
+        "ros2",
+        "--execute",
+        "--on_alarm",
+        "retry",
+        "--duration",
+        "15",
+        "--record",
+        str(tmp_path / "runs"),
+    ]
+    with WireRobot(wire[0], ros_python=ros_python("kilted")) as peer:
+        assert run_policy(["--pipeline", str(tmp_path / "policy"), *driven]) == 1
+    printed = capsys.readouterr()
+    assert "alarm: on, then the arm goes back to where the run began" in printed.out
+    assert "3 times back to the start" in printed.out
+    assert "trouble: alarm: it takes longer than the runs that succeeded" in printed.err
+    assert_legal(peer.commands, MYCOBOT_280.limits, 1 / 50, times=peer.times)
+    (episode,) = find_episodes(tmp_path / "runs")
+    assert len(Run.read(episode, 7).alarms) == 4
 
 
 def test_while_somebody_else_commands_the_arm_nothing_is_sent(wire):

@@ -13,12 +13,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 from control_fakes import HOME, assert_legal
+from helpers.alarms import limits_for
 from ros2_nodes import PACKAGE, RunningNode
 from ros2_wire import LOOPBACK, PATIENCE, WireRobot, ros_environment
 
+from dp_hf import DiffusionPolicyPipeline
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, QUANTITIES
 from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
+from dp_hf.pipelines.weights import digest_weights
 
 STOP, RESET = "/model_inference_node/emergency_stop", "/model_inference_node/reset"
 
@@ -82,6 +85,26 @@ def test_the_node_drives_obeys_and_ends(kilted, domain_id, pipeline):
     assert all(-0.5 <= position <= 0 and effort == 5.0 for _, position, effort in goals)
     assert peer.got["arm_goals"] == []
     assert "misses" in node.output
+
+
+def test_an_alarm_is_answered_as_in_run_policy(kilted, domain_id, pipeline):
+    """Of a policy that is always late after half a second: it tries three times more, and the arm is held then."""
+    config = DiffusionPolicyPipeline.from_pretrained(pipeline).policy.config
+    limits_for(config, digest_weights(pipeline), time=5.0).write(pipeline)
+    parameters = [f"checkpoint_path:={pipeline}", "execute:=true", "on_alarm:=retry"]
+    robot = WireRobot(domain_id, ros_python=kilted, arguments=["--reliable"])
+    with robot as peer, RunningNode(kilted, domain_id, "model_inference_node", *parameters) as node:
+        node.wait_for("alarm: on, then the arm goes back to where the run began and tries again, 3 times at most")
+        node.wait_for("holding: alarm: it takes longer than the runs that succeeded")
+        node.wait_for("to try again: 3 of 3")
+        time.sleep(3)
+        assert "=True" in peer.ask(f"trigger {RESET}")
+        peer.wait_for(20, node=node)
+        node.end(signal.SIGINT)
+    assert "3 times back to the start" in node.output
+    arm = np.array(peer.got["arm"])
+    commands = np.column_stack([arm[:, 1:], np.full(len(arm), 50)])
+    assert_legal(commands, MYCOBOT_280.limits, 0.02, times=arm[:, 0])
 
 
 def test_the_arm_can_be_commanded_by_action(kilted, domain_id, pipeline):
@@ -184,6 +207,7 @@ def test_wrong_parameters_are_one_sentence(kilted, domain_id, make_pipeline, tmp
         (["num_inference_steps:=10.0"], "num_inference_steps is a whole number; got 10.0"),
         (["arm_joint_names:=[1,2]"], "arm_joint_names is a list of texts; got"),
         (["arm_joint_names:=[a,b]"], "arm_joint_names has 2 joints; mycobot_280 has 6"),
+        (["checkpoint_path:=x", "on_alarm:=shout"], "on_alarm is one of hold, retry, person, end, off, not 'shout'"),
         (["arm_interface:=serial"], "arm_interface is topic or action, not 'serial'"),
         (["checkpoint_path:=~/model.pth"], f"{tmp_path / 'model.pth'}"),
         (["checkpoint_path:=model.pth", f"model_dir:={tmp_path}"], f"`dp-hf import-checkpoint --checkpoint {tmp_path}"),

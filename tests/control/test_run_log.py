@@ -1,5 +1,7 @@
 """What a run is remembered by: the chunks that were followed, and the holds, in the time of the recorded frames."""
 
+import json
+
 import numpy as np
 import pytest
 from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, at_time
@@ -32,3 +34,54 @@ def test_chunks_and_holds_are_kept_and_read_back(tmp_path):
     (hold,) = (hold for hold in run.holds if "button" in hold.reason)
     assert (hold.start, hold.end) == pytest.approx((1.0, 2.5), abs=0.05)
     assert not any(hold.start < chunk.times[1] - 0.05 < hold.end for chunk in run.chunks if chunk.times[1] > 1.5)
+
+
+class Doubt:
+    """Is told nothing, counts how often it was asked for scores of a new tenth of a second, and doubts from 1 s on."""
+
+    def __init__(self, clock):
+        self.clock, self.start, self.scores = clock, clock.now(), None
+
+    @property
+    def reason(self):
+        step = int(10 * (self.clock.now() - self.start) + 1e-6)
+        if self.scores is None or self.scores["time"][0] != step:
+            self.scores = {"time": (float(step), 12.0), "picture": (np.nan if step == 3 else 1.0, None)}
+        return "alarm: strange" if step >= 10 else None
+
+    def reset(self):
+        self.start = self.clock.now()
+
+
+def test_an_alarm_and_its_scores_are_kept_and_read_back(tmp_path):
+    clock = FakeClock()
+    policy = as_policy(lambda image, state: np.tile(state, (8, 1)))
+    controller = Controller(
+        FakeRobot(clock),
+        policy,
+        MYCOBOT_280.limits,
+        n_action_steps=4,
+        clock=clock,
+        executor=FakeExecutor(clock),
+        doubt=Doubt(clock),
+    )
+    log = RunLog(controller)
+    controller.observers = [log]
+    start = clock.now()
+    at_time(controller, {1.5: controller.reset})
+    controller.run(duration=3)
+
+    log.run(start).write(tmp_path)
+    run = Run.read(tmp_path, 7)
+    assert [alarm.reason for alarm in run.alarms] == ["alarm: strange"] * 2
+    assert [alarm.time for alarm in run.alarms] == pytest.approx([1.0, 2.5], abs=0.05)
+    time, picture = run.scores
+    assert (time.name, time.limit, picture.name, picture.limit) == ("time", 12.0, "picture", None)
+    np.testing.assert_array_equal(time.values[:15], np.arange(15))
+    np.testing.assert_allclose(time.times[:15], np.arange(15) / 10, atol=0.021)
+    assert len(picture.values) == len(time.values) - 2  # what is no number is not kept
+
+
+def test_runs_from_before_there_were_alarms_are_read(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"chunks": [], "holds": []}))
+    assert Run.read(tmp_path, 7) == Run()

@@ -1,12 +1,22 @@
 """A person takes the arm and gives it back: nothing jumps, and every frame says who acted."""
 
 import json
+from collections import deque
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from control_fakes import HOME, FakeClock, FakeExecutor, FakeRobot, as_policy, assert_legal, at_time
+from control_fakes import (
+    HOME,
+    FakeClock,
+    FakeExecutor,
+    FakeRobot,
+    as_policy,
+    assert_each_part_legal,
+    assert_legal,
+    at_time,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -189,14 +199,7 @@ def test_whenever_the_arm_changes_hands_no_command_breaks_a_limit(events, guides
     sent = [tick for tick in ticks if tick.command is not None]
     for command, state in ((tick.command, tick.state) for tick in sent if tick.state is not None):
         assert (np.abs(command - state.value) <= LIMITS.max_jump + LIMITS.start_tolerance).all()
-    # Wherever the person brought it, the arm begins from rest there.
-    begin = 0
-    for first in [*np.flatnonzero(np.diff([*map(lambda tick: tick.command is None, ticks)])) + 1, len(ticks)]:
-        part = [tick.command for tick in ticks[begin:first]]
-        if part[0] is not None:
-            start = HOME if begin == 0 else part[0]
-            assert_legal(part, LIMITS, controller.period, start=start, times=[tick.time for tick in ticks[begin:first]])
-        begin = first
+    assert_each_part_legal(ticks, LIMITS, controller.period)
 
 
 def test_a_recorded_frame_says_who_acted_and_a_guided_one_what_was_measured_next(tmp_path):
@@ -225,8 +228,9 @@ def test_a_key_calls_the_person_and_dismisses_them():
     robot = GuidedRobot(clock, True, HOME)
     controller = Controller(RobotWrapper(robot), as_policy(lambda image, state: state[None]), LIMITS, clock=clock)
     assert controller.takeover.person is robot.person  # a wrapper passes it on
-    called = []
-    for key in ("t", None, "t", "t"):
-        _obey(key, controller)
+    called, others = [], deque()
+    for key in ("t", None, "w", "t", "t"):
+        _obey(key, controller, others)
         called.append(controller.takeover.is_called)
-    assert called == [True, True, False, True]
+    assert called == [True, True, True, False, True]
+    assert [*others] == ["w"]  # for the person

@@ -27,8 +27,9 @@ def picture(state: np.ndarray) -> np.ndarray:
     return (np.stack([spot, spot, 1 - spot], axis=2) * 255).astype(np.uint8)
 
 
-def write_course(data_dir, name, states, pictures=None, unit_factor=1.0, numbers=NUMBERS):
+def write_course(data_dir, name, states, pictures=None, unit_factor=1.0, numbers=NUMBERS, actors=None):
     pictures = [picture(state) for state in states] if pictures is None else pictures
     with EpisodeWriter(data_dir, name, Recording(numbers, 10)) as writer:
         for number, (image, state) in enumerate(zip(pictures, states, strict=True)):
-            writer.add_frame(image, state * [unit_factor, unit_factor, 1], timestamp=number / 10)
+            actor = None if actors is None else actors[number]
+            writer.add_frame(image, state * [unit_factor, unit_factor, 1], timestamp=number / 10, actor=actor)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dp_hf.cli.view import main
 from dp_hf.episodes.conversion import convert_episodes
-from dp_hf.episodes.run_file import Chunk, Hold, Run
+from dp_hf.episodes.run_file import Alarm, Chunk, Hold, Run, Score
 from dp_hf.errors import UserError
 from dp_hf.review.page import write_page
 from dp_hf.review.tracks import read_tracks
@@ -86,10 +86,54 @@ def test_chunks_and_holds_of_a_run_are_on_its_time_axis(recordings, tmp_path):
     assert (hold["start"], hold["stop"], hold["what"]) == (5, 10, "the camera is late")
 
 
+def test_a_run_is_shown_in_its_own_time_however_many_frames_were_dropped(recordings, tmp_path):
+    file = recordings / "episode_2/states.json"
+    rows = json.loads(file.read_text())
+    for number, row in enumerate(rows):
+        row["timestamp"] = 0.18 * number
+    file.write_text(json.dumps(rows))
+    Run(holds=[Hold(1.79, 2.69, "the camera is late")]).write(recordings / "episode_2")
+    write_page(recordings, tmp_path / "page", progress=False)
+    episode = script(tmp_path / "page/data/2.js")
+    assert episode["seconds"][-1] == pytest.approx(0.18 * 29)
+    (hold,) = (mark for mark in episode["marks"] if mark["kind"] == "hold")
+    assert (hold["start"], hold["stop"]) == (10, 16)
+
+
+def test_a_persons_frames_alarms_and_scores_are_on_the_time_axis(recordings, tmp_path):
+    write_course(recordings, "episode_6", course(6), actors=["policy"] * 10 + ["nobody"] * 2 + ["person"] * 18)
+    score = Score("plan", np.array([0.0, 0.8]), np.array([0.1, 0.7]), 0.5)
+    alarm, hold = Alarm(0.8, "alarm: its plan changes"), Hold(0.8, 1.2, "alarm: its plan changes")
+    Run(holds=[hold], alarms=[alarm], scores=[score]).write(recordings / "episode_6")
+    write_page(recordings, tmp_path / "page", progress=False)
+    rows = script(tmp_path / "page/data/index.js")["episodes"]
+    assert [row["events"] for row in rows] == [*[[]] * 6, ["alarm", "hold", "person"]]
+    episode = script(tmp_path / "page/data/6.js")
+    marks = {mark["kind"]: mark for mark in episode["marks"]}
+    assert [(marks[kind]["start"], marks[kind]["stop"]) for kind in ("alarm", "hold", "person")] == [
+        (8, 9),
+        (8, 13),
+        (12, 30),
+    ]
+    assert marks["alarm"]["what"] == "its plan changes"
+    assert marks["person"]["what"] == "a person acts for 1.7 s"
+    assert episode["scores"] == [{"name": "plan", "times": [0, 0.8], "values": [0.1, 0.7], "limit": 0.5}]
+    convert_episodes(recordings, tmp_path / "dataset", progress=False)
+    write_page(tmp_path / "dataset", tmp_path / "page", progress=False)
+    rows = script(tmp_path / "page/data/index.js")["episodes"]
+    assert all(row["events"] == ["person"] for row in rows)  # demonstrations are a person's
+    (mark,) = (mark for mark in script(tmp_path / "page/data/6.js")["marks"] if mark["kind"] == "person")
+    assert (mark["start"], mark["stop"]) == (12, 30)
+
+
 NARROW = '{"chunks": [{"times": [0], "positions": [[1]]}], "holds": []}'
+ENDLESS = '{"chunks": [], "holds": [], "alarms": [{"time": 1e999, "reason": "late"}]}'
+UNEVEN = '{"chunks": [], "holds": [], "scores": [{"name": "plan", "times": [0], "values": [1, 2], "limit": null}]}'
 
 
-@pytest.mark.parametrize("text", ["[]", '{"chunks": 3}', NARROW], ids=["list", "number", "narrow"])
+@pytest.mark.parametrize(
+    "text", ["[]", '{"chunks": 3}', NARROW, ENDLESS, UNEVEN], ids=["list", "number", "narrow", "endless", "uneven"]
+)
 def test_a_damaged_run_is_one_sentence(recordings, tmp_path, text):
     (recordings / "episode_2/run.json").write_text(text)
     with pytest.raises(UserError, match=r"run\.json"):
@@ -121,6 +165,8 @@ def test_other_files_are_not_replaced(recordings, tmp_path, capsys):
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_a_browser_shows_it_from_the_disk(recordings, tmp_path):
     (recordings / "episode_3").rename(recordings / "episode_3<img src=x onerror=document.title='run'>")
+    score = Score("plan", np.array([0.0, 0.8]), np.array([0.1, 0.7]), 0.5)
+    Run(alarms=[Alarm(0.8, "alarm: its plan changes")], scores=[score]).write(recordings / "episode_1")
     write_page(recordings, tmp_path / "page", progress=False)
 
     def browse(fragment, *options):
@@ -133,6 +179,8 @@ def test_a_browser_shows_it_from_the_disk(recordings, tmp_path):
     assert '<code id="frame" title="what edit-episodes takes">episode_1:12</code>' in dom
     assert dom.count('class="row') == 6
     assert "stands still for 1.1 s" in dom
+    assert dom.count('<canvas class="curve"') == 3 + 1  # numbers, and the alarm's score
+    assert ">its plan changes<" in dom
     assert "<title>run</title>" not in dom
     browse("episode_1:12", "--window-size=1000,700", f"--screenshot={tmp_path / 'shot.png'}")
     shot = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB"), int)

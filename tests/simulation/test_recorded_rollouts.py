@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.alarms import limits_for
 
+from dp_hf import DiffusionPolicyPipeline
 from dp_hf.arms.quantities import Quantities
 from dp_hf.cli.evaluate import main as evaluate
 from dp_hf.cli.view import main as view
@@ -12,6 +14,7 @@ from dp_hf.episodes.find import find_episodes, find_failure
 from dp_hf.episodes.reader import read_episode
 from dp_hf.episodes.run_file import Run
 from dp_hf.errors import UserError
+from dp_hf.pipelines.weights import digest_weights
 from dp_hf.simulation.recorded_rollouts import RolloutFolder
 from dp_hf.simulation.stacking import STACKING
 
@@ -22,6 +25,8 @@ def test_rollouts_of_a_policy_can_be_looked_at(make_pipeline, tmp_path, capsys):
     names = {"state_names": QUANTITIES.names, "action_names": QUANTITIES.names}
     units = {"state_units": QUANTITIES.units, "action_units": QUANTITIES.units}
     make_pipeline(2, horizon=8, n_action_steps=4, **names, **units).save_pretrained(tmp_path / "policy")
+    config = DiffusionPolicyPipeline.from_pretrained(tmp_path / "policy").policy.config
+    limits_for(config, digest_weights(tmp_path / "policy"), time=20.0).write(tmp_path / "policy")
     arguments = ["--pipeline", str(tmp_path / "policy"), "--num_episodes", "2", "--video", "1", "--record"]
     assert evaluate([*arguments, "--output_dir", str(tmp_path / "out"), "--num_workers", "2"]) == 0
     paths = find_episodes(tmp_path / "out")
@@ -33,6 +38,12 @@ def test_rollouts_of_a_policy_can_be_looked_at(make_pipeline, tmp_path, capsys):
         assert episode.actions.shape == (150, 7)
         assert [chunk.positions.shape for chunk in run.chunks] == [(8, 7)] * 38
         assert run.chunks[1].times == pytest.approx((4 + np.arange(8)) / STACKING.fps)
+        assert [(alarm.time, alarm.reason[:20]) for alarm in run.alarms] == [(2.4, "it takes longer than")]
+        scores = {score.name: score for score in run.scores}
+        assert scores["time"].values.tolist() == [*range(0, 150, 4)]
+        assert scores["plan"].times == pytest.approx(np.arange(0, 150, 4) / STACKING.fps)
+        assert (scores["time"].limit, scores["plan"].limit, scores["progress"].limit) == (20, 1e6, None)
+        assert run.holds == []
         assert episode.actions[4:8] == pytest.approx(run.chunks[1].positions[:4], abs=1e-3)
     assert evaluate([*arguments, "--output_dir", str(tmp_path / "out")]) == 2
     assert "out/episodes holds rollouts of an earlier evaluation" in capsys.readouterr().err

@@ -1,12 +1,16 @@
 """Learning from corrections: a person's actions alone, a share of every batch, and exactly again after a stop."""
 
+import json
+import subprocess
+
 import datasets
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_resume import assert_same_run
+from test_machines import ENVIRONMENT, LAUNCH, free_port
+from test_resume import ROOT, assert_same_run
 
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
@@ -183,3 +187,51 @@ def test_corrections_that_do_not_fit_are_refused(make_config, corrections, tmp_p
             writer.add_frame(np.zeros((36, 64, 3), np.uint8), np.full(7, 10.0 * i), timestamp=0.5 * i, actor="person")
     with pytest.raises(UserError, match=r"have 10 and 2 rows a second"):
         train(make_config(corrections=str(tmp_path / "slow"), **SMALL))
+
+
+BATCHES = """
+import json, sys
+from pathlib import Path
+from dp_hf.training.config import TrainConfig
+from dp_hf.training.setup import make_accelerator, set_up
+
+options, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+config = TrainConfig.from_options(**options)
+accelerator = make_accelerator(config)
+run = set_up(config, accelerator)
+epochs = []
+for epoch in range(2):
+    run.loader.set_epoch(epoch)
+    windows = [[*map(int, batch)] for batch in run.loader.batch_sampler]
+    batches = [batch["action"][:, 0].tolist() for batch in run.loader]
+    epochs.append({"windows": windows, "actions": batches})
+(folder / f"{accelerator.process_index}.json").write_text(json.dumps({"steps": run.num_steps, "epochs": epochs}))
+"""
+
+
+@pytest.mark.slow
+def test_with_two_processes_each_batch_of_either_holds_its_share_and_no_window_comes_twice(
+    make_config, corrections, recording, tmp_path
+):
+    config = make_config(corrections=str(corrections), validation_fraction=0, **SMALL)
+    (tmp_path / "batches.py").write_text(BATCHES)
+    launch = [*LAUNCH, str(ROOT / "configs/accelerate/cpu_2_processes.yaml"), "--main_process_port", free_port()]
+    options = json.dumps(config.options(), default=str)
+    subprocess.run([*launch, str(tmp_path / "batches.py"), options, str(tmp_path)], env=ENVIRONMENT, check=True)
+    ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    num_others = 4 * 9
+    for epoch in range(2):
+        both = [rank["epochs"][epoch] for rank in ranks]
+        for each in both:
+            windows = np.array(each["windows"])
+            assert windows.shape == (9, 4)
+            assert ((windows >= num_others).sum(axis=1) == 2).all()
+            actions = np.array(each["actions"])
+            by_person = (actions[..., 1] < -39.5) & (actions[..., 6] == 60)
+            np.testing.assert_array_equal(by_person, windows >= num_others)
+        drawn = np.concatenate([np.ravel(each["windows"]) for each in both])
+        assert sorted(drawn[drawn < num_others]) == [*range(num_others)]
+        counts = np.bincount(drawn[drawn >= num_others] - num_others, minlength=14)
+        assert counts.max() - counts.min() <= 1
+    first, second = (ranks[0]["epochs"][epoch]["windows"] for epoch in range(2))
+    assert first != second

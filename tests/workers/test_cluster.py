@@ -33,7 +33,7 @@ class Slow:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_work_survives_its_workers_and_not_its_scheduler(tmp_path):
+def test_work_survives_its_workers_and_not_its_scheduler(tmp_path, capfd):
     (tmp_path / "once").mkdir()
     (tmp_path / "always").mkdir()
     with cluster(tmp_path) as (address, scheduler):
@@ -50,6 +50,7 @@ def test_work_survives_its_workers_and_not_its_scheduler(tmp_path):
         os.killpg(scheduler.pid, signal.SIGKILL)
         with pytest.raises(RunFailed, match=r"the scheduler at tcp.* is gone"):
             list(results)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.slow

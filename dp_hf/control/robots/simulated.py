@@ -28,12 +28,13 @@ class SimulatedRobot:
         command_rate: commands per second; the environment takes the latest at each of its steps.
         make_expert: makes what acts in the environment when a person takes the arm, for the seed; see
             `dp_hf.simulation.task.MakePolicy`. None where nobody can.
+        who: that is, see `Person`.
 
     Attributes:
         reach_time: a step of the environment, at whose end its arm is where an action says.
         finished: set when the environment's episode has terminated.
         info: the environment's latest.
-        person: the expert.
+        person: what acts then.
 
     Raises:
         UserError: the environment's states or actions are not n numbers.
@@ -48,6 +49,7 @@ class SimulatedRobot:
         seed: int | None = None,
         command_rate: float = 50.0,
         make_expert: Callable[[Any, int], Any] | None = None,
+        who: str = "the simulated expert",
     ):
         self.quantities = quantities
         self.command_rate = command_rate
@@ -55,9 +57,9 @@ class SimulatedRobot:
         self.fault: str | None = None
         self.finished: str | None = None
         self.info: dict[str, Any] = {}
-        self.person: SimulatedExpert | None = None
+        self.person: SimulatedPerson | None = None
         self._make_env = make_env
-        self._make_expert = make_expert
+        self._make_expert, self._who = make_expert, who
         self._seed = seed
         self._command: np.ndarray | None = None
         self._observation: tuple[Stamped[np.ndarray], Stamped[Frame]] | None = None
@@ -77,7 +79,7 @@ class SimulatedRobot:
             self._require_width("actions", env.action_space.shape)
             self._observe(observation)
             if self._make_expert is not None:
-                self.person = SimulatedExpert(self._make_expert(env, self._seed or 0), self.reach_time)
+                self.person = SimulatedPerson(self._make_expert(env, self._seed or 0), self.reach_time, self._who)
             self._ready.set_result(None)
         except Exception as error:
             self._ready.set_exception(error)
@@ -135,18 +137,19 @@ class SimulatedRobot:
         self._thread.join(CLOSE_TIMEOUT)
 
 
-class SimulatedExpert:
-    """A `Person` who commands the simulated arm: the environment's expert, asked in the environment's thread.
+class SimulatedPerson:
+    """A `Person` who commands the simulated arm, asked in the environment's thread.
 
     Args:
         expert: called as a `dp_hf.simulation.task.Policy`; begins, by `reset`, with how things are.
         step: seconds until the arm is to be where an action says.
+        who: see `Person`.
     """
 
-    who = "the simulated expert"
     guides = False
 
-    def __init__(self, expert: Any, step: float):
+    def __init__(self, expert: Any, step: float, who: str):
+        self.who = who
         self._expert = expert
         self._step = step
         self._is_wanted = self._has_begun = False

@@ -16,6 +16,7 @@ from dp_hf.arms.matching import require_same
 from dp_hf.control.aspect import SameAspect
 from dp_hf.control.clock import punctual_interpreter
 from dp_hf.control.controller import Controller
+from dp_hf.control.on_alarm import OnAlarm
 from dp_hf.control.operator import on_signals
 from dp_hf.control.policy_settings import PolicySettings
 from dp_hf.control.robot import DryRun
@@ -44,8 +45,15 @@ def make_controller(node: Node, robot: RclpyRobot, limits: SafetyLimits) -> Cont
     model_dir = declare(node, "model_dir", "", "folder that checkpoint_path is in")
     asked_rate = declare(node, "inference_rate", 0.0, "actions a second (Hz); 0 is the policy's own rate")
     num_inference_steps = declare(node, "num_inference_steps", 0, "denoising steps; 0 takes the pipeline's")
+    answer = declare(
+        node,
+        "on_alarm",
+        "hold",
+        "when a calibrated policy does not know what it does: hold until ~/reset, retry, end or off",
+    )
     execute = Execute(node)
     require_declared(node)
+    on_alarm = OnAlarm(answer)
     source = find_pipeline(checkpoint_path, model_dir)
 
     import torch  # takes seconds, in which Ctrl-C shall be obeyed
@@ -60,9 +68,23 @@ def make_controller(node: Node, robot: RclpyRobot, limits: SafetyLimits) -> Cont
     node.get_logger().info(f"{source}: inference takes {1000 * warm_up(policy, settings):.0f} ms")
     rate, said = choose_rate(settings, asked_rate or None)
     node.get_logger().info(said)
+    execution = settings.execution()
+    watched, said = on_alarm.watched(policy, settings, execution, rate, pipeline.alarm)
+    node.get_logger().info(said)
     seen = SameAspect(robot, settings)
     driven = seen if execute.at_start else DryRun(seen)
-    controller = Controller(driven, policy, limits, rate, settings.n_obs_steps, *settings.execution())
+    controller = Controller(
+        driven,
+        watched or policy,
+        limits,
+        rate,
+        settings.n_obs_steps,
+        *execution,
+        doubt=None if watched is None else watched.watch,
+        retries=on_alarm.retries,
+    )
+    on_alarm.require_possible(controller.takeover.person)
+    controller.observers.append(lambda tick: on_alarm(controller))
     execute.of(controller)
     if not execute.at_start:
         node.get_logger().warning("dry run: commands are logged; start the node with execute:=true to send them")
