@@ -240,6 +240,8 @@ def test_a_policy_of_another_rate_or_other_names_is_refused(folder, make_pipelin
         ("aloha_transfer_cube", "ALOHA_PYTHON"),
         ("aloha_insertion", "ALOHA_PYTHON"),
         ("fetch_pick_and_place", "FETCH_PYTHON"),
+        ("robosuite_lift", "ROBOSUITE_PYTHON"),
+        ("robosuite_stack", "ROBOSUITE_PYTHON"),
     ],
 )
 def test_a_public_task_and_its_expert(name, variable, tmp_path):
