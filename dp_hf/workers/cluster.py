@@ -133,7 +133,8 @@ def _library() -> Any:
     except ModuleNotFoundError as error:
         raise UserError("--cluster needs Dask: pip install 'dp_hf[cluster]', on every machine") from error
     # A lost scheduler is one sentence of ours, not the library's tracebacks from its attempts to come back.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return library
 
 
