@@ -1,9 +1,9 @@
 """`dp-hf record-demonstrations`: fill a folder with demonstrations of the simulated expert, or of a real robot."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
@@ -51,6 +51,13 @@ class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments, 
     """of front, side, wrist, default front; with --task_file of the task's, default all"""
 
 
+OF_SIMULATOR = (
+    *(entry.name for owner in (TaskArguments, EnvironmentArguments, WorkerArguments) for entry in fields(owner)),
+    *("num_episodes", "layout_seed", "noise", "noise_phases", "success_steps", "camera_names"),
+)
+OF_ROBOT = ("limits", "fps", "relaxed")
+
+
 def main(argv: list[str] | None = None) -> int:
     old_names = {"seed": "layout_seed", "cameras": "camera_names"}
     return run(record, parse(RecordDemonstrations, argv, "dp-hf record-demonstrations", old_names=old_names))
@@ -58,9 +65,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def record(arguments: RecordDemonstrations) -> int:
     arguments.require_fitting(arguments.robot, ROBOTS)
+    others, whose = (OF_ROBOT, "a real robot") if arguments.robot == "sim" else (OF_SIMULATOR, "the simulator")
+    if given := [name for name in others if getattr(arguments, name) != _default(name)]:
+        raise UserError(f"--{given[0]} is for {whose}; with --robot {arguments.robot} nobody looks at it: leave it out")
     if arguments.robot != "sim":
-        if arguments.task_file is not None or arguments.task_arguments or arguments.success_steps is not None:
-            raise UserError("--task_file is for the simulator: leave it out, or take --robot sim")
         return record_real_robot(arguments)
     workers = arguments.workers()
     if arguments.camera_names == ():
@@ -97,6 +105,11 @@ def record(arguments: RecordDemonstrations) -> int:
         f"{report.num_failed} failed"
     )
     return 0
+
+
+def _default(name: str) -> Any:
+    entry = {entry.name: entry for entry in fields(RecordDemonstrations)}[name]
+    return entry.default if entry.default_factory is MISSING else entry.default_factory()
 
 
 def record_real_robot(arguments: RecordDemonstrations) -> int:

@@ -99,8 +99,9 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.episodes.recording import Recording, require_room
 
     arguments.require_fitting(arguments.robot, ROBOTS)
-    if arguments.person != "expert" and arguments.robot != "sim":
-        raise UserError(f"--person is of --robot sim; with --robot {arguments.robot} leave it out")
+    of_simulator = {"person": arguments.person != "expert", "layout_seed": arguments.layout_seed != 0}
+    if arguments.robot != "sim" and (given := [name for name, is_given in of_simulator.items() if is_given]):
+        raise UserError(f"--{given[0]} is of --robot sim; with --robot {arguments.robot} leave it out")
     if arguments.robot == NO_ARM:
         require_nothing_of_an_arm(arguments)
         policy, settings, _ = _load_policy(arguments)

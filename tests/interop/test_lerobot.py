@@ -638,7 +638,7 @@ def test_a_set_is_checked_for_motion_and_unit_and_unwrapped_where_asked(tmp_path
 
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_a_camera_that_stalls_is_named(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("lerobot_set.picture", lambda episode, frame: picture(episode, min(frame, 2)))
+    monkeypatch.setattr("lerobot_set.picture", lambda episode, frame, *size: picture(episode, min(frame, 2), *size))
     write_lerobot(tmp_path / "in", kind=kind, lengths=(10,), fps=5)
     (warning,) = import_lerobot(tmp_path / "in", tmp_path / "out").meta.warnings
     assert "episode_000000: frame 2: camera image shows one picture for 1.4 s" in warning
