@@ -44,6 +44,7 @@ class Watch:
         seen: every prediction of the run so far.
         scores: of the latest, see `judged`; None before the first.
         alarm: the first alarm, None as long as nothing is strange.
+        is_new: whether the next prediction is the first of a run.
     """
 
     def __init__(self, limits: AlarmLimits, rate: float, camera_names: Sequence[str], action_names: Sequence[str]):
@@ -74,12 +75,12 @@ class Watch:
         self.seen: list[Seen] = []
         self.scores: dict[str, tuple[float, float | None]] | None = None
         self.alarm: Alarm | None = None
-        self._is_new = True
+        self.is_new = True
 
     def see(self, features: np.ndarray, state: np.ndarray | None, chunk: np.ndarray, steps: int) -> None:
         """Takes note of a prediction; arguments as in `RunScores.see`."""
-        if self._is_new:
-            self._is_new = False
+        if self.is_new:
+            self.is_new = False
             self._scores.reset()
         seen = self._scores.see(features, state, chunk, steps)
         self.seen.append(seen)
@@ -122,7 +123,8 @@ class WatchedPolicy:
     Args:
         pipeline: or what is called like one and gives its output.
         watch: is told every prediction.
-        steps: how many actions have passed since the prediction before; asked at each.
+        steps: how many actions have passed since it was asked before; asked before each prediction, so that what the
+            policy takes for one does not count, and after the first, until which the arm stands.
 
     Attributes:
         policy: the pipeline's.
@@ -133,9 +135,12 @@ class WatchedPolicy:
         self.policy: Any = getattr(pipeline, "policy", None)
 
     def __call__(self, image: Any, state: Any = None, **options: Any) -> Any:
+        steps, is_first = self.steps(), self.watch.is_new
         output = self.pipeline(image, state=state, **options)
         numbers = None if state is None else np.asarray(state, np.float32)[0, -1]
-        self.watch.see(np.asarray(output.image_features)[0, -1], numbers, output.actions[0], self.steps())
+        self.watch.see(np.asarray(output.image_features)[0, -1], numbers, output.actions[0], steps)
+        if is_first:
+            self.steps()
         return output
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -198,6 +199,31 @@ def test_a_pipeline_watches_itself_whatever_is_asked_of_it(calibrated):
     watched([[frame]], state=states, num_inference_steps=2)
     assert watch.reason is None
     assert [seen.step for seen in watch.seen] == [0]
+
+
+def test_a_late_answer_is_no_change_of_plans(calibrated, monkeypatch):
+    """The motion goes on evenly from when the first chunk is there; chunks say so, whatever they take."""
+    now, latencies = [10.0], iter([0.37, 0.16, 0.1, 0.19, 0.13, 0.18])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    pipeline = DiffusionPolicyPipeline.from_pretrained(calibrated)
+    watch, began, rate = Watch.of(pipeline.alarm, pipeline.policy.config), [], 10.0
+
+    def policy(image, state=None):
+        pictured = (now[0] - began[0]) * rate if began else 0.0
+        now[0] += next(latencies)
+        began.append(now[0])
+        actions = np.tile((pictured + np.arange(4.0))[None, :, None], (1, 1, 7))
+        return SimpleNamespace(
+            actions=actions, image_features=np.zeros((1, 1, watch.limits.reference.features.shape[1]))
+        )
+
+    watched = WatchedPolicy(policy, watch, StepsSince(rate, n_action_steps=2))
+    for _ in range(6):
+        called = now[0]
+        watched(None, np.zeros((1, 1, 7)))
+        now[0] = (called if len(began) > 1 else now[0]) + 0.2
+    assert [seen.step for seen in watch.seen] == [0, 2, 4, 6, 8, 10]
+    np.testing.assert_allclose([seen.scores["plan"] for seen in watch.seen], 0, atol=1e-6)
 
 
 @pytest.mark.slow
