@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
@@ -22,6 +22,7 @@ class RecordDemonstrations(TaskArguments, EnvironmentArguments, RobotArguments, 
     """Record demonstrations as episode folders; those of a --task_file become a dataset.
 
     In the simulator, a run that was cut off goes on when it is started again: what OUTPUT_DIR holds already is counted.
+    With --limits its expert keeps those, so that an arm that has them can follow what is learned from it.
     With a real robot, which somebody else moves, space starts and finishes an episode, d discards it, q ends the
     session; with --robot ros2 so do true and false on the topic /record_episode (std_msgs/Bool).
     """
@@ -55,7 +56,7 @@ OF_SIMULATOR = (
     *(entry.name for owner in (TaskArguments, EnvironmentArguments, WorkerArguments) for entry in fields(owner)),
     *("num_episodes", "layout_seed", "noise", "noise_phases", "success_steps", "camera_names"),
 )
-OF_ROBOT = ("limits", "fps", "relaxed")
+OF_ROBOT = ("fps", "relaxed")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 def record(arguments: RecordDemonstrations) -> int:
     arguments.require_fitting(arguments.robot, ROBOTS)
     others, whose = (OF_ROBOT, "a real robot") if arguments.robot == "sim" else (OF_SIMULATOR, "the simulator")
-    if given := [name for name in others if getattr(arguments, name) != _default(name)]:
+    if given := [name for name in others if _is_given(arguments, name)]:
         raise UserError(f"--{given[0]} is for {whose}; with --robot {arguments.robot} nobody looks at it: leave it out")
     if arguments.robot != "sim":
         return record_real_robot(arguments)
@@ -75,7 +76,7 @@ def record(arguments: RecordDemonstrations) -> int:
         raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
     require_different("camera_names", arguments.camera_names or ())
     task = arguments.task(arguments.success_steps)
-    arguments.require_own_scene(("noise_phases",) if arguments.noise_phases != "all" else ())
+    arguments.require_own_scene([name for name in ("noise_phases", "limits") if _is_given(arguments, name)])
     if arguments.task_file is not None:
         from dp_hf.tasks.recording import record_dataset
 
@@ -99,6 +100,7 @@ def record(arguments: RecordDemonstrations) -> int:
             arguments.noise_phases,
             arguments.environment(arguments.camera_names or task.cameras),
             workers,
+            None if arguments.limits is None else arguments.safety_limits("sim"),
         )
     print(
         f"{arguments.output_dir}: {report.num_episodes} demonstrations, {report.num_recorded} of them recorded now; "
@@ -107,9 +109,10 @@ def record(arguments: RecordDemonstrations) -> int:
     return 0
 
 
-def _default(name: str) -> Any:
-    entry = {entry.name: entry for entry in fields(RecordDemonstrations)}[name]
-    return entry.default if entry.default_factory is MISSING else entry.default_factory()
+def _is_given(arguments: RecordDemonstrations, name: str) -> bool:
+    entry = {entry.name: entry for entry in fields(arguments)}[name]
+    default = entry.default if entry.default_factory is MISSING else entry.default_factory()
+    return getattr(arguments, name) != default
 
 
 def record_real_robot(arguments: RecordDemonstrations) -> int:

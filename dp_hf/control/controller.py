@@ -7,9 +7,9 @@ from concurrent.futures import Executor
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.motion_limiter import MotionLimiter
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
 from dp_hf.control.following import Following, away_from_command
-from dp_hf.control.motion_limiter import MotionLimiter
 from dp_hf.control.planner import Inference, Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Border, Report
@@ -28,7 +28,7 @@ from dp_hf.control.robot import (
 from dp_hf.control.start import wait_for_start
 from dp_hf.control.takeover import Doubt, Takeover
 from dp_hf.control.tick import Tick
-from dp_hf.control.trajectory import Trajectory
+from dp_hf.control.trajectory import Trajectory, pursue
 from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.format import Actor
 from dp_hf.errors import RunFailed, UserError, failure
@@ -245,18 +245,18 @@ class Controller:
         taken = None
         if actor == "nobody" or image is None or state is None:
             self.planner.forget(now)
-            command = limiter.brake() if state is None else limiter.pursue(back, now, state.value)
+            command = limiter.brake() if state is None else pursue(limiter, back, now, state.value)
         elif actor == "person":
             self.planner.forget(now)
             way = self.takeover.way(now, *motion, self.period)
-            command = limiter.pursue(way, now, state.value)
+            command = pursue(limiter, way, now, state.value)
         else:
             taken = self.planner.take_over(now, *motion, state.value)
             self.planner.observe(now, image, state)
             if self.planner.await_quick_answer(PATIENCE * self.period):
                 newer = self.planner.take_over(self.clock.now(), *motion, state.value)
                 taken = taken if newer is None else newer
-            command = limiter.pursue(self.planner.trajectory, now, state.value)
+            command = pursue(limiter, self.planner.trajectory, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"
         self._update_hold(reason)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dp_hf.arms.motion_limiter import MotionLimiter
 from dp_hf.pipelines.execution import ensemble_weights
 
 
@@ -108,3 +109,17 @@ def hand_over(
     if not left.any():
         return smooth(np.array([sent_at, now + step]), np.stack([position, chunk.actions[-1]]), velocity)
     return smooth(np.append(sent_at, chunk.due[left]), np.vstack([position, chunk.actions[left]]), velocity)
+
+
+def pursue(limiter: MotionLimiter, trajectory: Trajectory | None, now: float, measured: np.ndarray) -> np.ndarray:
+    """The next command (n,) along a trajectory, no farther ahead of where the arm is `measured` (n,) than `max_jump`.
+
+    Without a trajectory it brakes.
+    """
+    if trajectory is None:
+        return limiter.brake()
+    leash = measured - limiter.limits.max_jump, measured + limiter.limits.max_jump
+    wish = trajectory.at(now)
+    wish_velocity = (wish - trajectory.at(now - limiter.period)) / limiter.period
+    low, high = trajectory.range_from(now)
+    return limiter.follow(wish, wish_velocity, np.clip(low, *leash), np.clip(high, *leash))

@@ -5,7 +5,9 @@ from typing import Literal
 import gymnasium
 import numpy as np
 
-from dp_hf.simulation.environment import CUBE_SIZE, CubeStackingEnv
+from dp_hf.arms.limits import SafetyLimits
+from dp_hf.arms.motion_limiter import MotionLimiter
+from dp_hf.simulation.environment import CONTROL_HZ, CUBE_SIZE, CubeStackingEnv
 from dp_hf.simulation.kinematics import Kinematics
 from dp_hf.simulation.task import next_noise
 
@@ -16,6 +18,7 @@ GRASP_ERROR, PLACE_ERROR = 0.006, 0.004  # metres
 HELD_GRIPPER = 65.0  # the gripper's value below which its fingers are at the cube's sides
 EMPTY_GRIPPER = 40.0
 OPEN_GRIPPER = 80.0
+TICKS = 5  # of the limits in a control step: as many commands as the loop that drives an arm sends
 
 NoisePhases = Literal["all", "place"]
 
@@ -34,11 +37,19 @@ class StackingExpert:
         env: the environment; the expert reads it.
         noise: standard deviation of the joint noise, degrees; see `next_noise`.
         noise_phases: "all", or "place" for noise only while the cube is carried.
+        limits: of an arm that is to be able to follow; actions keep them, and stop where they must to arrive.
     """
 
-    def __init__(self, env: gymnasium.Env, noise: float = 0.0, noise_phases: NoisePhases = "all"):
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        noise: float = 0.0,
+        noise_phases: NoisePhases = "all",
+        limits: SafetyLimits | None = None,
+    ):
         assert isinstance(env.unwrapped, CubeStackingEnv)
         self.env = env.unwrapped
+        self.limits = limits
         self.noise = noise
         self.noise_phases = noise_phases
         self.kinematics = Kinematics(self.env.model)
@@ -52,6 +63,11 @@ class StackingExpert:
         self.yaw = tool_yaw(self.env.tool.xmat)
         self.gripper = 0.0 if is_held else 100.0
         self.joints = self.env.state()[:6].astype(float)
+        self._limiter = (
+            None
+            if self.limits is None
+            else MotionLimiter(self.limits, np.r_[self.joints, self.gripper], 1 / (CONTROL_HZ * TICKS))
+        )
         self._noise = np.zeros(6)
         self._last_gripper = 100.0
 
@@ -66,8 +82,21 @@ class StackingExpert:
             self.position[2] += MAX_STEP
         self.gripper = 0.0 if self.phase in ("close", "place") else 100.0
         self.joints = self.kinematics.inverse(self.position, self.yaw, self.joints)
-        space = self.env.action_space
-        return np.clip(np.r_[self.joints, self.gripper], space.low, space.high).astype(np.float32)
+        action = np.r_[self.joints, self.gripper]
+        if self._limiter is not None:
+            action = self._keep_limits(action, self._limiter)
+        return np.clip(action, self.env.action_space.low, self.env.action_space.high).astype(np.float32)
+
+    def _keep_limits(self, action: np.ndarray, limiter: MotionLimiter) -> np.ndarray:
+        """How far the arm gets towards an action in a step; the tool's goal pose is there then."""
+        start = limiter.position
+        low, high = np.minimum(start, action), np.maximum(start, action)
+        for share in np.arange(1, TICKS + 1) / TICKS:
+            limiter.follow(start + share * (action - start), (action - start) * CONTROL_HZ, low, high)
+        self.joints = limiter.position[:6]
+        self.position, rotation = self.kinematics.forward(self.joints)
+        self.yaw = tool_yaw(rotation.ravel())
+        return limiter.position
 
     def add_noise(self, action: np.ndarray) -> np.ndarray:
         """The action (7,) to execute in place of the clean one."""

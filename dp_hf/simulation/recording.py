@@ -3,19 +3,20 @@
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dp_hf.arms.limits import SafetyLimits
 from dp_hf.disturbances import Disturbances
 from dp_hf.episodes.find import explore, find_episodes, find_failure
 from dp_hf.episodes.format import unfinished
 from dp_hf.episodes.writer import EpisodeWriter, repeatable_episode
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named, locked, read_json, user_path
-from dp_hf.simulation.environment import CONTROL_HZ
+from dp_hf.simulation.environment import CONTROL_HZ, CubeStackingEnv
 from dp_hf.simulation.expert import NoisePhases, StackingExpert
 from dp_hf.simulation.layouts import DEMONSTRATIONS, layout_seeds
 from dp_hf.simulation.rollouts import rollout
@@ -24,6 +25,7 @@ from dp_hf.workers.workers import HERE, Workers
 
 MAX_FAILURES = 10  # more than successes
 ORIGIN_FILE = "simulation.json"
+LIMITS = ("lowest", "highest", "velocity", "acceleration")
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Settings:
         noise: standard deviation of the expert's joint noise, degrees.
         noise_phases: when there is noise, see `StackingExpert`.
         environment: options of `CubeStackingEnv`; every disturbance is among them.
+        limits: (7,) `lowest`, `highest`, `velocity` and `acceleration` that the expert keeps; None for its own pace.
     """
 
     noise: float
     noise_phases: NoisePhases
     environment: dict[str, Any]
+    limits: dict[str, list[float]] | None = None
 
     def __post_init__(self) -> None:
         # An older recording lacks those that there were not: it was made without.
@@ -86,6 +90,7 @@ def record_demonstrations(
     noise_phases: NoisePhases = "all",
     environment: Mapping[str, Any] | None = None,
     workers: Workers = HERE,
+    limits: SafetyLimits | None = None,
 ) -> RecordingReport:
     """Records until `data_dir` holds `num_episodes` demonstrations that succeeded.
 
@@ -98,12 +103,14 @@ def record_demonstrations(
         noise, noise_phases: see `StackingExpert`.
         environment: options of `CubeStackingEnv`.
         workers: where they run.
+        limits: of an arm that is to be able to follow, see `StackingExpert`.
 
     Raises:
         UserError: the folder holds episodes of another kind, another process records into it, the seeds ran out, or
             the expert keeps failing.
     """
-    settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))))
+    kept = None if limits is None else {name: getattr(limits, name).tolist() for name in LIMITS}
+    settings = Settings(noise, noise_phases, json.loads(json.dumps(dict(environment or {}))), kept)
     possible = layout_seeds(DEMONSTRATIONS, first_seed)
     data_dir = user_path(data_dir)
     with locked(data_dir):
@@ -177,6 +184,14 @@ def _find_recorded(data_dir: Path, settings: Settings) -> tuple[set[int], int]:
     return {origin.seed for origin in origins}, sum(find_failure(episode) is None for episode in episodes)
 
 
+def _limits_of(settings: Settings) -> SafetyLimits | None:
+    if settings.limits is None:
+        return None
+    lowest, highest, velocity, acceleration = (settings.limits[name] for name in LIMITS)
+    positions = {"recording": [*zip(lowest, highest, strict=True)]}
+    return replace(CubeStackingEnv.arm.limits, positions=positions, velocity=velocity, acceleration=acceleration)
+
+
 class _Recorder:
     """One process' share: records the demonstration of a seed and tells whether it succeeded."""
 
@@ -184,7 +199,7 @@ class _Recorder:
         self.data_dir = data_dir
         self.settings = settings
         self.env = make_environment(**settings.environment)
-        self.expert = StackingExpert(self.env, settings.noise, settings.noise_phases)
+        self.expert = StackingExpert(self.env, settings.noise, settings.noise_phases, _limits_of(settings))
 
     def __call__(self, seed: int) -> bool:
         name = f"episode_{seed:07d}"

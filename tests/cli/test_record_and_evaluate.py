@@ -172,7 +172,11 @@ def test_a_table_is_of_one_policy(tmp_path, make_pipeline, capsys):
         (record, ["--output_dir", "data", "--layout_seed", "1048570"], "200 layouts are wanted, 6 are left"),
         (record, ["--output_dir", "data", "--layout_seed", "-1"], "at least 0"),
         (record, ["--output_dir", "data", "--fps", "20"], "--fps is for a real robot"),
-        (record, ["--output_dir", "data", "--limits", "mycobot_280"], "--limits is for a real robot"),
+        (
+            record,
+            ["--output_dir", "data", "--task_file", "reach", "--limits", "mycobot_280"],
+            "--limits change the scene of cube stacking: leave out with --task_file",
+        ),
         (record, ["--output_dir", "data", "--robot", "mycobot", "--noise", "1"], "--noise is for the simulator"),
         (record, ["--output_dir", "data", "--robot", "ros2", "--shadows"], "--shadows is for the simulator"),
     ],

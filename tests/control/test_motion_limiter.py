@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dp_hf.arms.motion_limiter import MotionLimiter
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
-from dp_hf.control.motion_limiter import MotionLimiter
 
 LIMITS = MYCOBOT_280.limits
 PERIOD = 0.02

@@ -3,6 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.simulation.environment import CONTROL_HZ, HOME
 from dp_hf.simulation.expert import StackingExpert, cube_yaw
 from dp_hf.simulation.rollouts import rollout
 from dp_hf.simulation.stacking import make_environment
@@ -37,6 +39,24 @@ def test_commands_are_smooth_and_the_noise_is_not_in_them(env):
     noise = (executed - clean)[:, :6]
     assert 0.2 < noise.std() < 1.0
     np.testing.assert_array_equal(executed[:, 6], clean[:, 6])
+
+
+def test_an_arm_of_given_limits_can_follow(env):
+    """From rest, and to the last: actions are positions a step of 0.1 s apart."""
+    expert, actions = StackingExpert(env, noise=0.5, limits=MYCOBOT_280.limits), []
+
+    def execute(action):
+        actions.append(action)
+        return expert.add_noise(action)
+
+    for seed in range(5):
+        actions.clear()
+        result = rollout(env, expert, seed, execute=execute)
+        assert result.success
+        velocity = np.diff([HOME, HOME, *actions], axis=0) * CONTROL_HZ
+        assert (np.abs(velocity) <= MYCOBOT_280.limits.velocity * (1 + 1e-5)).all()
+        acceleration = np.diff(velocity, axis=0) * CONTROL_HZ
+        assert (np.abs(acceleration) <= MYCOBOT_280.limits.acceleration * (1 + 1e-3)).all()
 
 
 def test_noise_while_placing_leaves_the_grasp_alone(env):

@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dp_hf.arms.mycobot_280 import MYCOBOT_280
 from dp_hf.episodes.find import find_episodes
 from dp_hf.episodes.reader import read_episode
 from dp_hf.episodes.writer import EpisodeWriter
@@ -73,6 +75,17 @@ def test_other_settings_and_other_recordings_are_refused(tmp_path, record_episod
         record(tmp_path / "real", 2)
     with pytest.raises(UserError, match="smaller --layout_seed"):
         record(tmp_path / "new", 2, first_seed=2**20 - 1)
+
+
+def test_limits_of_the_expert_are_those_of_a_folder(tmp_path):
+    slow = replace(MYCOBOT_280.limits, velocity=40, acceleration=100)
+    record(tmp_path / "data", 1, noise=0.0, limits=slow)
+    assert record(tmp_path / "data", 2, noise=0.0, limits=slow).num_recorded == 1
+    for path in find_episodes(tmp_path / "data"):
+        assert np.abs(np.diff(read_episode(path).states[:, :6], axis=0)).max() < 4.5  # 4 degrees a step
+        assert Origin.read(path).settings.limits["velocity"] == [40.0] * 7
+    with pytest.raises(UserError, match="give the same arguments"):
+        record(tmp_path / "data", 3, noise=0.0)
 
 
 def test_a_damaged_origin_is_named(tmp_path):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from dp_hf.arms.limits import SafetyLimits
-from dp_hf.control.trajectory import Trajectory
 
 
 class MotionLimiter:
@@ -51,19 +50,6 @@ class MotionLimiter:
                 self._arriving_velocity(high - self.position),
             )
         )
-
-    def pursue(self, trajectory: Trajectory | None, now: float, measured: np.ndarray) -> np.ndarray:
-        """The next command along a trajectory, no farther ahead of where the arm is measured (n,) than `max_jump`.
-
-        Without a trajectory it brakes.
-        """
-        if trajectory is None:
-            return self.brake()
-        leash = measured - self.limits.max_jump, measured + self.limits.max_jump
-        wish = trajectory.at(now)
-        wish_velocity = (wish - trajectory.at(now - self.period)) / self.period
-        low, high = trajectory.range_from(now)
-        return self.follow(wish, wish_velocity, np.clip(low, *leash), np.clip(high, *leash))
 
     def brake(self) -> np.ndarray:
         """The next command of the shortest legal stop; once at rest, the same command again."""
