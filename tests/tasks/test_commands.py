@@ -155,7 +155,7 @@ def changed(folder, **changes):
     [
         (record, ["--push", "20", "--output_dir", "x"], "--push change the scene of cube stacking"),
         (record, ["--noise_phases", "place", "--output_dir", "x"], "--noise_phases change the scene"),
-        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_file is for the simulator"),
+        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_arguments is for the simulator"),
         (record, ["--camera_names", "front", "--output_dir", "x"], "no camera front: "),
         (evaluate, ["--pipeline", "expert", "--disturbances"], "--disturbances change the scene"),
         (evaluate, ["--replay", "nothing"], "nothing/meta.json"),
@@ -195,7 +195,7 @@ def test_arguments_of_a_file_that_is_for_many_tasks(folder, capsys):
     assert "--task_arguments are those of a task file" in capsys.readouterr().err
     for command, words, message in (
         (evaluate, ["--pipeline", "expert", "--disturbances"], "--task_arguments are those of a task file"),
-        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_file is for the simulator"),
+        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_arguments is for the simulator"),
         (train, ["--data_dir", "x"], "--task_file is for the trials of --rollout_interval"),
     ):
         assert command([*words, "--task_arguments", "a=1"]) == 2
