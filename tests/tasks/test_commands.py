@@ -155,7 +155,7 @@ def changed(folder, **changes):
     [
         (record, ["--push", "20", "--output_dir", "x"], "--push change the scene of cube stacking"),
         (record, ["--noise_phases", "place", "--output_dir", "x"], "--noise_phases change the scene"),
-        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_arguments is for the simulator"),
+        (record, ["--robot", "mycobot", "--output_dir", "x"], "--task_file is for the simulator"),
         (record, ["--camera_names", "front", "--output_dir", "x"], "no camera front: "),
         (evaluate, ["--pipeline", "expert", "--disturbances"], "--disturbances change the scene"),
         (evaluate, ["--replay", "nothing"], "nothing/meta.json"),
