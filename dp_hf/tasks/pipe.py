@@ -87,6 +87,7 @@ def serve(requests, answers, observed):
         try:
             write_message(answers, answer)
         except BrokenPipeError:  # whoever asked was interrupted
+            answers.raw.close()  # or Python 3.13 says so when it cannot flush what is left
             break
     if environment is not None:
         environment.close()
