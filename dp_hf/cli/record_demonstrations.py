@@ -1,12 +1,13 @@
 """`dp-hf record-demonstrations`: fill a folder with demonstrations of the simulated expert, or of a real robot."""
 
 import contextlib
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.environment_arguments import EnvironmentArguments
+from dp_hf.cli.given import options_given
 from dp_hf.cli.robot_arguments import RobotArguments
 from dp_hf.cli.task_arguments import TaskArguments
 from dp_hf.cli.worker_arguments import WorkerArguments
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 def record(arguments: RecordDemonstrations) -> int:
     arguments.require_fitting(arguments.robot, ROBOTS)
     others, whose = (OF_ROBOT, "a real robot") if arguments.robot == "sim" else (OF_SIMULATOR, "the simulator")
-    if given := [name for name in others if _is_given(arguments, name)]:
+    if given := options_given(arguments, others):
         raise UserError(f"--{given[0]} is for {whose}; with --robot {arguments.robot} nobody looks at it: leave it out")
     if arguments.robot != "sim":
         return record_real_robot(arguments)
@@ -76,7 +77,7 @@ def record(arguments: RecordDemonstrations) -> int:
         raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
     require_different("camera_names", arguments.camera_names or ())
     task = arguments.task(arguments.success_steps)
-    arguments.require_own_scene([name for name in ("noise_phases", "limits") if _is_given(arguments, name)])
+    arguments.require_own_scene(options_given(arguments, ("noise_phases", "limits")))
     if arguments.task_file is not None:
         from dp_hf.tasks.recording import record_dataset
 
@@ -107,12 +108,6 @@ def record(arguments: RecordDemonstrations) -> int:
         f"{report.num_failed} failed"
     )
     return 0
-
-
-def _is_given(arguments: RecordDemonstrations, name: str) -> bool:
-    entry = {entry.name: entry for entry in fields(arguments)}[name]
-    default = entry.default if entry.default_factory is MISSING else entry.default_factory()
-    return getattr(arguments, name) != default
 
 
 def record_real_robot(arguments: RecordDemonstrations) -> int:

@@ -1,7 +1,7 @@
 """The arguments of real robots, the same for every command that reaches one."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from dp_hf.arms.arm import Arm
 from dp_hf.arms.arm_file import read_arm
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.mycobot_280 import MYCOBOT_280, SIMULATED_MYCOBOT_280
+from dp_hf.cli.given import options_given
 from dp_hf.cli.recipes import find_recipe
 from dp_hf.control.camera import CameraConfig, OpenCvCamera
 from dp_hf.control.robot import Robot, require_robot
@@ -54,7 +55,7 @@ class RobotArguments:
                 f"--robot {robot} is none of {', '.join(names)}, nor a class of yours, MODULE:CLASS or FILE.py:CLASS"
             )
         for group, robots in _GROUPS.items():
-            if robot not in robots and (given := _given(getattr(self, group))):
+            if robot not in robots and (given := options_given(getattr(self, group))):
                 of = " and ".join(f"--robot {each}" for each in robots if each in names)
                 raise UserError(
                     f"--{group}.{given[0]} is of {of}; with --robot {robot} nobody looks at it: leave it out"
@@ -68,7 +69,7 @@ class RobotArguments:
 
     def require_no_camera(self, why: str) -> None:
         """Refuses --camera options, where `why` nobody looks at them."""
-        if given := _given(self.camera):
+        if given := options_given(self.camera):
             raise UserError(f"--camera.{given[0]}: {why}; leave it out")
 
     def described(self, robot: str) -> Arm:
@@ -135,12 +136,6 @@ def _own_class(robot: str) -> Callable[..., Any]:
         return load_function(robot, Path.cwd())
     except Exception as error:  # of whoever has written it
         raise UserError(f"--robot {robot} cannot be loaded ({type(error).__name__}: {error})") from error
-
-
-def _given(options: Any) -> list[str]:
-    """The options of a group that are not as they are by default."""
-    default = type(options)()
-    return [entry.name for entry in fields(options) if getattr(options, entry.name) != getattr(default, entry.name)]
 
 
 def _argument(text: str) -> tuple[str, Any]:

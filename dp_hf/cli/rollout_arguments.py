@@ -1,9 +1,10 @@
 """The arguments of commands that run policies in closed loop in a simulator, and what they make of them."""
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+from dp_hf.cli.given import options_given
 from dp_hf.cli.task_arguments import TaskArguments
 from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
@@ -41,11 +42,7 @@ class RolloutArguments(TaskArguments, WorkerArguments):
 
     def rollout_options_given(self) -> list[str]:
         """Names of those options above, and of the task's, that are not the default."""
-        return [
-            field.name
-            for field in fields(RolloutArguments)
-            if field.default is not MISSING and getattr(self, field.name) != field.default
-        ]
+        return options_given(self, (entry.name for entry in fields(RolloutArguments)))
 
     def seeds(self) -> range:
         """Of the layouts, for the simulator."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dp_hf.cli.arguments import log_to_stderr, parse, run
+from dp_hf.cli.given import options_given
 from dp_hf.cli.policy_arguments import PolicyArguments
 from dp_hf.cli.robot_arguments import NO_ARM, RobotArguments
 from dp_hf.cli.watch_camera import require_nothing_of_an_arm, watch_camera
@@ -99,8 +100,7 @@ def run_policy(arguments: RunPolicy) -> int:
     from dp_hf.episodes.recording import Recording, require_room
 
     arguments.require_fitting(arguments.robot, ROBOTS)
-    of_simulator = {"person": arguments.person != "expert", "layout_seed": arguments.layout_seed != 0}
-    if arguments.robot != "sim" and (given := [name for name, is_given in of_simulator.items() if is_given]):
+    if arguments.robot != "sim" and (given := options_given(arguments, ("person", "layout_seed"))):
         raise UserError(f"--{given[0]} is of --robot sim; with --robot {arguments.robot} leave it out")
     if arguments.robot == NO_ARM:
         require_nothing_of_an_arm(arguments)

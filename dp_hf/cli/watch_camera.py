@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dp_hf.arms.undescribed import quantities_of
 from dp_hf.cli.action_table import heading, row
+from dp_hf.cli.given import options_given
 from dp_hf.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,14 +47,8 @@ def require_nothing_of_an_arm(arguments: "RunPolicy") -> None:
     """Refuses options that only an arm would look at, and a camera where an episode has the pictures."""
     if arguments.images_from is not None:
         arguments.require_no_camera("--images_from has the pictures")
-    given = {
-        "execute": arguments.execute,
-        "record": arguments.record is not None,
-        "view": arguments.view is not None,
-        "limits": arguments.limits is not None,
-        "n_action_steps": arguments.n_action_steps is not None,
-    }
-    if wrong := [f"--{name}" for name, is_given in given.items() if is_given]:
+    given = options_given(arguments, ("execute", "record", "view", "limits", "n_action_steps"))
+    if wrong := [f"--{name}" for name in given]:
         raise UserError(f"{', '.join(wrong)}: there is no arm with --robot none; leave it out")
 
 
