@@ -10,11 +10,11 @@ import mujoco
 import numpy as np
 from gym_aloha.env import AlohaEnv
 from gym_aloha.tasks import sim
+from small_pictures import halved, renderer_of
 
 FPS = 50
 LEVEL = np.eye(3)  # no turn
 GRIP = 0.01  # metres above the middle of what is taken, so that the fingers do not touch the table
-OFF = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 
 
 class Aloha(gymnasium.Env):
@@ -38,10 +38,7 @@ class Aloha(gymnasium.Env):
         self.action_space = gymnasium.spaces.Box(-np.inf, np.inf, (14,), np.float32)  # it says -1 to 1, and takes more
         physics = self.env._env.physics
         self.model, self.data = physics.model.ptr, physics.data.ptr
-        self.model.vis.quality.offsamples = 0
-        self.renderer = mujoco.Renderer(self.model, 2 * size[0], 2 * size[1])
-        for flag in OFF:
-            self.renderer.scene.flags[flag] = False
+        self.renderer = renderer_of(self.model, *size)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -54,9 +51,7 @@ class Aloha(gymnasium.Env):
 
     def render(self):
         self.renderer.update_scene(self.data, "top")
-        pixels = self.renderer.render().astype(np.uint16)
-        height, width, _ = pixels.shape
-        return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
+        return halved(self.renderer.render())
 
     def close(self):
         self.renderer.close()

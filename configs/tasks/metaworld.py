@@ -9,10 +9,11 @@ from gymnasium import Env
 from gymnasium.spaces import Box
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.policies import ENV_POLICY_MAP
+from small_pictures import COSTLY, halved, renderer_of
 
 CAMERA, PLACE = "corner2", (0.6, 0.295, 0.8)  # where DP3 (arXiv:2403.03954) looks from
 # A frame costs 26 ms on a core in place of 410 without them.
-OFF = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX)
+OFF = (*COSTLY, mujoco.mjtRndFlag.mjRND_SKYBOX)
 
 
 class MetaWorld(Env):
@@ -36,10 +37,7 @@ class MetaWorld(Env):
         self.observation_space = Box(-np.inf, np.inf, (39,))
         self.action_space = Box(-1, 1, (4,), np.float32)
         env.model.cam_pos[env.model.camera(CAMERA).id] = PLACE
-        env.model.vis.quality.offsamples = 0
-        self.renderer = mujoco.Renderer(env.model, 2 * size, 2 * size)
-        for flag in OFF:
-            self.renderer.scene.flags[flag] = False
+        self.renderer = renderer_of(env.model, size, size, OFF)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -52,9 +50,7 @@ class MetaWorld(Env):
 
     def render(self):
         self.renderer.update_scene(self.env.data, CAMERA)
-        pixels = self.renderer.render()[::-1, ::-1].astype(np.uint16)  # the camera hangs upside down
-        height, width, _ = pixels.shape
-        return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
+        return halved(self.renderer.render()[::-1, ::-1])  # the camera hangs upside down
 
     def close(self):
         self.renderer.close()

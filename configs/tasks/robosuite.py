@@ -7,9 +7,9 @@ import gymnasium
 import mujoco
 import numpy as np
 import robosuite
+from small_pictures import halved, renderer_of
 
 FPS = 20
-OFF = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 OPEN, CLOSED = -1, 1
 GAINS = (20.0, 2.0)  # of an error in metres, and in radians, to the action
 NEAR = 0.01  # metres
@@ -35,12 +35,9 @@ class Robosuite(gymnasium.Env):
         )  # fmt: skip
         self.action_space = gymnasium.spaces.Box(-1, 1, (7,), np.float32)
         model = self.env.sim.model._model
-        model.vis.quality.offsamples = 0
-        self.renderer = mujoco.Renderer(model, 2 * size, 2 * size)
+        self.renderer = renderer_of(model, size, size)
         self.shown = mujoco.MjvOption()
         self.shown.geomgroup[0] = 0  # what collides
-        for flag in OFF:
-            self.renderer.scene.flags[flag] = False
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -54,9 +51,7 @@ class Robosuite(gymnasium.Env):
 
     def render(self):
         self.renderer.update_scene(self.env.sim.data._data, "agentview", self.shown)
-        pixels = self.renderer.render().astype(np.uint16)
-        height, width, _ = pixels.shape
-        return (pixels.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3)) // 4).astype(np.uint8)
+        return halved(self.renderer.render())
 
     def close(self):
         self.renderer.close()
