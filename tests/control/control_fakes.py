@@ -4,8 +4,10 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import numpy as np
+from hypothesis import strategies as st
 
 from dp_hf.arms.mycobot_280 import MYCOBOT_280
+from dp_hf.control.controller import Controller
 from dp_hf.control.robot import Stamped
 
 HOME = np.array([0, 0, 0, 0, 0, 0, 50], dtype=np.float64)
@@ -138,6 +140,20 @@ def assert_each_part_legal(ticks, limits, period: float) -> None:
             commands, times = [tick.command for tick in part], [tick.time for tick in part]
             assert_legal(commands, limits, period, start=start, times=times)
         begin = first
+
+
+HAPPENINGS = {
+    "toggle": Controller.toggle_person,
+    "stop": lambda controller: controller.emergency_stop("test"),
+    "reset": Controller.reset,
+    "mute": lambda controller: setattr(controller.robot, "state_is_live", not controller.robot.state_is_live),
+    "late": lambda controller: setattr(controller.clock, "time", controller.clock.time + 0.3),
+}
+
+
+def happenings(until: float, at_most: int):
+    """A strategy of up to so many (time, name of `HAPPENINGS`)."""
+    return st.lists(st.tuples(st.floats(0.1, until), st.sampled_from([*HAPPENINGS])), max_size=at_most)
 
 
 def at_time(controller, events, meanwhile=lambda: None) -> None:

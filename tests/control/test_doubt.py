@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from control_fakes import (
+    HAPPENINGS,
     HOME,
     FakeClock,
     FakeExecutor,
@@ -16,6 +17,7 @@ from control_fakes import (
     assert_each_part_legal,
     assert_legal,
     at_time,
+    happenings,
 )
 from helpers.alarms import limits_for
 from hypothesis import given, settings
@@ -133,23 +135,11 @@ def test_a_stop_on_the_way_back_is_no_further_try():
     assert_legal([tick.command for tick in ticks], LIMITS, controller.period)
 
 
-happenings = st.lists(
-    st.tuples(st.floats(0.1, 7.5), st.sampled_from(["toggle", "stop", "reset", "mute", "late"])), max_size=6
-)
-
-
 @settings(max_examples=40)
-@given(happenings, st.booleans(), st.floats(-20, 20), st.floats(0.2, 2.0))
+@given(happenings(7.5, 6), st.booleans(), st.floats(-20, 20), st.floats(0.2, 2.0))
 def test_whatever_happens_on_the_way_back_no_command_breaks_a_limit(events, guides, speed, every):
-    what = {
-        "toggle": Controller.toggle_person,
-        "stop": lambda controller: controller.emergency_stop("test"),
-        "reset": Controller.reset,
-        "mute": lambda controller: setattr(controller.robot, "state_is_live", not controller.robot.state_is_live),
-        "late": lambda controller: setattr(controller.clock, "time", controller.clock.time + 0.3),
-    }
     target = HOME + [30, -20, 10, 0, 0, 40, -30]
-    happens = [(at, what[name]) for at, name in events]
+    happens = [(at, HAPPENINGS[name]) for at, name in events]
     robot = {"robot_class": GuidedRobot, "guides": guides, "target": target}
     controller, ticks = drive(happens, seconds=8.0, retries=3, every=every, speed=speed, **robot)
     assert controller.report.retries <= 3

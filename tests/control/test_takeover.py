@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from control_fakes import (
+    HAPPENINGS,
     HOME,
     FakeClock,
     FakeExecutor,
@@ -16,6 +17,7 @@ from control_fakes import (
     assert_each_part_legal,
     assert_legal,
     at_time,
+    happenings,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,29 +170,16 @@ def test_where_nobody_can_take_the_arm_it_is_said(caplog):
         controller.call_person()
 
 
-changes = st.lists(
-    st.tuples(st.floats(0.1, 3.8), st.sampled_from(["toggle", "stop", "reset", "mute", "late"])), max_size=7
-)
-
-
 @settings(max_examples=60)
 @given(
-    events=changes,
+    events=happenings(3.8, 7),
     guides=st.booleans(),
     target=st.lists(st.floats(-60, 60), min_size=7, max_size=7),
     speed=st.floats(-200, 200),
     latency=st.sampled_from([0.0, 0.03, 0.2]),
 )
 def test_whenever_the_arm_changes_hands_no_command_breaks_a_limit(events, guides, target, speed, latency):
-    def mute(controller):
-        controller.robot.state_is_live = not controller.robot.state_is_live
-
-    def late(controller):
-        controller.clock.time += 0.3
-
-    what = {"toggle": Controller.toggle_person, "stop": lambda c: c.emergency_stop("test"), "reset": Controller.reset}
-    what |= {"mute": mute, "late": late}
-    happens = [(at, what[name]) for at, name in events]
+    happens = [(at, HAPPENINGS[name]) for at, name in events]
     controller, ticks = drive(guides, happens, HOME + target, speed=speed, latency=latency)
     robot = controller.robot
     if not guides:
