@@ -9,27 +9,16 @@ import numpy as np
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.arms.motion_limiter import MotionLimiter
 from dp_hf.control.clock import Clock, Grid, MonotonicClock
-from dp_hf.control.following import Following, away_from_command
+from dp_hf.control.holding import Holding
 from dp_hf.control.planner import Inference, Planner, Policy
 from dp_hf.control.policy_thread import PolicyThread
 from dp_hf.control.report import Border, Report
 from dp_hf.control.retry import Retry
-from dp_hf.control.robot import (
-    DryRun,
-    Frame,
-    Robot,
-    Stamped,
-    measure,
-    person_of,
-    reach_time,
-    require_robot,
-    why_unheard,
-)
+from dp_hf.control.robot import Frame, Robot, Stamped, measure, person_of, reach_time, require_robot
 from dp_hf.control.start import wait_for_start
 from dp_hf.control.takeover import Doubt, Takeover
 from dp_hf.control.tick import Tick
 from dp_hf.control.trajectory import Trajectory, pursue
-from dp_hf.control.watchdog import Watchdog
 from dp_hf.episodes.format import Actor
 from dp_hf.errors import RunFailed, UserError, failure
 
@@ -76,6 +65,7 @@ class Controller:
         observers: may be added to.
         emergency: why the arm was stopped, until `reset`.
         takeover: whose turn it is.
+        holding: why the arm is held, if it is.
 
     Raises:
         UserError: the robot lacks a method, takes fewer commands than `rate`, or the limits are another arm's.
@@ -111,8 +101,7 @@ class Controller:
         self.clock = clock or MonotonicClock()
         self.executor = executor or PolicyThread()
         self.report = Report()
-        self.watchdog = Watchdog(limits)
-        self.following = None if isinstance(robot, DryRun) else Following(limits)
+        self.holding = Holding(robot, limits, self.report)
         self.takeover = Takeover(person_of(robot), limits, doubt)
         self.retries = retries
         self.planner = Planner(
@@ -130,7 +119,6 @@ class Controller:
             max_prefix,
         )
         self._sent_at = -np.inf
-        self._hold_reason: str | None = None
         self.emergency: str | None = None
         self._stop_reason: str | None = None
 
@@ -138,7 +126,7 @@ class Controller:
     def trouble(self) -> str | None:
         """Why the run, as far as it went, is none to be content with: the arm is held, or nothing could be executed."""
         nothing = "no actions of the policy could be executed" if self.report.chunks == 0 else None
-        return self.emergency or self._hold_reason or nothing
+        return self.emergency or self.holding.reason or nothing
 
     def stop(self, reason: str) -> None:
         """Ends the run after braking; callable from any thread and from a signal handler."""
@@ -156,8 +144,7 @@ class Controller:
         """
         self.emergency = None
         self.takeover.trust()
-        if self.following is not None:
-            self.following = Following(self.limits)
+        self.holding.forgive()
 
     def call_person(self) -> None:
         """Hands the arm to the robot's person once it stands, until `dismiss_person`; callable from any thread.
@@ -215,7 +202,7 @@ class Controller:
     def _start(self) -> MotionLimiter:
         """Starts where the arm is."""
         self._sent_at, measured = wait_for_start(
-            self.robot, self.limits, self.watchdog, self.clock, self.period, lambda: self._stop_reason
+            self.robot, self.limits, self.holding.watchdog, self.clock, self.period, lambda: self._stop_reason
         )
         self._retry = Retry(self.limits, measured, self.retries)
         return MotionLimiter(self.limits, measured, self.period)
@@ -227,19 +214,13 @@ class Controller:
             limiter.rest()
         if self.planner.waited(now) > INFERENCE_TIMEOUT:
             raise RunFailed(f"the policy has not answered for {INFERENCE_TIMEOUT:g} s")
-        away = None if state is None else away_from_command(self.limits, limiter.position, state.value)
-        stray = (
-            None
-            if state is None or self.following is None
-            else self.following.check(now, limiter.position, state.value)
-        )
-        reason = self._alarm(now, image, state) or away or stray
+        reason, is_away = self.holding.objections(now, image, state, limiter.position, self._must_stop())
         back = self._way_back(now, limiter, reason)
         reason = reason or self.takeover.doubted
         actor = self._who_acts(now, reason, limiter, state)
         if self.takeover.is_guided:
             return self._be_guided(now, image, state, limiter, actor)
-        is_withheld = away is not None and limiter.at_rest
+        is_withheld = is_away and limiter.at_rest
         # Where nothing was sent for longer, as while a person guided the arm, it is there now.
         motion = limiter.position, limiter.velocity, max(self._sent_at, now - self.period)
         taken = None
@@ -259,13 +240,13 @@ class Controller:
             command = pursue(limiter, self.planner.trajectory, now, state.value)
             if (overdue := self.planner.overdue(now)) > MAX_OVERDUE:
                 reason = f"the policy has given no actions for {overdue:.1f} s"
-        self._update_hold(reason)
+        self.holding.say(reason)
         if not is_withheld:
             self._send(command, limiter, now)
         if taken is not None:
             self.report.image_to_command.add(self.clock.now() - taken.observed_at)
             self._note_border(taken, now, *motion[:2])
-        self._tell(Tick(now, image, state, command, self._hold_reason, actor))
+        self._tell(Tick(now, image, state, command, self.holding.reason, actor))
         return now
 
     def _tell(self, tick: Tick) -> None:
@@ -277,7 +258,7 @@ class Controller:
     ) -> Actor:
         if self.emergency:
             self.takeover.dismiss()
-        measured = state.value if state is not None and self.watchdog.is_fresh(now, state) else None
+        measured = state.value if state is not None and self.holding.watchdog.is_fresh(now, state) else None
         actor = self.takeover.next(now, reason is not None, limiter.at_rest, measured)
         self.report.takeovers = self.takeover.count
         return actor
@@ -292,12 +273,11 @@ class Controller:
     ) -> float:
         """A tick in which nothing is sent: the next command goes on from where the arm is."""
         self.planner.forget(now)
-        if self.following is not None:
-            self.following = Following(self.limits)
-        if state is not None and self.watchdog.is_fresh(now, state):
+        self.holding.forgive()
+        if state is not None and self.holding.watchdog.is_fresh(now, state):
             limiter.restart(state.value)
-        self._update_hold(self.emergency)
-        self._tell(Tick(now, image, state, None, self._hold_reason, actor))
+        self.holding.say(self.emergency)
+        self._tell(Tick(now, image, state, None, self.holding.reason, actor))
         return now
 
     def _wait(self, grid: Grid) -> float:
@@ -308,12 +288,13 @@ class Controller:
         self.report.seconds = now + self.period - self._started_at
         return now
 
-    def _alarm(self, now: float, image: Stamped[Frame] | None, state: Stamped[np.ndarray] | None) -> str | None:
+    def _must_stop(self) -> str | None:
+        """Why the arm was stopped, by anybody or just now by a fault of the robot; the run ends once it is finished."""
         if fault := self.robot.fault:
             self.emergency_stop(fault)
         if finished := self.robot.finished:
             self.stop(finished)
-        return self.emergency or why_unheard(self.robot) or self.watchdog.check(now, image, state)
+        return self.emergency
 
     def _way_back(self, now: float, limiter: MotionLimiter, reason: str | None) -> Trajectory | None:
         """Of an arm whose policy is doubted, while nothing else is a `reason` to hold; trusts it where it ends."""
@@ -325,14 +306,6 @@ class Controller:
         else:
             return self._retry.way(now, limiter.position, limiter.at_rest)
         return None
-
-    def _update_hold(self, reason: str | None) -> None:
-        if reason and not self._hold_reason:
-            self.report.holds += 1
-            logger.warning("holding: %s", reason)
-        elif self._hold_reason and not reason:
-            logger.warning("moving again")
-        self._hold_reason = reason
 
     def _note_border(self, taken: Inference, now: float, position: np.ndarray, velocity: np.ndarray) -> None:
         """Keeps what the chunk that takes over `now` asked of an arm with this last command and its velocity."""
