@@ -3,12 +3,13 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside
+from dp_hf.list_on_disk import ListOnDisk
 
 _SECONDS = 1.0  # from one time to the next that records are brought to the disk itself
 
@@ -24,7 +25,7 @@ class KeptLines:
         what: the records are, in a message.
 
     Attributes:
-        records: those of earlier runs, and then those appended.
+        records: those of earlier runs, and then those appended; on disk.
 
     Raises:
         UserError: the file holds records of another identity, or is damaged.
@@ -32,22 +33,25 @@ class KeptLines:
 
     def __init__(self, file: Path, identity: Mapping[str, Any], what: str):
         self.file = file
-        lines = _whole_lines(file)
-        if lines is None:
-            lines = [json.dumps(identity) + "\n"]
         self.remedy = "give another --output_dir, or remove that file"
-        try:
-            found, *self.records = map(json.loads, lines)
-            wanted = json.loads(json.dumps(identity))
-            differing = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
-            if not all(isinstance(record, dict) for record in self.records):
-                raise ValueError("a line is no JSON object")
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise self.damaged(error) from error
-        if differing:
-            raise UserError(f"{file} holds {what} with another {', '.join(differing)}: {self.remedy}")
-        with file_written_beside(file) as new:
-            new.write_text("".join(lines), encoding="utf-8")
+        with file_written_beside(file) as new, open(new, "w", encoding="utf-8") as stream:
+            self.records: ListOnDisk[dict[str, Any]] = ListOnDisk(file.parent)
+            lines = _whole_lines(file)
+            try:
+                first = next(lines, json.dumps(identity) + "\n")
+                found, wanted = json.loads(first), json.loads(json.dumps(identity))
+                differing = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+                stream.write(first)
+                for line in lines:
+                    record = json.loads(line)
+                    if not isinstance(record, dict):
+                        raise ValueError("a line is no JSON object")
+                    self.records.append(record)
+                    stream.write(line)
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise self.damaged(error) from error
+            if differing:
+                raise UserError(f"{file} holds {what} with another {', '.join(differing)}: {self.remedy}")
 
     def damaged(self, error: Exception) -> UserError:
         return UserError(f"{self.file} is damaged ({error!r}): {self.remedy}")
@@ -72,16 +76,14 @@ class KeptLines:
 
 def read_identity(file: Path) -> dict[str, Any] | None:
     """What the records of a file depend on; None where there is no such file, or no whole line in it."""
-    lines = _whole_lines(file)
     try:
-        return None if lines is None else dict(json.loads(lines[0]))
+        first = next(_whole_lines(file), None)
+        return None if first is None else dict(json.loads(first))
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({error!r}): remove it") from error
 
 
-def _whole_lines(file: Path) -> list[str] | None:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is damaged ({error!r}): remove it") from error
-    return [line for line in lines if line.endswith("\n")] or None
+def _whole_lines(file: Path) -> Iterator[str]:
+    if file.exists():
+        with open(file, encoding="utf-8") as stream:
+            yield from (line for line in stream if line.endswith("\n"))

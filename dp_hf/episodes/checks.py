@@ -4,13 +4,14 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
 from dp_hf.episodes.examination import examine
 from dp_hf.episodes.find import explore, marks
 from dp_hf.episodes.format import QUANTITIES, SET_ASIDE_FOLDER
-from dp_hf.episodes.motion import Still, motion_problems, stall_problems
+from dp_hf.episodes.motion import motion_problems, stall_problems
 from dp_hf.episodes.problems import LINK, Problem
 from dp_hf.episodes.reader import Episode
 from dp_hf.episodes.seen_images import forget_seen
@@ -60,13 +61,12 @@ def check_episodes(data_dir: str | os.PathLike, progress: bool = True, workers: 
     """
     root = user_path(data_dir)
     findings = explore(root)
-    examined = examine(findings.episodes, root, workers, "Checking", progress=progress)
-    report = CheckReport(root, [each.episode for each in examined])
+    report = CheckReport(root, examine(findings.episodes, root, workers, "Checking", progress=progress))
     report_other_cameras(report.episodes)
-    _check_sizes(report.episodes, [each.sizes for each in examined])
+    _check_sizes(report.episodes)
     _check_copies(report.episodes)
     _check_units(report)
-    _check_times_and_motion(report, {each.episode.name: each.stills for each in examined})
+    _check_times_and_motion(report)
     for marker in findings.markers:
         if not any(marks(marker, path) for path in findings.episodes):
             report.problems.append(Problem("unknown failure", f"{marker.name} names no episode beside it"))
@@ -90,13 +90,13 @@ def report_other_cameras(episodes: Sequence[Episode]) -> None:
             episode.problems.append(Problem("mixed cameras", message))
 
 
-def _check_sizes(episodes: list[Episode], sizes: Sequence[Counter]) -> None:
+def _check_sizes(episodes: list[Episode]) -> None:
     totals: Counter = Counter()
-    for of_episode in sizes:
-        totals.update(of_episode)
+    for episode in episodes:
+        totals.update(episode.packed.sizes)
     common = {camera: size for (camera, size), _ in reversed(totals.most_common())}
-    for episode, of_episode in zip(episodes, sizes, strict=True):
-        for (camera, size), number in of_episode.items():
+    for episode in episodes:
+        for (camera, size), number in episode.packed.sizes.items():
             if size != common[camera]:
                 message = "{} images of camera {} are {}x{}, most in the folder are {}x{}"
                 message = message.format(number, camera, *size, *common[camera])
@@ -108,7 +108,7 @@ def _check_copies(episodes: list[Episode]) -> None:
     for episode in episodes:
         if not episode.frames:
             continue
-        digest = episode.states.tobytes()
+        digest = sha256(episode.states.tobytes()).digest()
         if digest in first:
             message = f"has the same states as {first[digest]} in every frame"
             episode.problems.append(Problem("duplicate episode", message))
@@ -132,7 +132,7 @@ def _check_units(report: CheckReport) -> None:
         report.problems.append(Problem("gripper range", doubt))
 
 
-def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]]) -> None:
+def _check_times_and_motion(report: CheckReport) -> None:
     if not report.usable:
         return
     rate = detect_rate(report.usable)
@@ -148,7 +148,7 @@ def _check_times_and_motion(report: CheckReport, stills: dict[str, list[Still]])
         if rate.fps is not None:
             times = frame_times(episode, rate)
             report_holes(episode, times)
-            stalls = stall_problems(states, recorded, stills[episode.name], times.seconds, frames)
+            stalls = stall_problems(states, recorded, episode.packed.stills, times.seconds, frames)
             episode.problems.extend(stalls)
         elif episode.name in rate.contradicting:
             episode.problems.append(Problem("unclear rate", rate.reason))

@@ -11,8 +11,9 @@ import numpy as np
 from dp_hf.episodes.actions import actions_from_commands, actors_of_kept, kept_frames
 from dp_hf.episodes.checks import report_other_cameras
 from dp_hf.episodes.conversion_report import ConversionReport
-from dp_hf.episodes.dataset_writer import DatasetWriter, FilesOfEpisode, refuse_to_replace
-from dp_hf.episodes.episode_rows import FilesOnDisk
+from dp_hf.episodes.dataset_folder import refuse_to_replace
+from dp_hf.episodes.dataset_writer import DatasetWriter
+from dp_hf.episodes.episode_rows import FilesOfEpisode, FilesOnDisk
 from dp_hf.episodes.examination import examine
 from dp_hf.episodes.find import explore
 from dp_hf.episodes.format import MIN_FRAMES, RECORDING_FILE, part_name
@@ -79,8 +80,7 @@ def convert_episodes(
     links = [(str(path.relative_to(root)), LINK) for path in findings.links]
     if strict and links:
         raise UserError(f"{root / links[0][0]}: {LINK}; {LINK.remedy}, or convert without --strict")
-    examined = examine(findings.episodes, root, workers, "Reading", cameras, only_usable=True, progress=progress)
-    episodes = [each.episode for each in examined]
+    episodes = examine(findings.episodes, root, workers, "Reading", cameras, only_usable=True, progress=progress)
     report_other_cameras(episodes)
     if links and not episodes:
         raise UserError(f"{root} holds no episodes, but {links[0][0]} {LINK}; {LINK.remedy}")
@@ -115,35 +115,37 @@ def convert_episodes(
         has_actors=any(episode.actors for episode in usable),
     )
     writer.warnings += doubts
-    parts: list[tuple[Episode, FilesOfEpisode]] = []
-    # Each goes as soon as its rows are made of it: numbers of all episodes are held once.
-    by_name = {each.episode.name: each for each in examined}
-    del examined
+    parts: list[tuple[Episode, str, slice]] = []
     for episode in usable:
-        images = by_name.pop(episode.name)
         times = frame_times(episode, rate)
         report_holes(episode, times)
+        parts += [(episode, name, part) for name, part in _parts(episode, times).items()]
+    usable = _usable(episodes, root, strict)
+
+    def files_of(episode: Episode, name: str, part: slice) -> FilesOfEpisode:
+        packed, acted = episode.packed, episode.actors
         states = in_public_units(episode.states)
         commands = in_public_units(episode.actions) if use_commands and episode.actions is not None else None
         if unwrap_angles:
             states, commands = unwrap(states, quantities, commands)
-        acted = episode.actors
-        for name, part in _parts(episode, times).items():
-            kept = part.start + kept_frames(part.stop - part.start, frame_skip)
-            files = {
-                camera: FilesOnDisk(paths, kept, images.num_bytes[camera][kept])
-                for camera, paths in images.frames.paths.items()
-            }
-            actions = None if commands is None else actions_from_commands(commands[part], frame_skip)
-            indices = images.frames.indices[kept]
-            actors = None if acted is None else actors_of_kept(acted[part], frame_skip)
-            of_part = FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices, actors)
-            parts.append((episode, of_part))
-        episode.frames = ()
-    usable = _usable(episodes, root, strict)
+        kept = part.start + kept_frames(part.stop - part.start, frame_skip)
+        return FilesOfEpisode(
+            name,
+            {
+                camera: FilesOnDisk(paths, kept, packed.num_bytes[camera][kept])
+                for camera, paths in packed.paths.items()
+            },
+            states[kept],
+            None if commands is None else actions_from_commands(commands[part], frame_skip),
+            frame_times(episode, rate).seconds[kept],
+            packed.indices[kept],
+            None if acted is None else actors_of_kept(acted[part], frame_skip),
+        )
+
     with writer:
-        found = writer.add_files([part for _, part in parts], workers, progress)
-        for (episode, _), problems in zip(parts, found, strict=True):
+        # Made when its turn comes: what the frames are is on disk, and never of all episodes in memory.
+        found = writer.add_files((files_of(*part) for part in parts), workers, progress)
+        for (episode, *_), problems in zip(parts, found, strict=True):
             episode.problems.extend(problems)
         if strict:
             _refuse_problems(episodes)
@@ -212,7 +214,7 @@ def _parts(episode: Episode, times: FrameTimes) -> dict[str, slice]:
         if stop - start >= MIN_FRAMES:
             parts[part_name(episode.name, number)] = slice(start, stop)
             continue
-        first, last = (episode.frames[position].index for position in (start, stop - 1))
+        first, last = (int(episode.packed.indices[position]) for position in (start, stop - 1))
         message = f"to frame {last}: left out, fewer than {MIN_FRAMES} frames beside a hole"
         episode.problems.append(Problem("short part", message, first))
     if not parts:

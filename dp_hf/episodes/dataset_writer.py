@@ -2,11 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,10 @@ from datasets import Features
 from dp_hf.arms.quantities import Quantities
 from dp_hf.episodes.actions import ACTION_OFFSET, actions_from_states, require_offset_in_use
 from dp_hf.episodes.dataset_card import write_dataset_card
+from dp_hf.episodes.dataset_folder import refuse_to_replace
 from dp_hf.episodes.episode_rows import (
     EpisodeRows,
+    FilesOfEpisode,
     FilesOnDisk,
     ShardWriter,
     Written,
@@ -27,32 +28,15 @@ from dp_hf.episodes.episode_rows import (
 from dp_hf.episodes.format import Actor
 from dp_hf.episodes.given_episode import actors_of_rows, finite_numbers, image_columns, image_files
 from dp_hf.episodes.images import ImageFile, Picture
-from dp_hf.episodes.metadata import META_FILE, DatasetMeta, column_statistics
-from dp_hf.episodes.parquet import DATA_FOLDER, MAX_SHARD_BYTES, ParquetShards, features_of
+from dp_hf.episodes.metadata import DatasetMeta
+from dp_hf.episodes.parquet import DATA_FOLDER, ParquetShards, features_of
 from dp_hf.episodes.problems import Problem, first_lines
+from dp_hf.episodes.statistics import Statistics
 from dp_hf.episodes.units import contradiction
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside, leads_out, user_path
-from dp_hf.hub.card import CARD_FILE
+from dp_hf.list_on_disk import ListOnDisk
 from dp_hf.workers.workers import HERE, Workers
-
-_OWN_FILES = {DATA_FOLDER, META_FILE, CARD_FILE}
-# So many shards can be written, and read, at the same time, unless they would be smaller than that.
-_SHARDS = 16
-_MIN_SHARD_BYTES = 25_000_000
-
-
-@dataclass(frozen=True)
-class FilesOfEpisode:
-    """The arguments of `DatasetWriter.add_episode`, with files of every camera as images."""
-
-    name: str
-    images: Mapping[str, FilesOnDisk]
-    state: np.ndarray
-    action: np.ndarray | None
-    timestamp: np.ndarray
-    frames: np.ndarray
-    actor: Sequence[Actor] | None = None
 
 
 class DatasetWriter:
@@ -128,7 +112,8 @@ class DatasetWriter:
             "has_actors": has_actors,
         }
         self._first: dict[bytes, str] = {}  # episode of every digest of states and actions
-        self._episodes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._names: dict[str, None] = {}  # in their order
+        self._meta: DatasetMeta | None = None
 
     @classmethod
     def like(cls, meta: DatasetMeta, output_dir: str | os.PathLike, source: str | None = None) -> "DatasetWriter":
@@ -151,6 +136,8 @@ class DatasetWriter:
         with ExitStack() as stack:
             self._folder = stack.enter_context(folder_written_beside(self.output_dir))
             self._shards = stack.enter_context(ParquetShards(self._folder / DATA_FOLDER, self._features))
+            self._of_states = stack.enter_context(closing(Statistics(self._folder)))
+            self._of_actions = stack.enter_context(closing(Statistics(self._folder)))
             self._stack = stack.pop_all()
         return self
 
@@ -185,37 +172,37 @@ class DatasetWriter:
                 the episode is written then.
         """
         pictures = image_files(name, images, self.columns)
-        rows = self._rows(name, pictures, state, action, timestamp, frames, actor, self._num_episodes)
+        rows = self._rows(name, pictures, state, action, timestamp, frames, actor, len(self._names))
         return self._note(rows, write_rows(self._shards, rows, self.state, self._has_commands))
 
     def add_files(
-        self, episodes: Sequence[FilesOfEpisode], workers: Workers = HERE, progress: bool = True
+        self, episodes: Iterable[FilesOfEpisode], workers: Workers = HERE, progress: bool = True
     ) -> list[list[Problem]]:
         """Appends episodes whose images are files that were decoded before, each as by `add_episode`.
 
-        Shards end where an episode does, and the same episodes make the same ones, however many workers there are.
+        Shards end where an episode does, and the same episodes make the same ones, however many workers there are. The
+        episodes are taken one at a time, and wait on disk to be written.
 
         Returns:
             What looks wrong in each.
         """
-        whole = []
-        for number, each in enumerate(episodes, self._num_episodes):
+        whole: ListOnDisk[EpisodeRows] = ListOnDisk(self._folder)
+        num_bytes = array("Q")
+        for number, each in enumerate(episodes, len(self._names)):
             pictures = {self.columns[camera]: files for camera, files in each.images.items()}
             numbers = (each.state, each.action, each.timestamp, each.frames, each.actor)
-            whole.append(self._rows(each.name, pictures, *numbers, number))
-        total = sum(rows.num_bytes for rows in whole)
-        groups = group_rows(whole, min(MAX_SHARD_BYTES, max(_MIN_SHARD_BYTES, total // _SHARDS)))
+            whole.append(rows := self._rows(each.name, pictures, *numbers, number))
+            num_bytes.append(rows.num_bytes)
+        groups = group_rows(whole, num_bytes)
         folder = self._folder / DATA_FOLDER
         setup = partial(ShardWriter, folder, self._features, self.state, self._has_commands)
         written = workers.map(setup, groups, "Writing", progress)
         for group in groups:
             self._shards.adopt(folder_of(folder, group))
         of_all = (each for of_group in written for each in of_group)
-        return [self._note(rows, each) for rows, each in zip(whole, of_all, strict=True)]
-
-    @property
-    def _num_episodes(self) -> int:
-        return len(self._episodes)
+        found = [self._note(rows, each) for rows, each in zip(whole, of_all, strict=True)]
+        whole.close()
+        return found
 
     @property
     def _features(self) -> Features:
@@ -241,7 +228,7 @@ class DatasetWriter:
         actor: Sequence[Actor] | None,
         index: int,
     ) -> EpisodeRows:
-        if not name or name in self._episodes:
+        if not name or name in self._names:
             raise UserError(f"episode {name!r}: {'there is one of that name' if name else 'it has no name'}")
         if leads_out(name):
             raise UserError(f"episode {name!r}: its name leads out of a folder: leave out .. and a leading /")
@@ -264,7 +251,9 @@ class DatasetWriter:
 
     def _note(self, rows: EpisodeRows, written: Written) -> list[Problem]:
         """Takes the episode into the description; returns what is wrong in it."""
-        self._episodes[rows.name] = rows.states, rows.actions
+        self._names[rows.name] = None
+        self._of_states.add(rows.states)
+        self._of_actions.add(rows.actions)
         self.num_frames += len(rows.states)
         self.image_sizes |= written.sizes
         problems = [*written.problems]
@@ -281,21 +270,23 @@ class DatasetWriter:
         Raises:
             UserError: nothing is.
         """
-        if not self._episodes:
+        if not self._names:
             raise UserError(f"{self.output_dir}: no episode was added")
-        states, actions = map(np.concatenate, zip(*self._episodes.values(), strict=True))
+        if self._meta is not None:
+            return self._meta
         warnings = first_lines(self.warnings)
         if self._description["angle_unit_of_source"] == "as recorded":  # else the angles told their unit
-            rows_of = {self.action: actions, self.state: states}  # states alone, where they are the same numbers
-            doubts = (
-                contradiction(quantities, rows.min(axis=0), rows.max(axis=0)) for quantities, rows in rows_of.items()
-            )
+            found = {
+                self.action: self._of_actions,
+                self.state: self._of_states,
+            }  # states alone, where they are the same
+            doubts = (contradiction(quantities, each.low, each.high) for quantities, each in found.items())
             warnings = [*filter(None, doubts), *warnings]
         return DatasetMeta(
             camera_names=[*self.columns.values()],
-            episodes=[*self._episodes],
+            episodes=[*self._names],
             num_frames=self.num_frames,
-            statistics={"state": column_statistics(states), "action": column_statistics(actions)},
+            statistics={"state": self._of_states.of_columns(), "action": self._of_actions.of_columns()},
             state_names=list(self.state.names),
             state_units=list(self.state.units),
             action_names=list(self.action.names),
@@ -309,19 +300,6 @@ class DatasetWriter:
             self._stack.__exit__(exception_type, exception, traceback)
             return
         with self._stack:
-            meta = self.meta
-            meta.save(self._folder)
-            write_dataset_card(self._folder, meta)
-
-
-def refuse_to_replace(target: Path) -> None:
-    """Raises a UserError when `target` exists and is anything but a dataset that was written here."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise UserError(f"{target} is a file: give a folder for the dataset")
-    names = {path.name for path in target.iterdir()}
-    if names and META_FILE not in names:
-        raise UserError(f"{target} holds other files than a dataset: give a new folder")
-    if others := names - _OWN_FILES:
-        raise UserError(f"{target} also holds {sorted(others)[0]}: move it away, or give a new folder")
+            self._meta = self.meta
+            self._meta.save(self._folder)
+            write_dataset_card(self._folder, self._meta)

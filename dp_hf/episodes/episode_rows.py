@@ -3,8 +3,8 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,14 @@ from dp_hf.episodes.format import Actor
 from dp_hf.episodes.images import ImageFile
 from dp_hf.episodes.motion import StillFinder, motion_problems, stall_problems
 from dp_hf.episodes.packed import PackedPaths
-from dp_hf.episodes.parquet import ROWS_IN_GROUP, ParquetShards
+from dp_hf.episodes.parquet import MAX_SHARD_BYTES, ROWS_IN_GROUP, ParquetShards
 from dp_hf.episodes.problems import Problem
 from dp_hf.errors import UserError
 from dp_hf.pictures import read_encoded, upright_size
+
+# So many shards can be written, and read, at the same time, unless they would be smaller than that.
+_SHARDS = 16
+_MIN_SHARD_BYTES = 25_000_000
 
 
 class FileOnDisk(NamedTuple):
@@ -58,6 +62,19 @@ class FilesOnDisk(Sequence[FileOnDisk]):
 
 
 @dataclass(frozen=True)
+class FilesOfEpisode:
+    """The arguments of `DatasetWriter.add_episode`, with files of every camera as images."""
+
+    name: str
+    images: Mapping[str, FilesOnDisk]
+    state: np.ndarray
+    action: np.ndarray | None
+    timestamp: np.ndarray
+    frames: np.ndarray
+    actor: Sequence[Actor] | None = None
+
+
+@dataclass(frozen=True)
 class EpisodeRows:
     """An episode of T rows.
 
@@ -80,7 +97,7 @@ class EpisodeRows:
     frames: Sequence[int] | np.ndarray | None
     actors: Sequence[Actor] | None = None
 
-    @cached_property
+    @property
     def num_bytes(self) -> int:
         """Of the pictures."""
         return sum(
@@ -151,14 +168,18 @@ def folder_of(folder: Path, group: Sequence[EpisodeRows]) -> Path:
     return folder / f"from_{group[0].index}"
 
 
-def group_rows(episodes: Sequence[EpisodeRows], max_bytes: int) -> list[list[EpisodeRows]]:
-    """Episodes that lie together, in order; each group has at most so many bytes of pictures, or one episode."""
-    groups: list[list[EpisodeRows]] = []
+def group_rows(episodes: Sequence[EpisodeRows], num_bytes: Sequence[int]) -> list[Sequence[EpisodeRows]]:
+    """Episodes that lie together, in order; each group has at most the bytes of a shard, or one episode.
+
+    Args:
+        num_bytes: of the pictures of each.
+    """
+    max_bytes = min(MAX_SHARD_BYTES, max(_MIN_SHARD_BYTES, sum(num_bytes) // _SHARDS))
+    starts: list[int] = []
     in_group = 0
-    for rows in episodes:
-        if not groups or in_group + rows.num_bytes > max_bytes:
-            groups.append([])
+    for number, of_episode in enumerate(num_bytes):
+        if not starts or in_group + of_episode > max_bytes:
+            starts.append(number)
             in_group = 0
-        groups[-1].append(rows)
-        in_group += rows.num_bytes
-    return groups
+        in_group += of_episode
+    return [episodes[start:stop] for start, stop in pairwise([*starts, len(num_bytes)])]

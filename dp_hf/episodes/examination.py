@@ -4,40 +4,23 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dp_hf.episodes.format import IMAGE_SUFFIXES
 from dp_hf.episodes.images import read_images
-from dp_hf.episodes.motion import Still, StillFinder
-from dp_hf.episodes.packed import PackedFrames
+from dp_hf.episodes.motion import StillFinder
+from dp_hf.episodes.packed import FramesOnDisk, PackedFrames
 from dp_hf.episodes.problems import Problem, shorten
 from dp_hf.episodes.reader import Episode, good_images, image_paths, read_episode
+from dp_hf.episodes.recording import Recording
 from dp_hf.episodes.seen_images import SeenImage, SeenImages, keep_seen
 from dp_hf.files import is_of_a_mac
+from dp_hf.list_on_disk import ListOnDisk
 from dp_hf.workers.workers import Workers
-
-
-@dataclass(frozen=True)
-class Examined:
-    """An episode all of whose frames can be used.
-
-    Attributes:
-        episode: with the problems of its image files.
-        frames: those of the episode.
-        sizes: how many images of every (camera, (width, height)).
-        stills: runs of frames in which a camera shows one picture.
-        num_bytes: of every frame's image files, by camera; (frames,) int64.
-    """
-
-    episode: Episode
-    frames: PackedFrames
-    sizes: Counter
-    stills: list[Still]
-    num_bytes: dict[str, np.ndarray]
 
 
 def examine(
@@ -48,10 +31,11 @@ def examine(
     cameras: Sequence[str] | None = None,
     only_usable: bool = False,
     progress: bool = True,
-) -> list[Examined]:
+) -> list[Episode]:
     """Reads episodes and decodes all their images.
 
-    What was seen in them is kept until `forget_seen`: after an interruption they are not decoded again.
+    Their problems are with those of the image files, and all their frames can be used; these lie on disk, in the cache
+    or among temporary files. What was seen is kept until `forget_seen`: after an interruption it is not decoded again.
 
     Args:
         paths: the episodes' folders.
@@ -60,16 +44,22 @@ def examine(
             lists.
     """
     setup = partial(_Examiner, data_dir, cameras, only_usable, None if workers.takes_threads else 1)
-    examined: dict[Path, Examined] = {}
+    episodes: dict[Path, Episode] = {}
+    recordings: dict[Recording | None, Recording | None] = {}
     with keep_seen(data_dir, cameras) as kept:
-        known = {record.get("episode"): record for record in kept.records} if kept is not None else {}
-        items = [(path, known.get(_key(path))) for path in paths]
-        with closing(workers.as_finished(setup, items, description, progress)) as results:
-            for (path, _), (found, record) in results:
-                examined[path] = found
+        frames: ListOnDisk[PackedFrames] = ListOnDisk(None if kept is None else kept.file.parent)
+        records: Sequence[dict[str, Any]] = [] if kept is None else kept.records
+        known = {record.get("episode"): index for index, record in enumerate(records)}
+        items = ((path, records[known[key]] if (key := _key(path)) in known else None) for path in paths)
+        with closing(workers.as_finished(setup, items, description, progress, len(paths))) as results:
+            for (path, _), (episode, record) in results:
+                # All are held at once: each has its frames on disk, and shares what it has in common with others.
+                episode.frames = FramesOnDisk(episode.packed, frames)
+                episode.path, episode.recording = path, recordings.setdefault(episode.recording, episode.recording)
+                episodes[path] = episode
                 if kept is not None and record is not None:
                     kept.append({"episode": _key(path), **record})
-    return [examined[path] for path in paths]
+    return [episodes[path] for path in paths]
 
 
 def _key(path: Path) -> str:
@@ -80,21 +70,24 @@ class _Examiner:
     def __init__(self, data_dir: Path, cameras: Sequence[str] | None, only_usable: bool, threads: int | None):
         self.data_dir, self.cameras, self.only_usable, self.threads = data_dir, cameras, only_usable, threads
 
-    def __call__(self, item: tuple[Path, dict[str, str] | None]) -> tuple[Examined, dict[str, str] | None]:
+    def __call__(self, item: tuple[Path, dict[str, str] | None]) -> tuple[Episode, dict[str, str] | None]:
         """Returns a record of what was seen too, if it was not known before."""
         path, known = item
         episode = read_episode(path, self.cameras, self.data_dir)
-        if self.only_usable and episode.why_unusable is not None:
-            return Examined(episode, PackedFrames(path, []), Counter(), [], {}), None
         if not self.only_usable:
             _report_listed_twice(episode)
             _report_unlisted(episode)
+        episode.listed_images.clear()  # nobody asks for them from here on
+        if self.only_usable and episode.why_unusable is not None:
+            episode.frames = ()
+            return episode, None
         paths = image_paths(episode)
         seen, record = SeenImages.from_record(known, paths), None
         if seen is None:
             seen = self._look(paths, episode)
             record = seen.to_record(paths)
-        return _examined(episode, path, seen), record
+        _pack(episode, seen)
+        return episode, record
 
     def _look(self, paths: Sequence[Path], episode: Episode) -> SeenImages:
         images: list[SeenImage | str] = []
@@ -110,18 +103,15 @@ class _Examiner:
         return SeenImages(images, stills.found())
 
 
-def _examined(episode: Episode, path: Path, seen: SeenImages) -> Examined:
+def _pack(episode: Episode, seen: SeenImages) -> None:
     sizes: Counter = Counter()
     num_bytes: dict[str, list[int]] = {camera: [] for camera in episode.camera_names}
     for images in good_images(episode, iter(seen.images)):
         for camera, image in images.items():
             sizes[camera, image.size] += 1
             num_bytes[camera].append(image.num_bytes)
-    # All episodes are held at once from here on, and nobody asks for what is listed.
-    episode.listed_images.clear()
-    episode.frames = frames = PackedFrames(path, episode.frames)
     of_cameras = {camera: np.array(of_camera, np.int64) for camera, of_camera in num_bytes.items()}
-    return Examined(episode, frames, sizes, [*seen.stills], of_cameras)
+    episode.frames = PackedFrames(episode.path, episode.frames, of_cameras, sizes, seen.stills)
 
 
 def _report_listed_twice(episode: Episode) -> None:

@@ -1,14 +1,19 @@
-"""Frames of an episode as arrays: a tenth of the memory of objects, for whoever holds all episodes at once."""
+"""Frames of an episode as arrays, a tenth of objects' size; of all episodes at once they lie on disk."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dp_hf.episodes.format import ACTORS
 from dp_hf.episodes.frames import Frame
+from dp_hf.list_on_disk import ListOnDisk
+
+if TYPE_CHECKING:  # which is about units, and those about episodes
+    from dp_hf.episodes.motion import Still
 
 _BETWEEN = b"\0"  # which no path has
 
@@ -45,9 +50,23 @@ class PackedFrames(Sequence[Frame]):
         stamps: (T,) float64, NaN where a frame has none.
         actors: (T,) int8, who acted as a position in `ACTORS`, -1 where a frame does not say.
         paths: of the images, by camera.
+
+    Once the images were looked at:
+
+    Attributes:
+        num_bytes: (T,) int64 of their files, by camera.
+        sizes: how many of them there are of every (camera, (width, height)).
+        stills: runs of frames in which a camera shows one picture.
     """
 
-    def __init__(self, folder: Path, frames: Sequence[Frame]):
+    def __init__(
+        self,
+        folder: Path,
+        frames: Sequence[Frame],
+        num_bytes: Mapping[str, np.ndarray] | None = None,
+        sizes: Counter | None = None,
+        stills: "Sequence[Still]" = (),
+    ):
         self.indices = np.array([frame.index for frame in frames], np.int32)
         self.states = _rows([frame.state for frame in frames])
         self.actions = _rows([frame.action for frame in frames])
@@ -57,6 +76,7 @@ class PackedFrames(Sequence[Frame]):
         self.paths: Mapping[str, PackedPaths] = {
             camera: PackedPaths(folder, [frame.images[camera] for frame in frames]) for camera in cameras
         }
+        self.num_bytes, self.sizes, self.stills = num_bytes or {}, sizes or Counter(), stills
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -78,6 +98,30 @@ class PackedFrames(Sequence[Frame]):
 
     def __getitem__(self, index: Any) -> Any:
         return [*self][index]
+
+
+class FramesOnDisk(Sequence[Frame]):
+    """`PackedFrames` that are appended to a list, and read back from there whenever they are asked for."""
+
+    __slots__ = ("_count", "_index", "_list")
+
+    def __init__(self, frames: PackedFrames, on_disk: ListOnDisk[PackedFrames]):
+        self._list, self._index, self._count = on_disk, len(on_disk), len(frames)
+        on_disk.append(frames)
+
+    @property
+    def packed(self) -> PackedFrames:
+        """The frames as arrays."""
+        return self._list[self._index]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.packed)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.packed[index]
 
 
 def _rows(rows: Sequence[tuple[float, ...] | None]) -> np.ndarray:

@@ -14,7 +14,7 @@ from dp_hf.episodes.find import find_failure
 from dp_hf.episodes.format import ACTORS, MIN_FRAMES, STATES_FILES, Actor
 from dp_hf.episodes.frames import Frame, JsonObject, read_frame, with_slashes
 from dp_hf.episodes.images import ImageFile, read_images
-from dp_hf.episodes.packed import PackedFrames
+from dp_hf.episodes.packed import FramesOnDisk, PackedFrames
 from dp_hf.episodes.problems import FAILED, Problem, shorten
 from dp_hf.episodes.recording import Recording, numbers_of
 from dp_hf.errors import UserError
@@ -25,7 +25,7 @@ _MAX_FRAMES = 500_000
 Image = TypeVar("Image")
 
 
-@dataclass
+@dataclass(slots=True)
 class Episode:
     """A recorded episode.
 
@@ -52,13 +52,15 @@ class Episode:
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        if isinstance(self.frames, PackedFrames):
-            return tuple(self.frames.paths)
+        if isinstance(self.frames, (PackedFrames, FramesOnDisk)):
+            return tuple(self.packed.paths)
         return tuple(self.frames[0].images) if self.frames else ()
 
     @property
     def packed(self) -> PackedFrames:
         """The frames as arrays."""
+        if isinstance(self.frames, FramesOnDisk):
+            return self.frames.packed
         return self.frames if isinstance(self.frames, PackedFrames) else PackedFrames(self.path, self.frames)
 
     @property

@@ -1,5 +1,6 @@
 """Time in recordings: frames a second, the time of every frame, and the holes, over which no window may reach."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -71,8 +72,13 @@ def detect_rate(episodes: Sequence[Episode]) -> Rate:
         if clock.ticks is None:
             reason = f"the timestamps of {name} give {1 / clock.usual_step:g} frames a second: are they seconds?"
             return Rate(None, reason, contradicting=(name,))
-    steps = np.concatenate([_steps(e) / clocks[e.name].ticks for e in episodes if e.name in clocks])
-    fps = round(1 / float(np.median(steps[steps > 0])), 2)
+    count, increasing = 0, array("d")  # of all episodes: 8 bytes a step
+    for episode in episodes:
+        if episode.name in clocks:
+            steps = _steps(episode) / clocks[episode.name].ticks
+            count += len(steps)
+            increasing.frombytes(steps[steps > 0].tobytes())
+    fps = round(1 / float(np.median(np.frombuffer(increasing), overwrite_input=True)), 2)
     rates = {name: 1 / clock.usual_step for name, clock in clocks.items()}
     others = [name for name, rate in rates.items() if abs(rate / fps - 1) > _RATE_TOLERANCE]
     if others:
@@ -83,8 +89,8 @@ def detect_rate(episodes: Sequence[Episode]) -> Rate:
     ticks = {clock.ticks for clock in clocks.values()}
     if ticks != {1.0}:
         reason += ", read as " + " and ".join(unit for unit, per_second in _CLOCKS.items() if per_second in ticks)
-    if off := int((~(steps > 0)).sum()):
-        reason += f"; {off} of {len(steps)} steps do not increase"
+    if off := count - len(increasing):
+        reason += f"; {off} of {count} steps do not increase"
     if without:
         reason += f"; assumed for {len(without)} of {len(episodes)} episodes, as {_why_without(without)}"
     return Rate(fps, reason, assumed=bool(without))

@@ -1,7 +1,7 @@
 """Units of recorded numbers: detects degrees or radians per data set, maps angles to degrees and grippers to 0..100."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,7 +46,7 @@ def detect_unit(episodes: Sequence[Episode]) -> UnitVerdict:
     """
     largest = {episode.name: _largest_angle(episode) for episode in episodes if episode.frames}
     degrees = [name for name, angle in largest.items() if angle > LARGEST_RADIANS]
-    small = [name for name in largest if name not in set(degrees)]
+    small = [name for name, angle in largest.items() if angle <= LARGEST_RADIANS]
     overall = max(largest.values(), default=0.0)
     if degrees:
         moving = tuple(name for name in small if largest[name] > _STANDSTILL)
@@ -138,19 +138,23 @@ class Gripper:
 
     def doubt(self, episodes: Sequence[Episode]) -> str | None:
         """What speaks against the range in the recorded values of all episodes, or None."""
-        recorded = [episode.states[:, 6] for episode in episodes if episode.frames]
-        return self.doubt_of(np.concatenate(recorded or [np.zeros(0)]))
+        return self._doubt(episode.states[:, 6] for episode in episodes if episode.frames)
 
     def doubt_of(self, values: np.ndarray) -> str | None:
         """What speaks against the range in recorded values, of any shape, or None."""
-        if values.size == 0:
-            return None
+        return self._doubt([values] if values.size else [])
+
+    def _doubt(self, recorded: Iterable[np.ndarray]) -> str | None:
         low, high = self.range
-        found = f"gripper values go from {values.min():g} to {values.max():g}"
-        beyond = int(((values < low) | (values > high)).sum())
+        lowest, highest, beyond, count = math.inf, -math.inf, 0, 0
+        for values in recorded:
+            lowest, highest = min(lowest, values.min()), max(highest, values.max())
+            beyond += int(((values < low) | (values > high)).sum())
+            count += values.size
+        found = f"gripper values go from {lowest:g} to {highest:g}"
         if beyond:
-            return f"{found}; {beyond} of {values.size} lie beyond {low:g}..{high:g} and are clipped"
-        if 0 < values.max() - low <= (high - low) / 50:
+            return f"{found}; {beyond} of {count} lie beyond {low:g}..{high:g} and are clipped"
+        if 0 < highest - low <= (high - low) / 50:
             return f"{found}, hardly a part of {low:g}..{high:g}"
         return None
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from dp_hf.cameras import as_frame, by_camera, camera_columns
 from dp_hf.episodes.dataset import load_dataset_folder
-from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
+from dp_hf.episodes.dataset_folder import refuse_to_replace
+from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.metadata import META_FILE, DatasetMeta
 from dp_hf.episodes.parquet import DATA_FOLDER
 from dp_hf.episodes.rows import numbers_of

@@ -1,7 +1,7 @@
 """Independent work spread over workers, with one progress bar."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -79,12 +79,17 @@ class Workers:
         self, setup: "Setup[Item, Result]", items: Sequence[Item], description: str, progress: bool = True
     ) -> list[Result]:
         """As `as_finished`: all results, in the order of the items."""
-        numbered = self.as_finished(partial(_Numbered, setup), [*enumerate(items)], description, progress)
+        numbered = self.as_finished(partial(_Numbered, setup), enumerate(items), description, progress, len(items))
         results = {number: result for (number, _), result in numbered}
         return [results[number] for number in range(len(items))]
 
     def as_finished(
-        self, setup: "Setup[Item, Result]", items: Sequence[Item], description: str, progress: bool = True
+        self,
+        setup: "Setup[Item, Result]",
+        items: Iterable[Item],
+        description: str,
+        progress: bool = True,
+        total: int | None = None,
     ) -> Generator[tuple[Item, Result], None, None]:
         """Yields each item with its result, as they are finished; at most a few are under way.
 
@@ -93,22 +98,25 @@ class Workers:
         Args:
             setup: called once in each process; what it returns is called with each item. A function of a module, a
                 class, or a `functools.partial` of one.
-            items: the work.
+            items: the work. Where they are made as they are asked for, none is made before its turn.
             description: of the progress bar.
             progress: whether there is one.
+            total: how many items there are, where they do not have a length.
 
         Raises:
             RunFailed: an item has ended three workers; or the cluster is gone.
         """
-        with tqdm(total=len(items), desc=description, disable=not progress) as bar:
-            if self.is_here or not items or (self.cluster is None and len(items) == 1):
-                function = setup() if items else None
+        count = len(items) if isinstance(items, Sized) else total
+        assert count is not None
+        with tqdm(total=count, desc=description, disable=not progress) as bar:
+            if self.is_here or not count or (self.cluster is None and count == 1):
+                function = setup() if count else None
                 for item in items:
                     result = function(item)  # type: ignore[misc]
                     bar.update()
                     yield item, result
                 return
-            with self._engine(setup, len(items)) as engine:
+            with self._engine(setup, count) as engine:
                 for item, result in _run(engine, items):
                     bar.update()
                     yield item, result
@@ -126,15 +134,17 @@ class Workers:
 HERE = Workers()
 
 
-def _run(engine: Engine, items: Sequence[Item]) -> Generator[tuple[Item, Result], None, None]:
-    waiting = list(enumerate(items))[::-1]
+def _run(engine: Engine, items: Iterable[Item]) -> Generator[tuple[Item, Result], None, None]:
+    waiting = enumerate(items)
+    again: list[tuple[int, Item]] = []
     deaths: Counter[int] = Counter()
     running: dict[Future, tuple[int, Item]] = {}
     done: set[Future] = set()
-    while waiting or running:
-        while waiting and len(running) < engine.capacity():
-            numbered = waiting.pop()
+    while True:
+        while len(running) < engine.capacity() and (numbered := again.pop() if again else next(waiting, None)):
             running[engine.submit(numbered[1])] = numbered
+        if not running:
+            return
         done, _ = wait(running, timeout=2, return_when=FIRST_COMPLETED)
         if not done:
             engine.require_alive()
@@ -147,7 +157,7 @@ def _run(engine: Engine, items: Sequence[Item]) -> Generator[tuple[Item, Result]
                     raise RunFailed(
                         f"{MAX_TRIES} workers have died at {shown}: no memory was left, or it crashes there"
                     )
-                waiting.append((number, item))
+                again.append((number, item))
         for future, _, item in finished:
             if not isinstance(future.exception(), WorkerDied):
                 yield item, future.result()

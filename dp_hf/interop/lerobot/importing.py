@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from dp_hf.arms.quantities import UNITS, Quantities, told_apart
 from dp_hf.cameras import camera_columns
-from dp_hf.episodes.dataset_writer import DatasetWriter, refuse_to_replace
+from dp_hf.episodes.dataset_folder import refuse_to_replace
+from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.episodes.motion import unwrap
 from dp_hf.episodes.parquet import features_of
