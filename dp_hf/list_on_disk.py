@@ -6,9 +6,10 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from dp_hf.errors import UserError
 from dp_hf.files import full_disk_named
@@ -37,7 +38,7 @@ class ListOnDisk(Sequence[Value]):
             raise UserError(f"temporary files have no place ({error}): free space there, or set TMPDIR") from error
         with full_disk_named(self.folder):
             self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115, read as long as the list is
-        self._close = weakref.finalize(self, self._file.close)
+        self._close = weakref.finalize(self, _close, self._file)
         self._starts = array("Q")
         self._at_hand: tuple[int, Any] = -1, None  # who goes through the list asks for a value several times
         self._lock = Lock()  # a part is pickled by another thread
@@ -67,6 +68,11 @@ class ListOnDisk(Sequence[Value]):
                 self._file.seek(self._starts[index])
                 self._at_hand = index, pickle.load(self._file)  # by nobody else: there is no name to open it by
             return self._at_hand[1]
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # a full disk has no place for what is left of the value either
+        file.close()
 
 
 class _Part(Sequence[Value]):
