@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -199,18 +200,11 @@ class DatasetWriter:
         written = workers.map(setup, groups, "Writing", progress)
         for group in groups:
             self._shards.adopt(folder_of(folder, group))
-        of_all = (each for of_group in written for each in of_group)
-        found = [self._note(rows, each) for rows, each in zip(whole, of_all, strict=True)]
-        whole.close()
-        return found
+        return [self._note(rows, each) for rows, each in zip(whole, chain(*written), strict=True)]
 
     @property
     def _features(self) -> Features:
-        return features_of([*self.columns.values()], len(self.state), len(self.action), self._has_actors)
-
-    @property
-    def _has_actors(self) -> bool:
-        return self._description["has_actors"]
+        return features_of([*self.columns.values()], len(self.state), len(self.action), self._description["has_actors"])
 
     @property
     def _has_commands(self) -> bool:
@@ -246,7 +240,7 @@ class DatasetWriter:
                 raise UserError(
                     f"episode {name}: it has {len(pictures[column])} images of {camera}, and {len(states)} states"
                 )
-        actors = actors_of_rows(name, actor, len(states), self._has_actors)
+        actors = actors_of_rows(name, actor, len(states), self._description["has_actors"])
         return EpisodeRows(name, index, pictures, states, actions, times, frames, actors)
 
     def _note(self, rows: EpisodeRows, written: Written) -> list[Problem]:

@@ -64,7 +64,7 @@ def datasets_of_files(record_episode, tmp_path, monkeypatch):
     """A function that makes a dataset of so many files, each with an episode."""
 
     def make(number):
-        monkeypatch.setattr("dp_hf.episodes.dataset_writer._MIN_SHARD_BYTES", 1)
+        monkeypatch.setattr("dp_hf.episodes.episode_rows._MIN_SHARD_BYTES", 1)
         for episode in range(number):
             record_episode(tmp_path / "in", f"episode{episode}", seed=episode)
         convert_episodes(tmp_path / "in", tmp_path / "out")

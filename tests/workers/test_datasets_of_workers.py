@@ -39,7 +39,7 @@ def content(folder):
 
 @pytest.mark.parametrize("num_workers", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_dataset_and_the_report_are_the_same(num_workers, recordings, tmp_path, monkeypatch):
-    monkeypatch.setattr("dp_hf.episodes.dataset_writer._MIN_SHARD_BYTES", 40_000)
+    monkeypatch.setattr("dp_hf.episodes.episode_rows._MIN_SHARD_BYTES", 40_000)
     found = {}
     for workers in (HERE, Workers(num_workers)):
         report = convert_episodes(recordings, tmp_path / "out", workers=workers)
