@@ -17,17 +17,18 @@ OFF = (*COSTLY, mujoco.mjtRndFlag.mjRND_SKYBOX)
 
 
 class MetaWorld(Env):
-    """A task whose layout follows the seed, seen by one camera.
+    """A task whose layout follows the seed; an observation has the task's `numbers` and a picture of each camera.
 
     Args:
         task: such as "drawer-open".
-        size: of the picture, pixels; it is drawn twice as large and halved.
+        size: of the pictures, pixels; they are drawn twice as large and halved.
+        cameras: of Meta-World's: corner2, and on the hand behindGripper and gripperPOV, among others.
+        hold: of the simulation's 80 steps a second, how many an action is held for.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012
-    render_mode = "rgb_array"
+    metadata = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(self, task, size=96):
+    def __init__(self, task, size=96, cameras=(CAMERA,), hold=1):
         self.name = f"{task}-v3"
         env = self.env = ALL_V3_ENVIRONMENTS[self.name]()
         # The layout is frozen unless told otherwise, and the observation hides the goal, which the expert reads.
@@ -37,20 +38,30 @@ class MetaWorld(Env):
         self.observation_space = Box(-np.inf, np.inf, (39,))
         self.action_space = Box(-1, 1, (4,), np.float32)
         env.model.cam_pos[env.model.camera(CAMERA).id] = PLACE
+        self.cameras, self.hold = cameras, hold
+        self.metadata = {**self.metadata, "render_fps": 80 / hold}
         self.renderer = renderer_of(env.model, size, size, OFF)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.env.seed(seed)
-        return self.env.reset()
+        numbers, info = self.env.reset(seed=seed)
+        return self._observation(numbers), info
 
     def step(self, action):
         # Meta-World ends an episode at 500 steps with an error after it, and the task file's limit is less.
-        return self.env.step(np.clip(action, -1, 1))
+        steps = [self.env.step(np.clip(action, -1, 1)) for _ in range(self.hold)]
+        numbers, reward, terminated, truncated, info = steps[-1]
+        success = max(info["success"] for *_, info in steps)
+        return self._observation(numbers), reward, terminated, truncated, {**info, "success": success}
 
-    def render(self):
-        self.renderer.update_scene(self.env.data, CAMERA)
-        return halved(self.renderer.render()[::-1, ::-1])  # the camera hangs upside down
+    def _observation(self, numbers):
+        return {"numbers": numbers, "pixels": {camera: self._picture(camera) for camera in self.cameras}}
+
+    def _picture(self, camera):
+        self.renderer.update_scene(self.env.data, camera)
+        picture = halved(self.renderer.render())
+        return picture[::-1, ::-1] if camera == CAMERA else picture  # it hangs upside down
 
     def close(self):
         self.renderer.close()
@@ -59,4 +70,4 @@ class MetaWorld(Env):
 def expert(env):
     """Meta-World's own scripted expert."""
     policy = ENV_POLICY_MAP[env.name]()
-    return lambda observation: np.clip(policy.get_action(observation), -1, 1)
+    return lambda observation: np.clip(policy.get_action(observation["numbers"]), -1, 1)

@@ -91,7 +91,8 @@ def test_commands_as_they_were_written_before(command, tmp_path, monkeypatch, ca
 
 def test_recipes_are_found_by_name_or_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert recipe_names("train") == ["real_robot", "reference", "stack_cpu", "stack_fast", "stack_gpu", "stack_robust"]
+    stacking = ["stack_cpu", "stack_fast", "stack_gpu", "stack_robust"]
+    assert recipe_names("train") == ["few_demonstrations", "real_robot", "reference", *stacking]
     assert parse_config(["--config", "stack_cpu", "--horizon", "32"]).policy.horizon == 32
     assert find_recipe("control", "mycobot_280_slow").read_text().startswith("# For first runs on a real arm")
     for path in ("stack_cpu.yaml", "folder/stack_cpu"):

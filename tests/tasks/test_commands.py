@@ -237,6 +237,7 @@ def test_a_policy_of_another_rate_or_other_names_is_refused(folder, make_pipelin
     ("name", "variable"),
     [
         ("metaworld", "METAWORLD_PYTHON"),
+        ("metaworld_hand", "METAWORLD_PYTHON"),
         ("aloha_transfer_cube", "ALOHA_PYTHON"),
         ("aloha_insertion", "ALOHA_PYTHON"),
         ("fetch_pick_and_place", "FETCH_PYTHON"),

@@ -1,0 +1,167 @@
+"""Success of one recipe on Meta-World's tasks, learned from ten demonstrations each.
+
+    export METAWORLD_PYTHON=~/venvs/metaworld/bin/python
+    python scripts/benchmarks/few_demonstrations.py --tasks basketball hammer
+
+Demonstrations of the task's own expert are recorded, a policy is trained and evaluated, with the commands a user has.
+Demonstrations are kept where success lasted five steps, as in DP3's protocol (arXiv:2403.03954); the policy succeeds
+when it does so once. Measured is the last checkpoint, on layouts that no demonstration showed. With --published also as
+DP3 has it: 20 rollouts at each of ten checkpoints, the mean of the five best, which chooses by what it measures.
+Every run adds a line to few_demonstrations.jsonl in the output folder, and one whose line is there is not repeated.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from measuring import cell, markdown
+from stacking import command, cpu_minutes, is_trained, train
+from tqdm import tqdm
+
+from dp_hf.cli.arguments import parse
+from dp_hf.errors import UserError
+from dp_hf.ranges import Range
+from dp_hf.success.rates import wilson
+
+# By difficulty, as in DP3's table; only those that the recipe was made on.
+CLASSES = {
+    "easy": ("reach", "button-press-topdown", "drawer-open", "plate-slide"),
+    "medium": ("basketball", "hammer", "push-wall", "sweep"),
+    "hard": ("assembly", "pick-place", "push", "hand-insert"),
+    "very hard": ("stick-pull", "pick-place-wall"),
+}
+# Means over all tasks of a class, percent: Diffusion Policy from pictures, and DP3 from point clouds.
+PUBLISHED = {"easy": (83.6, 90.9), "medium": (31.1, 61.6), "hard": (9.0, 31.7), "very hard": (26.6, 49.0)}
+DEVELOPMENT = tuple(task for tasks in CLASSES.values() for task in tasks)
+CHECKPOINTS, BEST, ROLLOUTS = 10, 5, 20
+
+
+@dataclass(kw_only=True)
+class FewDemonstrations:
+    """Trains and evaluates a recipe on many tasks, and prints the table of its success."""
+
+    tasks: tuple[str, ...] = DEVELOPMENT
+    """Of Meta-World, such as drawer-open; default the fourteen that the recipe was made on."""
+    seeds: tuple[int, ...] = (0,)
+    """Each of them records other layouts and trains with other weights."""
+    config: str = "few_demonstrations"
+    """Recipe: a YAML file of configs/train, or its name."""
+    task_file: str = "metaworld_hand"
+    """Task file, which says what the policy sees and how often it acts."""
+    demonstrations: Annotated[int, Range(1)] = 10
+    """To learn from."""
+    num_epochs: Annotated[int, Range(1)] | None = None
+    """In place of the recipe's."""
+    episodes: Annotated[int, Range(1)] = 50
+    """Rollouts of the last checkpoint."""
+    layout_seed: Annotated[int, Range()] = 0
+    """First layout of these, as in `dp-hf evaluate`."""
+    published: bool = False
+    """Also the mean of the five best checkpoints."""
+    output_dir: Path = Path("outputs/few_demonstrations")
+    """Folder for demonstrations, runs and few_demonstrations.jsonl."""
+
+
+def run_task(task: str, seed: int, options: FewDemonstrations) -> dict:
+    """Records, trains and evaluates; returns a line of few_demonstrations.jsonl."""
+    of_task = ("--task_file", options.task_file, "--task_arguments", f"task={task}")
+    data = options.output_dir / "demonstrations" / f"{task}-{options.demonstrations}-{seed}"
+    policy = options.output_dir / "policies" / f"{task}-{options.demonstrations}-{seed}"
+    found = options.output_dir / "evaluations" / f"{task}-{options.demonstrations}-{seed}"
+    command(
+        "record_demonstrations",
+        *of_task,
+        *("--success_steps", 5, "--num_episodes", options.demonstrations, "--layout_seed", 1000 * seed),
+        *("--output_dir", data),
+    )
+    if not is_trained(policy):
+        epochs = options.num_epochs or _epochs(options.config)
+        rollouts = ("--rollout_interval", max(1, epochs // CHECKPOINTS), "--rollout_episodes", ROLLOUTS, *of_task)
+        train(
+            policy,
+            *("--config", options.config, "--data_dir", data, "--seed", seed, "--num_epochs", epochs),
+            *(rollouts if options.published else ()),
+        )
+    command(
+        "evaluate",
+        *of_task,
+        *("--pipeline", policy / "final", "--output_dir", found),
+        *("--num_episodes", options.episodes, "--layout_seed", options.layout_seed),
+    )
+    success = json.loads((found / "results.json").read_text(encoding="utf-8"))["rates"]["success"]
+    line = {
+        "task": task,
+        "recipe": Path(options.config).stem,
+        "demonstrations": options.demonstrations,
+        "seed": seed,
+        "cpu_minutes": round(cpu_minutes(policy), 1),
+        "first_layout": options.layout_seed,
+        "success": [success["successes"], success["trials"]],
+    }
+    return line | ({"five_best": five_best(policy)} if options.published else {})
+
+
+def _epochs(config: str) -> int:
+    from dp_hf.cli.recipes import find_recipe
+    from dp_hf.yaml_files import read_yaml
+
+    return read_yaml(find_recipe("train", config))["num_epochs"]
+
+
+def five_best(run: Path) -> float:
+    """Mean success of a run's five best checkpoints, of those that were tried while it learned."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    rates = sorted(row["rollout"]["success_rate"] for row in rows if "rollout" in row)
+    if len(rates) < BEST:
+        raise UserError(f"{run}: {len(rates)} checkpoints were tried, and the mean is that of the {BEST} best")
+    return sum(rates[-BEST:]) / BEST
+
+
+def tables(lines: Sequence[dict]) -> str:
+    """Markdown: a row for each task, and the mean of each class beside what is published of it."""
+    rows, means = [], []
+    for name, tasks in CLASSES.items():
+        rates = {}
+        for task in tasks:
+            runs = [line["success"] for line in lines if line["task"] == task]
+            if runs:
+                rates[task] = wilson(*map(sum, zip(*runs, strict=True)))
+                minutes = max(line["cpu_minutes"] for line in lines if line["task"] == task)
+                rows.append(
+                    {"task": task, "class": name, "seeds": len(runs), "CPU min": minutes, "success": cell(rates[task])}
+                )
+        if rates:
+            mean = 100 * sum(rate.rate for rate in rates.values()) / len(rates)
+            diffusion_policy, dp3 = PUBLISHED[name]
+            means.append(
+                {
+                    "class": name,
+                    "tasks": len(rates),
+                    "ours, %": f"{mean:.1f}",
+                    "Diffusion Policy, %": diffusion_policy,
+                    "DP3, %": dp3,
+                }
+            )
+    return f"{markdown(rows)}\n\n{markdown(means)}"
+
+
+def main() -> None:
+    options = parse(FewDemonstrations, None, "few_demonstrations")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    file = options.output_dir / "few_demonstrations.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    done = {(line["task"], line["seed"]) for line in lines}
+    todo = [(task, seed) for seed in options.seeds for task in options.tasks if (task, seed) not in done]
+    for task, seed in tqdm(todo, "tasks", disable=len(todo) < 2):
+        lines.append(run_task(task, seed, options))
+        with open(file, "a", encoding="utf-8") as opened:
+            opened.write(json.dumps(lines[-1]) + "\n")
+    print(tables(lines))
+
+
+if __name__ == "__main__":
+    main()
