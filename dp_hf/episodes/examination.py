@@ -4,12 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dp_hf.episodes.find import failure_markers
 from dp_hf.episodes.format import IMAGE_SUFFIXES
 from dp_hf.episodes.images import read_images
 from dp_hf.episodes.motion import StillFinder
@@ -69,11 +70,12 @@ def _key(path: Path) -> str:
 class _Examiner:
     def __init__(self, data_dir: Path, cameras: Sequence[str] | None, only_usable: bool, threads: int | None):
         self.data_dir, self.cameras, self.only_usable, self.threads = data_dir, cameras, only_usable, threads
+        self.markers_in = cache(failure_markers)  # a folder of many episodes is listed once, not by each of them
 
     def __call__(self, item: tuple[Path, dict[str, str] | None]) -> tuple[Episode, dict[str, str] | None]:
         """Returns a record of what was seen too, if it was not known before."""
         path, known = item
-        episode = read_episode(path, self.cameras, self.data_dir)
+        episode = read_episode(path, self.cameras, self.data_dir, self.markers_in(path.parent))
         if not self.only_usable:
             _report_listed_twice(episode)
             _report_unlisted(episode)

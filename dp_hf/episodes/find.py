@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from dp_hf.episodes.format import (
@@ -43,7 +45,8 @@ def find_episodes(data_dir: str | os.PathLike) -> list[Path]:
 
 def find_demonstrations(data_dir: str | os.PathLike) -> list[Path]:
     """As `find_episodes`, without those that are marked as failed."""
-    return [path for path in find_episodes(data_dir) if find_failure(path) is None]
+    markers_in = cache(failure_markers)
+    return [path for path in find_episodes(data_dir) if find_failure(path, markers_in(path.parent)) is None]
 
 
 def explore(data_dir: str | os.PathLike) -> Findings:
@@ -94,13 +97,21 @@ def _explore(folder: Path, findings: Findings, depth: int) -> None:
             _explore(path, findings, depth + 1)
 
 
-def find_failure(episode: Path) -> str | None:
-    """The reason why the recorder gave an episode up, from a `FAILED_EPISODE_*` file inside or beside it, or None."""
-    inside = sorted(episode.glob(f"{FAILED_PREFIX}*"))
-    beside = sorted(path for path in episode.parent.glob(f"{FAILED_PREFIX}*") if marks(path, episode))
-    for marker in inside + beside:
+def find_failure(episode: Path, beside: Sequence[Path] | None = None) -> str | None:
+    """The reason why the recorder gave an episode up, from a `FAILED_EPISODE_*` file inside or beside it, or None.
+
+    Args:
+        beside: the `failure_markers` of the folder that it lies in, from who asks for many episodes there.
+    """
+    beside = failure_markers(episode.parent) if beside is None else beside
+    for marker in (*failure_markers(episode), *(each for each in beside if marks(each, episode))):
         return f"{marker.name}: {_text(marker)}".removesuffix(": ")
     return None
+
+
+def failure_markers(folder: Path) -> list[Path]:
+    """The `FAILED_EPISODE_*` files in a folder."""
+    return sorted(folder.glob(f"{FAILED_PREFIX}*"))
 
 
 def marks(marker: Path, episode: Path) -> bool:

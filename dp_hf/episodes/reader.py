@@ -92,7 +92,10 @@ def _times(stamps: np.ndarray) -> np.ndarray | None:
 
 
 def read_episode(
-    path: str | os.PathLike, cameras: Sequence[str] | None = None, data_dir: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    cameras: Sequence[str] | None = None,
+    data_dir: str | os.PathLike | None = None,
+    markers: Sequence[Path] | None = None,
 ) -> Episode:
     """Reads one episode folder without opening its images.
 
@@ -100,6 +103,7 @@ def read_episode(
         path: the episode's folder.
         cameras: names of the cameras to read; default all. A single unnamed camera is called `image`.
         data_dir: the folder that the episode's name is relative to; default its parent.
+        markers: of failure beside it, as `find_failure` takes them.
 
     Returns:
         The episode. Frames that cannot be used are left out and named in `problems`.
@@ -111,7 +115,7 @@ def read_episode(
         episode = Episode(name, folder, recording=Recording.read(folder.parent))
     except UserError as error:
         return Episode(name, folder, problems=[Problem("states file", str(error))])
-    if reason := find_failure(folder):
+    if reason := find_failure(folder, markers):
         episode.problems.append(Problem(FAILED, f"marked as failed by {reason}"))
 
     rows = _read_states_file(folder, episode.problems)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dp_hf.arms.limits import SafetyLimits
 from dp_hf.disturbances import Disturbances
-from dp_hf.episodes.find import explore, find_episodes, find_failure
+from dp_hf.episodes.find import explore, find_demonstrations, find_episodes, find_failure
 from dp_hf.episodes.format import unfinished
 from dp_hf.episodes.writer import EpisodeWriter, repeatable_episode
 from dp_hf.errors import UserError
@@ -181,7 +181,7 @@ def _find_recorded(data_dir: Path, settings: Settings) -> tuple[set[int], int]:
                 f"{episode} was recorded with {asdict(origin.settings)}, not with {asdict(settings)}: "
                 "give the same arguments or another --output_dir"
             )
-    return {origin.seed for origin in origins}, sum(find_failure(episode) is None for episode in episodes)
+    return {origin.seed for origin in origins}, len(find_demonstrations(data_dir))
 
 
 def _limits_of(settings: Settings) -> SafetyLimits | None:

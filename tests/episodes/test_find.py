@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
-from dp_hf.episodes.find import explore, find_episodes, find_failure
+from dp_hf.episodes.checks import check_episodes
+from dp_hf.episodes.find import explore, find_demonstrations, find_episodes, find_failure
 from dp_hf.errors import UserError
 
 
@@ -69,6 +72,21 @@ def test_episode9_is_not_meant_by_a_marker_that_names_episode95(tmp_path):
     (tmp_path / "FAILED_EPISODE_20250101_120000.txt").write_text("episode95: dropped")
     assert find_failure(tmp_path / "episode9") is None
     assert find_failure(tmp_path / "episode95") is not None
+
+
+@pytest.mark.parametrize("look", [find_demonstrations, lambda folder: check_episodes(folder, progress=False)])
+def test_the_folder_of_many_episodes_is_searched_for_markers_once(look, tmp_path, monkeypatch):
+    searched = []
+    glob = Path.glob
+
+    def noted(folder, pattern):
+        searched.append(folder)
+        return glob(folder, pattern)
+
+    make(tmp_path, *(f"episode{number}" for number in range(5)))
+    monkeypatch.setattr(Path, "glob", noted)
+    look(tmp_path)
+    assert searched.count(tmp_path) == 1
 
 
 def test_no_folder(tmp_path):
