@@ -4,7 +4,7 @@
     python scripts/benchmarks/few_demonstrations.py --tasks basketball hammer
 
 Demonstrations of the task's own expert are recorded, a policy is trained and evaluated, with the commands a user has.
-Demonstrations are kept where success lasted five steps, as in DP3's protocol (arXiv:2403.03954); the policy succeeds
+Demonstrations are kept where success lasted five actions, as in DP3's protocol (arXiv:2403.03954); the policy succeeds
 when it does so once. Measured is the last checkpoint, on layouts that no demonstration showed. With --published also as
 DP3 has it: 20 rollouts at each of ten checkpoints, the mean of the five best, which chooses by what it measures.
 Every run adds a line to few_demonstrations.jsonl in the output folder, and one whose line is there is not repeated.
@@ -60,7 +60,7 @@ class FewDemonstrations:
     layout_seed: Annotated[int, Range()] = 0
     """First layout of these, as in `dp-hf evaluate`."""
     published: bool = False
-    """Also the mean of the five best checkpoints."""
+    """Also the mean of the five best checkpoints; the rollouts between are part of the training's minutes then."""
     output_dir: Path = Path("outputs/few_demonstrations")
     """Folder for demonstrations, runs and few_demonstrations.jsonl."""
 
