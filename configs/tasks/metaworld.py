@@ -26,8 +26,6 @@ class MetaWorld(Env):
         hold: of the simulation's 80 steps a second, how many an action is held for.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012
-
     def __init__(self, task, size=96, cameras=(CAMERA,), hold=1):
         self.name = f"{task}-v3"
         env = self.env = ALL_V3_ENVIRONMENTS[self.name]()
@@ -39,13 +37,13 @@ class MetaWorld(Env):
         self.action_space = Box(-1, 1, (4,), np.float32)
         env.model.cam_pos[env.model.camera(CAMERA).id] = PLACE
         self.cameras, self.hold = cameras, hold
-        self.metadata = {**self.metadata, "render_fps": 80 / hold}
+        self.metadata = {"render_modes": [], "render_fps": 80 / hold}
         self.renderer = renderer_of(env.model, size, size, OFF)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.env.seed(seed)
-        numbers, info = self.env.reset(seed=seed)
+        numbers, info = self.env.reset()
         return self._observation(numbers), info
 
     def step(self, action):
