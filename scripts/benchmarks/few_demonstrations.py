@@ -7,7 +7,8 @@ Demonstrations of the task's own expert are recorded, a policy is trained and ev
 Demonstrations are kept where success lasted five actions, as in DP3's protocol (arXiv:2403.03954); the policy succeeds
 when it does so once. Measured is the last checkpoint, on layouts that no demonstration showed. With --published also as
 DP3 has it: 20 rollouts at each of ten checkpoints, the mean of the five best, which chooses by what it measures.
-Every run adds a line to few_demonstrations.jsonl in the output folder, and one whose line is there is not repeated.
+Every run adds a line to few_demonstrations.jsonl in the output folder, and one whose line is there is not repeated;
+other options want another folder.
 """
 
 import json
@@ -21,21 +22,28 @@ from measuring import cell, markdown
 from stacking import command, cpu_minutes, is_trained, train
 from tqdm import tqdm
 
-from dp_hf.cli.arguments import parse
+from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.train import parse_config
 from dp_hf.errors import UserError
+from dp_hf.kept_lines import KeptLines
 from dp_hf.ranges import Range
 from dp_hf.success.rates import wilson
 
-# By difficulty, as in DP3's table; only those that the recipe was made on.
+# By difficulty, as in DP3's table; all others are easy.
 CLASSES = {
-    "easy": ("reach", "button-press-topdown", "drawer-open", "plate-slide"),
-    "medium": ("basketball", "hammer", "push-wall", "sweep"),
-    "hard": ("assembly", "pick-place", "push", "hand-insert"),
-    "very hard": ("stick-pull", "pick-place-wall"),
+    "medium": (
+        *("basketball", "bin-picking", "box-close", "coffee-pull", "coffee-push", "hammer", "peg-insert-side"),
+        *("push-wall", "soccer", "sweep", "sweep-into"),
+    ),
+    "hard": ("assembly", "hand-insert", "pick-out-of-hole", "pick-place", "push", "push-back"),
+    "very hard": ("shelf-place", "disassemble", "stick-pull", "stick-push", "pick-place-wall"),
 }
 # Means over all tasks of a class, percent: Diffusion Policy from pictures, and DP3 from point clouds.
 PUBLISHED = {"easy": (83.6, 90.9), "medium": (31.1, 61.6), "hard": (9.0, 31.7), "very hard": (26.6, 49.0)}
-DEVELOPMENT = tuple(task for tasks in CLASSES.values() for task in tasks)
+DEVELOPMENT = (
+    *("reach", "button-press-topdown", "drawer-open", "plate-slide", "basketball", "hammer", "push-wall", "sweep"),
+    *("assembly", "pick-place", "push", "hand-insert", "stick-pull", "pick-place-wall"),
+)
 CHECKPOINTS, BEST, ROLLOUTS = 10, 5, 20
 
 
@@ -68,9 +76,8 @@ class FewDemonstrations:
 def run_task(task: str, seed: int, options: FewDemonstrations) -> dict:
     """Records, trains and evaluates; returns a line of few_demonstrations.jsonl."""
     of_task = ("--task_file", options.task_file, "--task_arguments", f"task={task}")
-    data = options.output_dir / "demonstrations" / f"{task}-{options.demonstrations}-{seed}"
-    policy = options.output_dir / "policies" / f"{task}-{options.demonstrations}-{seed}"
-    found = options.output_dir / "evaluations" / f"{task}-{options.demonstrations}-{seed}"
+    folders = ("demonstrations", "policies", "evaluations")
+    data, policy, found = (options.output_dir / folder / f"{task}-{seed}" for folder in folders)
     command(
         "record_demonstrations",
         *of_task,
@@ -78,7 +85,8 @@ def run_task(task: str, seed: int, options: FewDemonstrations) -> dict:
         *("--output_dir", data),
     )
     if not is_trained(policy):
-        epochs = options.num_epochs or _epochs(options.config)
+        config = parse_config(["--config", options.config])
+        epochs = options.num_epochs or config.optimization.num_epochs
         rollouts = ("--rollout_interval", max(1, epochs // CHECKPOINTS), "--rollout_episodes", ROLLOUTS, *of_task)
         train(
             policy,
@@ -94,21 +102,16 @@ def run_task(task: str, seed: int, options: FewDemonstrations) -> dict:
     success = json.loads((found / "results.json").read_text(encoding="utf-8"))["rates"]["success"]
     line = {
         "task": task,
-        "recipe": Path(options.config).stem,
-        "demonstrations": options.demonstrations,
         "seed": seed,
         "cpu_minutes": round(cpu_minutes(policy), 1),
-        "first_layout": options.layout_seed,
         "success": [success["successes"], success["trials"]],
     }
     return line | ({"five_best": five_best(policy)} if options.published else {})
 
 
-def _epochs(config: str) -> int:
-    from dp_hf.cli.recipes import find_recipe
-    from dp_hf.yaml_files import read_yaml
-
-    return read_yaml(find_recipe("train", config))["num_epochs"]
+def class_of(task: str) -> str:
+    """How difficult a task is."""
+    return next((name for name, tasks in CLASSES.items() if task in tasks), "easy")
 
 
 def five_best(run: Path) -> float:
@@ -122,46 +125,42 @@ def five_best(run: Path) -> float:
 
 def tables(lines: Sequence[dict]) -> str:
     """Markdown: a row for each task, and the mean of each class beside what is published of it."""
-    rows, means = [], []
-    for name, tasks in CLASSES.items():
-        rates = {}
-        for task in tasks:
-            runs = [line["success"] for line in lines if line["task"] == task]
-            if runs:
-                rates[task] = wilson(*map(sum, zip(*runs, strict=True)))
-                minutes = max(line["cpu_minutes"] for line in lines if line["task"] == task)
-                rows.append(
-                    {"task": task, "class": name, "seeds": len(runs), "CPU min": minutes, "success": cell(rates[task])}
-                )
-        if rates:
-            mean = 100 * sum(rate.rate for rate in rates.values()) / len(rates)
-            diffusion_policy, dp3 = PUBLISHED[name]
-            means.append(
-                {
-                    "class": name,
-                    "tasks": len(rates),
-                    "ours, %": f"{mean:.1f}",
-                    "Diffusion Policy, %": diffusion_policy,
-                    "DP3, %": dp3,
-                }
-            )
-    return f"{markdown(rows)}\n\n{markdown(means)}"
+    rows = []
+    means: dict[str, list[float]] = {name: [] for name in PUBLISHED}
+    for task in sorted({line["task"] for line in lines}, key=lambda task: [*PUBLISHED].index(class_of(task))):
+        runs = [line for line in lines if line["task"] == task]
+        rate = wilson(*map(sum, zip(*(run["success"] for run in runs), strict=True)))
+        minutes = sum(run["cpu_minutes"] for run in runs) / len(runs)
+        row = {"task": task, "class": class_of(task), "seeds": len(runs), "CPU min": minutes, "success": cell(rate)}
+        best = [run["five_best"] for run in runs if "five_best" in run]
+        rows.append(row | {"five best, %": f"{100 * sum(best) / len(best):.1f}" if best else None})
+        means[class_of(task)].append(100 * rate.rate)
+    classes = [
+        {
+            "class": name,
+            "tasks": len(rates),
+            "ours, %": f"{sum(rates) / len(rates):.1f}",
+            "Diffusion Policy, %": PUBLISHED[name][0],
+            "DP3, %": PUBLISHED[name][1],
+        }
+        for name, rates in means.items()
+        if rates
+    ]
+    return f"{markdown(rows)}\n\n{markdown(classes)}"
 
 
-def main() -> None:
-    options = parse(FewDemonstrations, None, "few_demonstrations")
+def measure(options: FewDemonstrations) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    file = options.output_dir / "few_demonstrations.jsonl"
-    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    done = {(line["task"], line["seed"]) for line in lines}
-    todo = [(task, seed) for seed in options.seeds for task in options.tasks if (task, seed) not in done]
-    for task, seed in tqdm(todo, "tasks", disable=len(todo) < 2):
-        lines.append(run_task(task, seed, options))
-        with open(file, "a", encoding="utf-8") as opened:
-            opened.write(json.dumps(lines[-1]) + "\n")
-    print(tables(lines))
+    names = ("config", "task_file", "demonstrations", "num_epochs", "episodes", "layout_seed", "published")
+    identity = {name: getattr(options, name) for name in names}
+    with KeptLines(options.output_dir / "few_demonstrations.jsonl", identity, "runs") as kept:
+        done = {(line["task"], line["seed"]) for line in kept.records}
+        todo = [(task, seed) for seed in options.seeds for task in options.tasks if (task, seed) not in done]
+        for task, seed in tqdm(todo, "tasks", disable=len(todo) < 2):
+            kept.append(run_task(task, seed, options))
+        print(tables(kept.records))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(measure, parse(FewDemonstrations, None, "few_demonstrations")))

@@ -21,14 +21,15 @@ def make(task):
 
 
 @pytest.fixture
-def five_best(monkeypatch):
+def benchmark_functions(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    from few_demonstrations import five_best
+    import few_demonstrations
 
-    return five_best
+    return few_demonstrations
 
 
-def test_the_five_best_of_the_checkpoints_that_were_tried(five_best, tmp_path):
+def test_the_five_best_of_the_checkpoints_that_were_tried(benchmark_functions, tmp_path):
+    five_best = benchmark_functions.five_best
     rows = [{"loss": 0.1}, *({"rollout": {"success_rate": rate}} for rate in (0.1, 0.9, 0.5, 0.5, 0.7, 0.4))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert five_best(tmp_path) == pytest.approx(0.6)
@@ -50,13 +51,27 @@ def test_a_task_is_measured_once(tmp_path):
     command += ["--config", str(tmp_path / "tiny.yaml"), "--task_file", str(tmp_path / "two.yaml")]
     command += ["--demonstrations", "2", "--num_epochs", "1", "--episodes", "1", "--output_dir", str(tmp_path / "out")]
 
-    def run():
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        assert done.returncode == 0, done.stderr
+    def run(*more):
+        done = subprocess.run(
+            [*command, *more], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        assert done.returncode == (2 if more else 0), done.stderr
         return done
 
     assert "| medium | 1 " in run().stdout
     lines = (tmp_path / "out" / "few_demonstrations.jsonl").read_text()
-    assert [json.loads(line)["task"] for line in lines.splitlines()] == ["reach", "hammer"]
+    assert [json.loads(line)["task"] for line in lines.splitlines()[1:]] == ["reach", "hammer"]
     assert "recording" not in run().stderr
     assert (tmp_path / "out" / "few_demonstrations.jsonl").read_text() == lines
+    assert "holds runs with another demonstrations" in run("--demonstrations", "3").stderr
+
+
+def test_tasks_of_every_class_have_their_rows(benchmark_functions):
+    tables = benchmark_functions.tables
+    lines = [{"task": task, "seed": 0, "cpu_minutes": 1.0, "success": [1, 2]} for task in ("disassemble", "door-open")]
+    of_tasks, of_classes = tables([*lines, lines[0] | {"seed": 1, "success": [2, 2], "five_best": 0.5}]).split("\n\n")
+    assert [row.split(" | ")[0].strip("| ") for row in of_tasks.splitlines()[2:]] == ["door-open", "disassemble"]
+    assert "3/4" in of_tasks
+    assert "50.0" in of_tasks.splitlines()[3]
+    assert [row.split(" | ")[0].strip("| ") for row in of_classes.splitlines()[2:]] == ["easy", "very hard"]
+    assert "75.0" in of_classes
