@@ -1,7 +1,7 @@
 """Turns a folder of episodes into a dataset folder, which has the layout of a dataset repository on the Hub."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -115,37 +115,35 @@ def convert_episodes(
         has_actors=any(episode.actors for episode in usable),
     )
     writer.warnings += doubts
-    parts: list[tuple[Episode, str, slice]] = []
+    parts: list[tuple[Episode, list[tuple[str, slice]]]] = []
     for episode in usable:
         times = frame_times(episode, rate)
         report_holes(episode, times)
-        parts += [(episode, name, part) for name, part in _parts(episode, times).items()]
+        parts.append((episode, [*_parts(episode, times).items()]))
     usable = _usable(episodes, root, strict)
 
-    def files_of(episode: Episode, name: str, part: slice) -> FilesOfEpisode:
-        packed, acted = episode.packed, episode.actors
+    def files_of(episode: Episode, parts: list[tuple[str, slice]]) -> Iterator[FilesOfEpisode]:
+        packed, acted, times = episode.packed, episode.actors, frame_times(episode, rate)
         states = in_public_units(episode.states)
         commands = in_public_units(episode.actions) if use_commands and episode.actions is not None else None
         if unwrap_angles:
             states, commands = unwrap(states, quantities, commands)
-        kept = part.start + kept_frames(part.stop - part.start, frame_skip)
-        return FilesOfEpisode(
-            name,
-            {
+        for name, part in parts:
+            kept = part.start + kept_frames(part.stop - part.start, frame_skip)
+            files = {
                 camera: FilesOnDisk(paths, kept, packed.num_bytes[camera][kept])
                 for camera, paths in packed.paths.items()
-            },
-            states[kept],
-            None if commands is None else actions_from_commands(commands[part], frame_skip),
-            frame_times(episode, rate).seconds[kept],
-            packed.indices[kept],
-            None if acted is None else actors_of_kept(acted[part], frame_skip),
-        )
+            }
+            actions = None if commands is None else actions_from_commands(commands[part], frame_skip)
+            indices = packed.indices[kept]
+            actors = None if acted is None else actors_of_kept(acted[part], frame_skip)
+            yield FilesOfEpisode(name, files, states[kept], actions, times.seconds[kept], indices, actors)
 
     with writer:
         # Made when its turn comes: what the frames are is on disk, and never of all episodes in memory.
-        found = writer.add_files((files_of(*part) for part in parts), workers, progress)
-        for (episode, *_), problems in zip(parts, found, strict=True):
+        found = writer.add_files((files for each in parts for files in files_of(*each)), workers, progress)
+        whole = (episode for episode, of_episode in parts for _ in of_episode)
+        for episode, problems in zip(whole, found, strict=True):
             episode.problems.extend(problems)
         if strict:
             _refuse_problems(episodes)

@@ -270,10 +270,8 @@ class DatasetWriter:
             return self._meta
         warnings = first_lines(self.warnings)
         if self._description["angle_unit_of_source"] == "as recorded":  # else the angles told their unit
-            found = {
-                self.action: self._of_actions,
-                self.state: self._of_states,
-            }  # states alone, where they are the same
+            # States alone, where actions are of the same numbers.
+            found = {self.action: self._of_actions, self.state: self._of_states}
             doubts = (contradiction(quantities, each.low, each.high) for quantities, each in found.items())
             warnings = [*filter(None, doubts), *warnings]
         return DatasetMeta(
