@@ -62,7 +62,7 @@ def test_an_episode_more_takes_little_memory(command, tmp_path):
             )
             assert report.meta.num_frames == FRAMES * number
         peaks.append(peak)
-    assert (peaks[2] - peaks[1]) / 12 < 6000  # bytes; the numbers and paths of 100 frames are 11 kB, kept twice
+    assert (peaks[2] - peaks[1]) / 12 < 6000  # bytes; 15 kB and more with the frames in memory
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 8, 33])
