@@ -148,6 +148,39 @@ def test_silence_is_explained_and_ctrl_c_ends_a_node_that_waits(kilted, domain_i
         assert "stopped before the start: SIGINT" in node.output or "cannot start, " in node.output
 
 
+INTERRUPTED = """
+import contextlib, os, signal, sys
+from diffusion_policy_inference import model_inference_node
+
+def find_pipeline(*given):  # ends as an import does, in whose middle somebody presses Ctrl-C
+    class Field:
+        def __set_name__(self, owner, name):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):  # a handler runs between two instructions
+                pass
+    with contextlib.suppress(BaseException) if sys.argv[1] == "swallowed" else contextlib.nullcontext():
+        class Configuration:
+            field = Field()
+    return sys.argv[2]
+
+model_inference_node.find_pipeline = find_pipeline
+sys.exit(model_inference_node.main())
+"""
+
+
+@pytest.mark.parametrize("fate", ["changed", "swallowed"])
+def test_ctrl_c_in_an_import_ends_the_node_whatever_becomes_of_the_exception(fate, kilted, domain_id, pipeline):
+    environment = ros_environment() | LOOPBACK | {"ROS_DOMAIN_ID": str(domain_id)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), environment["PYTHONPATH"]])
+    command = [kilted, "-c", INTERRUPTED, fate, str(pipeline)]
+    with WireRobot(domain_id, ros_python=kilted):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "stopped before the start: SIGINT" in said
+    assert "Traceback" not in said
+
+
 FAILING = """
 import itertools, sys
 from diffusion_policy_inference import model_inference_node, rclpy_robot, recorder_node

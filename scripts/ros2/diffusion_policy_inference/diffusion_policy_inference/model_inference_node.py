@@ -116,10 +116,13 @@ def main(args: list[str] | None = None) -> int:
     logging.basicConfig(format="[%(name)s] %(message)s")
     logging.getLogger("dp_hf").setLevel(logging.INFO)
     controller: Controller | None = None
+    stopped_by: str | None = None
 
     def stop(name: str) -> None:
+        nonlocal stopped_by
+        stopped_by = name
         if controller is None:  # there is nothing to brake yet
-            raise _Stopped(name)
+            raise _Stopped
         controller.stop(name)
 
     try:
@@ -127,6 +130,9 @@ def main(args: list[str] | None = None) -> int:
             try:
                 arm = declare_arm(node)
                 controller = make_controller(node, RclpyRobot(node, arm), arm.limits)
+                if stopped_by is not None:  # and an import has swallowed it
+                    controller = None
+                    raise _Stopped
                 serve_emergency_stop(node, controller)
                 with punctual_interpreter():
                     node.get_logger().info(str(controller.run()))
@@ -136,11 +142,13 @@ def main(args: list[str] | None = None) -> int:
             except (UserError, RunFailed) as error:
                 node.get_logger().error(printable(str(error)))
                 return 2 if isinstance(error, UserError) else 1
-    except _Stopped as signal:
-        logging.getLogger("dp_hf").info("stopped before the start: %s", signal)
     except RunFailed as error:
         logging.getLogger("dp_hf").error(printable(str(error)))
         return 1
+    except BaseException:  # a class that is being made turns _Stopped into a RuntimeError
+        if stopped_by is None or controller is not None:
+            raise
+        logging.getLogger("dp_hf").info("stopped before the start: %s", stopped_by)
     return 0
 
 
