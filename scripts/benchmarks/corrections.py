@@ -8,13 +8,14 @@ layouts, the expert corrects it there (`dp-hf record-corrections`), and it learn
 corrections so far (`dp-hf train --init_from --corrections`). Beside it stand policies of 40 and of 200 demonstrations
 with as many updates as the first. All is done with the commands a user has; a seed has demonstrations, layouts of
 corrections and weights of its own, and all are measured on the same layouts. Every policy adds a line to results.jsonl
-in the output folder, and one whose line is there is not measured again. The table at the end has the success with its
-95 % Wilson interval over all seeds, and with --disturbances a second one that of each scene.
+in the output folder, and one whose line is there is not measured again; other options want another folder. The table at
+the end has the success with its 95 % Wilson interval over all seeds, and with --disturbances a second one that of each
+scene.
 """
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,9 @@ from measuring import cell
 from stacking import ROOT, command, cpu_minutes, is_trained, train
 from tqdm import tqdm
 
-from dp_hf.cli.arguments import parse
+from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.kept_lines import KeptLines
 from dp_hf.ranges import Range, require_in_range
 
 # Layouts of the demonstrations of a seed, and of the corrections of a round, are so far apart.
@@ -124,7 +126,7 @@ def trained(demonstrations: int, rounds: int, seed: int, options: Corrections) -
     return folder
 
 
-def measure(demonstrations: int, rounds: int, seed: int, options: Corrections) -> dict[str, Any]:
+def measured(demonstrations: int, rounds: int, seed: int, options: Corrections) -> dict[str, Any]:
     """Trains and evaluates; returns a line of results.jsonl."""
     policy = trained(demonstrations, rounds, seed, options)
     folder = options.output_dir / f"seed_{seed}" / f"evaluation_{demonstrations}_{rounds}"
@@ -182,20 +184,24 @@ def scene_table(results: list[dict[str, Any]], names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    options = parse(Corrections, None, "corrections")
+def main() -> int:
+    return run(benchmark, parse(Corrections, None, "corrections"))
+
+
+def benchmark(options: Corrections) -> None:
     # One thread, so that process time means the same everywhere.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    log = options.output_dir / "results.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {(line["policy"], line["seed"]): line for line in lines if "scenes" in line or not options.disturbances}
+    free = ("seeds", "beside", "rounds", "disturbances", "num_workers", "output_dir")
+    identity = {name: value for name, value in asdict(options).items() if name not in free}
     names = {name_of(*policy, options): policy for policy in policies(options)}
-    todo = [(name, seed) for seed in options.seeds for name in names if (name, seed) not in done]
-    for name, seed in tqdm(todo, "policies", disable=len(todo) < 2):
-        done[name, seed] = measure(*names[name], seed, options)
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(done[name, seed]) + "\n")
+    with KeptLines(options.output_dir / "results.jsonl", identity, "policies") as kept:
+        usable = (line for line in kept.records if "scenes" in line or not options.disturbances)
+        done = {(line["policy"], line["seed"]): line for line in usable}
+        todo = [(name, seed) for seed in options.seeds for name in names if (name, seed) not in done]
+        for name, seed in tqdm(todo, "policies", disable=len(todo) < 2):
+            done[name, seed] = measured(*names[name], seed, options)
+            kept.append(done[name, seed])
     results = [line for (_, seed), line in done.items() if seed in options.seeds]
     print(table(results, [*names]))
     if options.disturbances:
@@ -203,4 +209,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -4,9 +4,9 @@
     python scripts/benchmarks/stacking.py --rows stack_cpu: --seeds 1 2 3 --disturbances
 
 Demonstrations are recorded, policies trained and evaluated with the commands a user has. Every run adds a line to
-results.jsonl in the output folder, and one whose line is there is not repeated. The table at the end gives, for each
-row, the process time of the training and the success with its 95 % Wilson interval over all its rollouts; with
---disturbances a second one gives the success in each scene.
+results.jsonl in the output folder, and one whose line is there is not repeated; other layouts or numbers of rollouts
+want another folder. The table at the end gives, for each row, the process time of the training and the success with
+its 95 % Wilson interval over all its rollouts; with --disturbances a second one gives the success in each scene.
 """
 
 import hashlib
@@ -21,8 +21,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dp_hf.cli.arguments import parse
+from dp_hf.cli.arguments import parse, run
 from dp_hf.errors import UserError
+from dp_hf.kept_lines import KeptLines
 
 ROOT = Path(__file__).parents[2]
 TIME_FILE = "cpu_minutes.txt"
@@ -262,27 +263,31 @@ def chosen_rows(parts: tuple[str, ...]) -> list[str]:
     return names
 
 
-def main() -> None:
-    options = parse(Stacking, None, "stacking")
+def main() -> int:
+    return run(measure, parse(Stacking, None, "stacking"))
+
+
+def measure(options: Stacking) -> None:
     if options.list:
         print("\n".join(ROWS))
         return
     # One thread, so that process time means the same everywhere.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    log = options.output_dir / "results.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {(line["row"], line["seed"]): line for line in lines if "scenes" in line or not options.disturbances}
-    results = list(done.values())
-    todo = [(name, seed) for name in chosen_rows(options.rows) for seed in options.seeds if (name, seed) not in done]
-    for name, seed in tqdm(todo, "runs", disable=len(todo) < 2):
-        results.append(run_row(name, seed, options))
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(results[-1]) + "\n")
+    identity = {name: getattr(options, name) for name in ("episodes", "first_demonstration", "first_layout")}
+    with KeptLines(options.output_dir / "results.jsonl", identity, "runs") as kept:
+        usable = (line for line in kept.records if "scenes" in line or not options.disturbances)
+        done = {(line["row"], line["seed"]): line for line in usable}
+        wanted = [(name, seed) for name in chosen_rows(options.rows) for seed in options.seeds]
+        todo = [row for row in wanted if row not in done]
+        for name, seed in tqdm(todo, "runs", disable=len(todo) < 2):
+            done[name, seed] = run_row(name, seed, options)
+            kept.append(done[name, seed])
+    results = [*done.values()]
     print(table(results))
     if options.disturbances:
         print(f"\n{scene_table(results)}")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -60,6 +60,20 @@ def test_every_row_of_stacking_is_of_recipes_that_there_are():
         assert parse_config([*training.split(), "--data_dir", "data"]).config is not None
 
 
+def test_stacking_goes_on_with_lines_of_its_own_options_only(tmp_path):
+    identity = {"episodes": 100, "first_demonstration": 0, "first_layout": 7}
+    found = {"successes": 99, "trials": 100}
+    line = {"row": "headline, U-Net", "seed": 0, "cpu_minutes": 1.0}
+    line["rates"] = dict.fromkeys(("lifted", "placed", "stacked"), found)
+    (tmp_path / "results.jsonl").write_text(f"{json.dumps(identity)}\n{json.dumps(line)}\n")
+    command = [sys.executable, str(FOLDER / "stacking.py"), "--rows", "headline, U-Net", "--output_dir", str(tmp_path)]
+    of_all = [subprocess.run([*command, "--first_layout", layout], capture_output=True, text=True) for layout in "78"]
+    same, other = of_all
+    assert (same.returncode, other.returncode) == (0, 2)
+    assert "| headline, U-Net | 1 | 1.0 |" in same.stdout
+    assert "holds runs with another first_layout" in other.stderr
+
+
 @pytest.mark.slow
 def test_scale_fits_exponents(tmp_path):
     arguments = ["--sizes", "2", "4", "--rollouts", "0", "--output_dir", str(tmp_path), "--json"]
