@@ -124,9 +124,9 @@ def steps(arguments: ScaleArguments, place: Path, size: int) -> dict[str, list[s
     commands = {
         "check": ["check-episodes", "scan", str(place / "recordings"), *workers],
         "convert": ["convert-episodes", "--data_dir", str(place / "recordings"), "--output_dir", dataset[1], *workers],
+        "export": ["convert-episodes", "to-lerobot", *dataset, "--output_dir", str(place / "lerobot")],
         "cache and epoch": [*train, str(place / "first")],
         "epoch": [*train, str(place / "second")],
-        "export": ["convert-episodes", "to-lerobot", *dataset, "--output_dir", str(place / "lerobot")],
     }
     rollouts = f"evaluate --pipeline expert --num_episodes {size} --video 0 --camera_names wrist".split()
     return commands | {"evaluate": [*rollouts, "--output_dir", str(place / "evaluation")]}
