@@ -1,4 +1,4 @@
-"""What checking and converting hold in memory hardly grows with the episodes."""
+"""What checking, converting and exporting hold in memory hardly grows with the episodes."""
 
 import io
 import json
@@ -11,8 +11,10 @@ from PIL import Image
 
 from dp_hf.episodes.checks import check_episodes
 from dp_hf.episodes.conversion import convert_episodes
+from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.metadata import column_statistics
 from dp_hf.episodes.statistics import Statistics
+from dp_hf.interop.lerobot import exporting
 
 FRAMES = 100
 
@@ -63,6 +65,18 @@ def test_an_episode_more_takes_little_memory(command, tmp_path):
             assert report.meta.num_frames == FRAMES * number
         peaks.append(peak)
     assert (peaks[2] - peaks[1]) / 12 < 6000  # bytes; 15 kB and more with the frames in memory
+
+
+def test_an_episode_more_takes_little_memory_to_export(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "EPISODES_IN_GROUP", 2)
+    peaks = []
+    for number in (1, 6, 18):
+        record(tmp_path / f"{number}", number)
+        convert_episodes(tmp_path / f"{number}", tmp_path / f"dataset_{number}", progress=False)
+        dataset, meta = load_dataset_folder(tmp_path / f"dataset_{number}")
+        target = tmp_path / f"lerobot_{number}"
+        peaks.append(peak_of(lambda found=(dataset, meta), to=target: exporting.export_lerobot(*found, to))[0])
+    assert (peaks[2] - peaks[1]) / 12 < 40_000  # bytes, of which 100 frames' numbers
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 8, 33])

@@ -24,6 +24,7 @@ from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.writer import EpisodeWriter
 from dp_hf.errors import UserError
+from dp_hf.interop.lerobot import exporting
 from dp_hf.interop.lerobot.exporting import export_lerobot
 from dp_hf.interop.lerobot.importing import import_lerobot
 from dp_hf.interop.lerobot.layout import EPISODE_NAME, LeRobotInfo
@@ -62,6 +63,22 @@ def test_training_on_another_arm_cannot_be_tried_in_the_simulator(tmp_path, caps
     error = capsys.readouterr().err
     assert "--rollout_interval: the policy is not for the task cube_stacking: its action has 6 numbers" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_known_of_episodes_is_written_in_groups(tmp_path, record_episode, monkeypatch):
+    for number in range(5):
+        record_episode(tmp_path / "in", f"episode_{number}")
+    convert_episodes(tmp_path / "in", tmp_path / "ours")
+    dataset, meta = load_dataset_folder(tmp_path / "ours")
+    for size in (2, 5, 1000):
+        monkeypatch.setattr(exporting, "EPISODES_IN_GROUP", size)
+        export_lerobot(dataset, meta, tmp_path / f"{size}")
+    file = "meta/episodes/chunk-000/file-000.parquet"
+    assert pq.ParquetFile(tmp_path / "2" / file).num_row_groups == 3
+    assert pq.read_table(tmp_path / "2" / file).equals(pq.read_table(tmp_path / "1000" / file))
+    assert (tmp_path / "5" / file).read_bytes() == (tmp_path / "1000" / file).read_bytes()
+    for name in ("meta/stats.json", "meta/info.json", "data/chunk-000/file-000.parquet"):
+        assert (tmp_path / "2" / name).read_bytes() == (tmp_path / "1000" / name).read_bytes()
 
 
 @pytest.mark.parametrize("videos", [False, True])

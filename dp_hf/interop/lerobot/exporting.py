@@ -31,6 +31,7 @@ DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000
 # As in our own files: no reader takes a group of more than 2 GiB, and memory holds one group.
 ROWS_IN_GROUP = 100
+EPISODES_IN_GROUP = 1000
 
 
 def export_lerobot(
@@ -69,7 +70,8 @@ def export_lerobot(
         )
     columns = numbers_of(dataset, meta.source)
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
-    encoded = undecoded(dataset.select_columns(meta.camera_names), meta.camera_names)
+    # Each camera's once: choosing columns takes a time that grows with all episodes.
+    encoded = {name: undecoded(dataset.select_columns([name]), [name]) for name in meta.camera_names}
     with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
         ends = [*starts[1:], len(dataset)]
         pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
@@ -89,11 +91,13 @@ class _Writer:
     meta: DatasetMeta
     task: str
     as_videos: bool
-    records: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    histograms: dict[str, list[ImageHistogram]] = field(default_factory=dict)
+    histograms: dict[str, ImageHistogram] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    num_episodes: int = 0
     num_frames: int = 0
+    _records: list[dict[str, Any]] = field(default_factory=list)
+    _episodes: pq.ParquetWriter | None = None
     _data: pq.ParquetWriter | None = None
     _data_file: int = 0
     _data_bytes: int = 0
@@ -104,8 +108,9 @@ class _Writer:
         return self
 
     def __exit__(self, *exception) -> None:
-        if self._data is not None:
-            self._data.close()
+        for table in (self._data, self._episodes):
+            if table is not None:
+                table.close()
         for video in self._videos.values():
             video.close()
 
@@ -114,9 +119,11 @@ class _Writer:
         """Our image column to LeRobot's."""
         return {name: f"{IMAGE_PREFIX}{name}" for name in self.meta.camera_names}
 
-    def add_episode(self, name: str, state: np.ndarray, action: np.ndarray, images: Dataset, start: int) -> None:
-        """Appends an episode; its images are the rows of `images` from `start`."""
-        count, index = len(state), len(self.records)
+    def add_episode(
+        self, name: str, state: np.ndarray, action: np.ndarray, images: dict[str, Dataset], start: int
+    ) -> None:
+        """Appends an episode; its images are the rows of each camera's `images` from `start`."""
+        count, index = len(state), self.num_episodes
         columns = {
             ACTION: action,
             STATE: state,
@@ -131,13 +138,13 @@ class _Writer:
         histograms = {camera: ImageHistogram() for camera in self.cameras.values()}
         if self.as_videos:
             for name, camera in self.cameras.items():
-                record |= self._open_video(camera, images[start][name]["bytes"])
+                record |= self._open_video(camera, images[name][start][name]["bytes"])
         record |= self._open_data()
         for first in range(0, count, ROWS_IN_GROUP):
             rows = slice(first, min(first + ROWS_IN_GROUP, count))
             cells: dict[str, list] = {name: _cells(values[rows]) for name, values in columns.items()}
             for name, camera in self.cameras.items():
-                for data, pixels in self._images(images, name, start + rows.start, rows.stop - rows.start):
+                for data, pixels in self._images(images[name], name, start + rows.start, rows.stop - rows.start):
                     histograms[camera].add(pixels)
                     if self.as_videos:
                         self._videos[camera].write(pixels)
@@ -148,12 +155,15 @@ class _Writer:
             if self.as_videos:
                 record[f"videos/{camera}/to_timestamp"] = self._videos[camera].num_frames / self.meta.fps
             statistics[camera] = histogram.statistics()
-            self.histograms.setdefault(camera, []).append(histogram)
+            self.histograms.setdefault(camera, ImageHistogram()).include(histogram)
         record |= {"dataset_from_index": self.num_frames, "dataset_to_index": self.num_frames + count}
         record |= {f"stats/{name}/{key}": value for name, of in statistics.items() for key, value in of.items()}
-        self.records.append(record | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
+        self._records.append(record | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
+        if len(self._records) == EPISODES_IN_GROUP:
+            self._write_records()
         for name, values in columns.items():
             self.rows.setdefault(name, []).append(values)
+        self.num_episodes += 1
         self.num_frames += count
 
     def finish(self) -> None:
@@ -161,27 +171,25 @@ class _Writer:
         statistics: dict[str, Statistics] = {
             name: of_rows(np.concatenate(values)) for name, values in self.rows.items()
         }
-        statistics |= {name: ImageHistogram.total(of).statistics() for name, of in self.histograms.items()}
+        statistics |= {name: of.statistics() for name, of in self.histograms.items()}
         self._write_json(layout.INFO_FILE, self._info())
         self._write_json(layout.STATS_FILE, statistics)
         pd.DataFrame({"task_index": [0]}, index=[self.task]).to_parquet(self.folder / layout.TASKS_FILE)
-        file = self.folder / layout.EPISODES_FILE.format(chunk_index=0, file_index=0)
-        file.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(self.records), file)
+        self._write_records()
 
     def _info(self) -> dict[str, Any]:
         fps = self.meta.fps
         return {
             "codebase_version": layout.VERSION,
             "robot_type": None,
-            "total_episodes": len(self.records),
+            "total_episodes": self.num_episodes,
             "total_frames": self.num_frames,
             "total_tasks": 1,
             "chunks_size": layout.FILES_IN_CHUNK,
             "data_files_size_in_mb": DATA_FILE_BYTES // 1_000_000,
             "video_files_size_in_mb": VIDEO_FILE_BYTES // 1_000_000,
             "fps": int(fps) if fps == int(fps) else fps,
-            "splits": {"train": f"0:{len(self.records)}"},
+            "splits": {"train": f"0:{self.num_episodes}"},
             "data_path": layout.DATA_FILE,
             "video_path": layout.VIDEO_FILE if self.as_videos else None,
             "features": self._features(),
@@ -218,7 +226,7 @@ class _Writer:
     def _images(self, images: Dataset, name: str, start: int, count: int) -> Iterator[tuple[bytes, np.ndarray]]:
         """Each image encoded, and as uint8 (H, W, 3)."""
         camera = self.cameras[name]
-        for row in images.select_columns([name]).select(range(start, start + count)):
+        for row in images.select(range(start, start + count)):
             data = row[name]["bytes"]
             try:
                 stored = decode(data)
@@ -263,6 +271,17 @@ class _Writer:
         table = pa.Table.from_pydict(columns, schema=self._data.schema)
         self._data.write_table(table)
         self._data_bytes += table.nbytes
+
+    def _write_records(self) -> None:
+        """Appends a group of episodes, which have the first one's columns, to what is known of each."""
+        if self._records:
+            table = pa.Table.from_pylist(self._records, None if self._episodes is None else self._episodes.schema)
+            if self._episodes is None:
+                file = self.folder / layout.EPISODES_FILE.format(chunk_index=0, file_index=0)
+                file.parent.mkdir(parents=True)
+                self._episodes = pq.ParquetWriter(file, table.schema)
+            self._episodes.write_table(table)
+            self._records.clear()
 
     def _open_video(self, camera: str, first_image: bytes) -> dict[str, Any]:
         """Readies the present video file, or a new one where that is full; says which, and from where."""

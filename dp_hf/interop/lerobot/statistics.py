@@ -1,6 +1,6 @@
 """The statistics that LeRobot keeps of every column: of an episode, and of them all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ def of_rows(rows: np.ndarray) -> Statistics:
 class ImageHistogram:
     """Counts the pixel values of a camera's images, from which all statistics follow."""
 
-    def __init__(self, counts: np.ndarray | None = None, num_images: int = 0):
-        self.counts = np.zeros((3, 256), dtype=np.int64) if counts is None else counts
-        self.num_images = num_images
+    def __init__(self) -> None:
+        self.counts = np.zeros((3, 256), dtype=np.int64)
+        self.num_images = 0
 
     def add(self, image: np.ndarray) -> None:
         """Counts an image, uint8 (H, W, 3)."""
@@ -33,13 +33,10 @@ class ImageHistogram:
         self.counts += np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
         self.num_images += 1
 
-    @classmethod
-    def total(cls, histograms: Iterable["ImageHistogram"]) -> "ImageHistogram":
-        merged = cls()
-        for histogram in histograms:
-            merged.counts = merged.counts + histogram.counts
-            merged.num_images += histogram.num_images
-        return merged
+    def include(self, other: "ImageHistogram") -> None:
+        """Counts the images of another one, too."""
+        self.counts += other.counts
+        self.num_images += other.num_images
 
     def statistics(self) -> Statistics:
         """Of the three channels in [0, 1], each number as [[x]], the shape (3, 1, 1) that LeRobot gives images."""
