@@ -145,7 +145,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     """At most `count` observations, evenly spaced over a dataset."""
     import numpy as np
 
-    from dp_hf.episodes.cells import require_cameras, window_pictures
+    from dp_hf.episodes.cells import camera_cells, require_cameras, window_pictures
     from dp_hf.episodes.dataset import open_data
     from dp_hf.episodes.rows import numbers_of
     from dp_hf.pipelines.execution import observation_rows
@@ -159,7 +159,7 @@ def observations(pipeline: "DiffusionPolicyPipeline", data_dir: str | None, coun
     episodes, states = columns["episode_index"], columns["state"]
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
     observed = observation_rows(rows, episodes, config.n_obs_steps)
-    histories = window_pictures(dataset, config.camera_names, observed)
+    histories = window_pictures(camera_cells(dataset, config.camera_names), observed)
     return list(zip(histories, states[observed], strict=True))
 
 

@@ -175,16 +175,17 @@ def predict_rows(pipeline, dataset, columns: dict, arguments: InferArguments) ->
     import torch
     from tqdm import tqdm
 
-    from dp_hf.episodes.cells import window_pictures
+    from dp_hf.episodes.cells import camera_cells, window_pictures
     from dp_hf.pipelines.execution import observation_rows
 
     config = pipeline.policy.config
+    cells = camera_cells(dataset, config.camera_names)
     generator = torch.Generator().manual_seed(arguments.seed)
     chunks = []
     for start in tqdm(range(0, len(dataset), arguments.batch_size), "Predicting", unit="batch", delay=1):
         rows = np.arange(start, min(start + arguments.batch_size, len(dataset)))
         history = observation_rows(rows, columns["episode_index"], config.n_obs_steps)
-        frames = window_pictures(dataset, config.camera_names, history)
+        frames = window_pictures(cells, history)
         chunks.append(
             pipeline(
                 frames,

@@ -27,19 +27,24 @@ def undecoded(dataset: _Rows, camera_names: Sequence[str]) -> _Rows:
     return dataset
 
 
-def row_pictures(
-    dataset: datasets.Dataset, camera_names: Sequence[str], rows: Sequence[int]
-) -> list[dict[str, Image.Image]]:
-    """For each of `rows`, in their order, the picture of each camera; raises what `cell_picture` does."""
-    columns = undecoded(dataset.select_columns(list(camera_names)), camera_names)[list(rows)]
-    return [{name: cell_picture(columns[name][row], name) for name in camera_names} for row in range(len(rows))]
+def camera_cells(dataset: datasets.Dataset, camera_names: Sequence[str]) -> datasets.Dataset:
+    """The columns of these cameras alone, undecoded: made once, for that takes longer the larger the dataset is."""
+    return undecoded(dataset.select_columns(list(camera_names)), camera_names)
 
 
-def window_pictures(
-    dataset: datasets.Dataset, camera_names: Sequence[str], rows: np.ndarray
-) -> list[list[dict[str, Image.Image]]]:
+def row_pictures(cells: datasets.Dataset, rows: Sequence[int]) -> list[dict[str, Image.Image]]:
+    """For each of `rows` of `camera_cells`, in their order, the picture of each camera.
+
+    Raises:
+        UserError: what `cell_picture` raises.
+    """
+    columns = cells[list(rows)]
+    return [{name: cell_picture(columns[name][row], name) for name in columns} for row in range(len(rows))]
+
+
+def window_pictures(cells: datasets.Dataset, rows: np.ndarray) -> list[list[dict[str, Image.Image]]]:
     """For each window of `rows` (windows, steps) the pictures of its steps, as `row_pictures` has them."""
-    pictures = row_pictures(dataset, camera_names, rows.ravel().tolist())
+    pictures = row_pictures(cells, rows.ravel().tolist())
     return [pictures[start : start + rows.shape[1]] for start in range(0, rows.size, rows.shape[1])]
 
 

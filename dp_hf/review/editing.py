@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dp_hf.episodes.cells import undecoded
+from dp_hf.episodes.cells import camera_cells
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.dataset_writer import DatasetWriter
 from dp_hf.episodes.format import STATES_FILE, STATES_FILES, Actor
@@ -95,7 +95,7 @@ def _write_dataset(roots: Sequence[Path], target: Path, pieces: Sequence[Piece])
     writer = DatasetWriter.like(first, target, source=", ".join(dict.fromkeys(meta.source for meta in metas)))
     writer.warnings += [warning for meta in metas for warning in _of_the_whole(meta)]
     numbers = [numbers_of(dataset, root) for (dataset, _), root in zip(loaded, roots, strict=True)]
-    cells = [undecoded(dataset.select_columns(meta.camera_names), meta.camera_names) for dataset, meta in loaded]
+    cells = [camera_cells(dataset, meta.camera_names) for dataset, meta in loaded]
     times = [column_of(dataset, "timestamp", np.float64) for dataset, _ in loaded]
     who_acted = [[*dataset["actor"]] if meta.has_actors else None for dataset, meta in loaded]
     with writer:

@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dp_hf.arms.quantities import Quantities
-from dp_hf.episodes.cells import undecoded
+from dp_hf.episodes.cells import camera_cells
 from dp_hf.episodes.checks import CheckReport, check_episodes
 from dp_hf.episodes.dataset import load_dataset_folder
 from dp_hf.episodes.format import ACTORS, DEFAULT_FPS, QUANTITIES, Actor
@@ -154,7 +154,7 @@ def _run_of(episode: Episode, state_dim: int) -> Run | None:
 def _of_dataset(folder: Path, visit: Visit | None, progress: bool, with_views: bool) -> list[Track]:
     dataset, meta = load_dataset_folder(folder)
     numbers = numbers_of(dataset, folder)
-    cells = undecoded(dataset.select_columns(list(meta.camera_names)), meta.camera_names)
+    cells = camera_cells(dataset, meta.camera_names)
     times = column_of(dataset, "timestamp", np.float64)
     acted = who_acted(dataset, folder)
     recorded = meta.action_source == "recorded"

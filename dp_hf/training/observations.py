@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 import torch
 
-from dp_hf.episodes.cells import cell_picture, undecoded
+from dp_hf.episodes.cells import camera_cells, cell_picture
 from dp_hf.episodes.rows import column_of
 from dp_hf.files import cache_root
 from dp_hf.models.digest import digest_module, digest_of
@@ -38,7 +38,7 @@ class LiveImages:
     name = "images"
 
     def __init__(self, dataset: datasets.Dataset, camera_names: tuple[str, ...], image_size: tuple[int, int]):
-        self.dataset = undecoded(dataset.select_columns(list(camera_names)), camera_names)
+        self.dataset = camera_cells(dataset, camera_names)
         self.camera_names, self.image_size = camera_names, image_size
 
     def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from dp_hf.episodes.cells import undecoded
+from dp_hf.episodes.cells import camera_cells
 from dp_hf.errors import UserError
 from dp_hf.files import file_written_beside, make_in_cache, recover
 from dp_hf.models.digest import digest_of
@@ -101,7 +101,7 @@ def digest_images(dataset: datasets.Dataset, camera_names: Iterable[str]) -> str
 
 
 def _encoded(dataset: datasets.Dataset, name: str) -> Iterator[dict]:
-    column = undecoded(dataset.select_columns([name]), [name]).with_format("arrow")
+    column = camera_cells(dataset, [name]).with_format("arrow")
     for table in column.iter(batch_size=256):
         assert isinstance(table, pa.Table)
         yield from table[name].to_pylist()

@@ -17,7 +17,7 @@ from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
-from dp_hf.episodes.cells import require_cameras, row_pictures
+from dp_hf.episodes.cells import camera_cells, require_cameras, row_pictures
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.errors import UserError
 from dp_hf.models.normalizer import Normalizer
@@ -265,5 +265,5 @@ def make_policy(config: TrainConfig, meta: DatasetMeta, dataset: Dataset) -> Dif
 
 def _aspects(dataset: Dataset, cameras: Sequence[str]) -> tuple[float, ...]:
     """Width by height of each camera's first picture."""
-    [pictures] = row_pictures(dataset, cameras, [0])
+    [pictures] = row_pictures(camera_cells(dataset, cameras), [0])
     return tuple(round(pictures[camera].width / pictures[camera].height, 4) for camera in cameras)

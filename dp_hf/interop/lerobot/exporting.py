@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, List, Value
 from tqdm import tqdm
 
-from dp_hf.episodes.cells import undecoded
+from dp_hf.episodes.cells import camera_cells
 from dp_hf.episodes.metadata import DatasetMeta
 from dp_hf.episodes.rows import by_person, numbers_of
 from dp_hf.errors import UserError
@@ -70,8 +70,7 @@ def export_lerobot(
         )
     columns = numbers_of(dataset, meta.source)
     starts = np.flatnonzero(np.diff(columns["episode_index"], prepend=-1))
-    # Each camera's once: choosing columns takes a time that grows with all episodes.
-    encoded = {name: undecoded(dataset.select_columns([name]), [name]) for name in meta.camera_names}
+    encoded = {name: camera_cells(dataset, [name]) for name in meta.camera_names}
     with folder_written_beside(target) as folder, _Writer(folder, meta, task, videos) as writer:
         ends = [*starts[1:], len(dataset)]
         pairs = tqdm(list(zip(starts, ends, strict=True)), "Writing", unit="episode", delay=1, disable=not progress)
