@@ -51,7 +51,7 @@ def check(arguments: CheckEpisodes) -> int:
     _require_own_options(arguments)
     if arguments.action == "score":
         return _score(arguments)
-    report = check_episodes(arguments.data_dir, workers=arguments.workers())
+    report = check_episodes(arguments.data_dir, workers=arguments.workers([arguments.data_dir]))
     if arguments.action == "clean":
         return _clean(arguments, report)
     print(json.dumps(_as_json(report), indent=2) if arguments.json else _as_table(report))
@@ -74,7 +74,7 @@ def _score(arguments: CheckEpisodes) -> int:
     from dp_hf.review.report import as_json, as_text
     from dp_hf.review.tracks import read_tracks
 
-    tracks, _, unusable = read_tracks(arguments.data_dir, workers=arguments.workers())
+    tracks, _, unusable = read_tracks(arguments.data_dir, workers=arguments.workers([arguments.data_dir]))
     for name, problems in unusable.items():
         print(f"left out: {name}: {problems[0]}", file=sys.stderr)
     ranked = rank(tracks)

@@ -107,6 +107,7 @@ def _compare_pipelines(arguments: Compare) -> None:
     from dp_hf.success.comparison import Comparison
     from dp_hf.success.paired import Pairs
 
+    workers = arguments.workers()
     task = arguments.task()
     places = {"A": arguments.a, "B": arguments.b}
     policies = {name: arguments.policy(task, place) for name, place in places.items()}
@@ -132,9 +133,14 @@ def _compare_pipelines(arguments: Compare) -> None:
             pairs.append([result.stages for result in pair if result])
         return pairs
 
-    def enough(done: "Done") -> bool:
-        successes = [[[*stages.values()][-1] for stages in pair] for pair in pairs_of(NOMINAL, done)]
+    def is_enough(pairs: list[list[dict[str, bool]]]) -> bool:
+        successes = [[[*stages.values()][-1] for stages in pair] for pair in pairs]
         return bool(successes) and is_decided(Pairs.of(*zip(*successes, strict=True)))
+
+    def up_to_enough(pairs: list[list[dict[str, bool]]]) -> list[list[dict[str, bool]]]:
+        """Without the layouts after: how many were under way depends on the workers."""
+        ends = range(1, len(pairs) + 1) if arguments.stop_early else []
+        return next((pairs[:end] for end in ends if is_enough(pairs[:end])), pairs)
 
     done = run_kept(
         task,
@@ -143,14 +149,14 @@ def _compare_pipelines(arguments: Compare) -> None:
         arguments.seeds(),
         arguments.output_dir / "rollouts.jsonl",
         identity,
-        arguments.workers(),
-        enough if arguments.stop_early else lambda done: False,
+        workers,
+        lambda done: arguments.stop_early and is_enough(pairs_of(NOMINAL, done)),
     )
     write_comparison(
         arguments.output_dir,
         {name: {"pipeline": place, "policy": digests[name]} for name, place in places.items()},
         {"task": task.name, "task_origin": task.origin},
-        {scene: Comparison.of(*zip(*pairs_of(scene, done), strict=True)) for scene in chosen},
+        {scene: Comparison.of(*zip(*up_to_enough(pairs_of(scene, done)), strict=True)) for scene in chosen},
     )
 
 

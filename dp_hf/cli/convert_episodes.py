@@ -97,7 +97,7 @@ class ConvertEpisodes:
     def convert(self) -> None:
         from dp_hf.episodes.conversion import convert_episodes
 
-        workers = self.spread.workers()
+        workers = self.spread.workers([self.data_dir], [self.output_dir])
         print(convert_episodes(self.data_dir, self.output_dir, **self.recording.conversion(), workers=workers))
         self.hub.upload(self.output_dir)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dp_hf.simulation.recorded_rollouts import RolloutFolder
     from dp_hf.simulation.rollouts import RolloutResult
     from dp_hf.simulation.task import Task
+    from dp_hf.workers.workers import Workers
 
 OLD_NAMES = {"episodes": "num_episodes", "seed": "layout_seed", "cameras": "camera_names"}
 REPLAY_TARGET = 0.95
@@ -79,6 +80,7 @@ def evaluate(arguments: Evaluate) -> int:
 def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     from dp_hf.simulation.kept_rollouts import Episode, run_kept
 
+    workers, video = _workers(arguments), arguments.video
     task = arguments.task()
     seeds = arguments.seeds()
     policy = arguments.policy(task, pipeline)
@@ -87,7 +89,6 @@ def _evaluate(arguments: Evaluate, pipeline: str) -> int:
     identity = {**policy.identity, **of_task, **arguments.execution()}
     unfinished = arguments.output_dir / UNFINISHED
     policies = {"": (policy.make, policy.cameras)}
-    workers, video = arguments.workers(), arguments.video
     record = _rollout_folder(arguments, task)
     if record is not None and record.folder.exists() and not unfinished.exists():
         raise UserError(f"{record.folder} holds rollouts of an earlier evaluation: give another --output_dir")
@@ -112,13 +113,14 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     from dp_hf.simulation.evaluation import summarize
     from dp_hf.simulation.sheet import write_sheet
 
+    workers = _workers(arguments)
     task = arguments.task()
     seeds = arguments.seeds()
     policy = arguments.policy(task, pipeline)
     identity = {**policy.identity, **arguments.execution()}
     file = arguments.output_dir / "disturbances.jsonl"
     record = _rollout_folder(arguments, task)
-    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, arguments.workers(), record)
+    results = run_table(policy.make, scenes, seeds, policy.cameras, file, identity, workers, record)
     evaluations = {scene: summarize(rollouts) for scene, rollouts in results.items()}
     if NOMINAL in results:
         _write_results(arguments, task, results[NOMINAL], policy.digest)
@@ -139,6 +141,10 @@ def _evaluate_disturbed(arguments: Evaluate, pipeline: str, parts: tuple[str, ..
     return 0
 
 
+def _workers(arguments: Evaluate) -> "Workers":
+    return arguments.workers(writes=[arguments.output_dir] if arguments.record else [])
+
+
 def _rollout_folder(arguments: Evaluate, task: "Task") -> "RolloutFolder | None":
     from dp_hf.simulation.recorded_rollouts import RolloutFolder
 
@@ -152,11 +158,11 @@ def _replay(arguments: Evaluate, data_dir: Path) -> int:
     if arguments.task_file is not None:
         from dp_hf.tasks.replay import replay_dataset
 
-        results = replay_dataset(task, data_dir, arguments.num_episodes, arguments.workers())
+        results = replay_dataset(task, data_dir, arguments.num_episodes, arguments.workers([data_dir]))
     else:
         from dp_hf.simulation.replay import replay_episodes
 
-        results = replay_episodes(data_dir, arguments.num_episodes, arguments.workers())
+        results = replay_episodes(data_dir, arguments.num_episodes, arguments.workers([data_dir]))
     _write_results(arguments, task, results, "replay")
     return 0 if sum(result.success for result in results) >= REPLAY_TARGET * len(results) else 1
 

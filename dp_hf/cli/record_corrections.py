@@ -49,6 +49,7 @@ def record(arguments: RecordCorrections) -> int:
         raise UserError("the expert needs no corrections: give a --pipeline")
     from dp_hf.simulation.correction import Rules, record_corrections
 
+    workers = arguments.workers(writes=[arguments.output_dir])
     task = arguments.task()
     policy = arguments.policy(task, arguments.pipeline)
     report = record_corrections(
@@ -60,7 +61,7 @@ def record(arguments: RecordCorrections) -> int:
         arguments.num_layouts,
         Rules(arguments.patience, arguments.before, arguments.noise),
         arguments.environment(policy.cameras),
-        arguments.workers(),
+        workers,
     )
     print(f"{arguments.output_dir}: {report}")
     if report.corrected < arguments.num_episodes:

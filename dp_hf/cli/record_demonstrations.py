@@ -72,7 +72,7 @@ def record(arguments: RecordDemonstrations) -> int:
         raise UserError(f"--{given[0]} is for {whose}; with --robot {arguments.robot} nobody looks at it: leave it out")
     if arguments.robot != "sim":
         return record_real_robot(arguments)
-    workers = arguments.workers()
+    workers = arguments.workers(writes=[arguments.output_dir])
     if arguments.camera_names == ():
         raise UserError("--camera_names is empty: a demonstration has the pictures of at least one camera")
     require_different("camera_names", arguments.camera_names or ())

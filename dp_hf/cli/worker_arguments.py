@@ -1,6 +1,8 @@
 """The arguments of commands whose work can be spread, and what they make of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from dp_hf.errors import UserError
@@ -21,7 +23,8 @@ class WorkerArguments:
     trust_cluster: bool = False
     """take a --cluster of other machines: whoever can reach it can run code on all of them"""
 
-    def workers(self) -> Workers:
+    def workers(self, reads: Sequence[Path] = (), writes: Sequence[Path] = ()) -> Workers:
+        """Where work is done that finds and leaves files in these folders."""
         if self.cluster is None:
             if self.trust_cluster:
                 raise UserError("--trust_cluster is for a --cluster: give its address, or leave it out")
@@ -31,4 +34,4 @@ class WorkerArguments:
         from dp_hf.workers.cluster import require_trusted
 
         require_trusted(self.cluster, self.trust_cluster)
-        return Workers(cluster=self.cluster)
+        return Workers(cluster=self.cluster, reads=tuple(reads), writes=tuple(writes))

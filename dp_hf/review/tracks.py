@@ -87,10 +87,12 @@ def read_tracks(
         The episodes; what is wrong with the whole; and the problems of each episode that cannot be used.
 
     Raises:
-        UserError: `data_dir` is neither, or no episode is usable.
+        UserError: `data_dir` is neither, or no episode is usable, or there are workers for a dataset.
     """
     root = user_path(data_dir)
     if (root / META_FILE).is_file():
+        if workers != HERE:
+            raise UserError(f"{root} is a dataset, which one process reads: leave --num_workers and --cluster out")
         return _of_dataset(root, visit, progress, with_views), [], {}
     report = check_episodes(root, progress, workers)
     shown = [episode for episode in report.episodes if _can_be_shown(episode, with_failed)]

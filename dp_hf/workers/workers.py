@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from tqdm import tqdm
@@ -56,10 +57,13 @@ class Workers:
         num_workers: processes of this machine; 1 works in this one. Without a number this one works too, and may take
             threads where they help.
         cluster: address of a Dask scheduler, whose workers do it in place of processes of this machine.
+        reads, writes: folders in which workers find and leave files; those of a cluster have to see them.
     """
 
     num_workers: int | None = None
     cluster: str | None = None
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
 
     @property
     def is_here(self) -> bool:
@@ -125,13 +129,18 @@ class Workers:
         if self.cluster is not None:
             from dp_hf.workers.cluster import Cluster
 
-            return Cluster(self.cluster, setup)
+            return Cluster(self.cluster, setup, self.reads, self.writes)
         from dp_hf.workers.processes import Processes
 
         return Processes(min(self._processes, num_items), setup)
 
 
 HERE = Workers()
+
+
+def died_at(item: object, who: str) -> RunFailed:
+    """That `who` have died, each at this item."""
+    return RunFailed(f"{who} have died at {repr(item)[:_SHOWN]}: no memory was left, or it crashes there")
 
 
 def _run(engine: Engine, items: Iterable[Item]) -> Generator[tuple[Item, Result], None, None]:
@@ -153,10 +162,7 @@ def _run(engine: Engine, items: Iterable[Item]) -> Generator[tuple[Item, Result]
             if isinstance(future.exception(), WorkerDied):
                 deaths[number] += 1
                 if deaths[number] == MAX_TRIES:
-                    shown = repr(item)[:_SHOWN]
-                    raise RunFailed(
-                        f"{MAX_TRIES} workers have died at {shown}: no memory was left, or it crashes there"
-                    )
+                    raise died_at(item, f"{MAX_TRIES} workers")
                 again.append((number, item))
         for future, _, item in finished:
             if not isinstance(future.exception(), WorkerDied):

@@ -68,6 +68,12 @@ def test_it_goes_on_where_it_was_cut_off_and_ends_when_it_is_decided(folder, cap
         assert "rollouts.jsonl is damaged" in capsys.readouterr().err
     file.write_bytes(before)
 
+    # More workers have more layouts under way when it is decided, and say the same.
+    assert compare([*arguments, "--num_episodes", "40"]) == 0
+    assert numbers()[0]["scenes"]["nominal"]["pairs"] == 40
+    assert compare([*arguments, "--num_episodes", "40", "--stop_early"]) == 0
+    assert numbers()[0]["scenes"] == content["scenes"]
+
     assert compare([*arguments, "--num_inference_steps", "2"]) == 2
     assert "holds rollouts with another num_inference_steps" in capsys.readouterr().err
 
