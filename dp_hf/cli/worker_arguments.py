@@ -23,6 +23,12 @@ class WorkerArguments:
     trust_cluster: bool = False
     """take a --cluster of other machines: whoever can reach it can run code on all of them"""
 
+    def worker_flags(self) -> list[str]:
+        """The same for another command."""
+        given = {"--num_workers": self.num_workers, "--cluster": self.cluster}
+        flags = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+        return flags + ["--trust_cluster"] * self.trust_cluster
+
     def workers(self, reads: Sequence[Path] = (), writes: Sequence[Path] = ()) -> Workers:
         """Where work is done that finds and leaves files in these folders."""
         if self.cluster is None:

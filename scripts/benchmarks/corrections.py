@@ -24,6 +24,7 @@ from stacking import ROOT, command, cpu_minutes, is_trained, train
 from tqdm import tqdm
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 from dp_hf.kept_lines import KeptLines
 from dp_hf.ranges import Range, require_in_range
@@ -32,8 +33,8 @@ from dp_hf.ranges import Range, require_in_range
 OF_SEED, OF_ROUND = 20_000, 5_000
 
 
-@dataclass
-class Corrections:
+@dataclass(kw_only=True)
+class Corrections(WorkerArguments):
     """Measures a policy of few demonstrations after each round of corrections, beside policies of more of them."""
 
     seeds: tuple[int, ...] = (0,)
@@ -64,8 +65,6 @@ class Corrections:
     """First layout of the demonstrations of seed 0; those of the next are 20000 further."""
     disturbances: bool = False
     """Measure every scene of `dp-hf evaluate --disturbances`, the nominal one among them."""
-    num_workers: Annotated[int, Range(1)] = 2
-    """Processes that record, and that run rollouts, at the same time."""
     output_dir: Path = Path("outputs/corrections")
     """Folder for recordings, policies and results.jsonl."""
 
@@ -88,7 +87,7 @@ def demonstrated(count: int, seed: int, options: Corrections) -> Path:
     """The folder of so many demonstrations; a larger one holds those of a smaller one, too."""
     folder = options.output_dir / f"seed_{seed}" / f"demonstrations_{count}"
     first = options.first_demonstration + seed * OF_SEED
-    recorder = ("--num_episodes", count, "--layout_seed", first, "--num_workers", options.num_workers)
+    recorder = ("--num_episodes", count, "--layout_seed", first, *options.worker_flags())
     command("record_demonstrations", "--output_dir", folder, *recorder)
     return folder
 
@@ -103,7 +102,7 @@ def corrected(rounds: int, seed: int, options: Corrections) -> Path:
         "record_corrections",
         *("--pipeline", trained(options.demonstrations, rounds - 1, seed, options) / "final"),
         *("--output_dir", folder / f"round_{rounds}", *options.recording.split()),
-        *("--num_episodes", options.corrections, "--layout_seed", first, "--num_workers", options.num_workers),
+        *("--num_episodes", options.corrections, "--layout_seed", first, *options.worker_flags()),
     )
     return folder
 
@@ -134,7 +133,7 @@ def measured(demonstrations: int, rounds: int, seed: int, options: Corrections) 
         "evaluate",
         *("--pipeline", policy / "final", "--output_dir", folder),
         *("--num_episodes", options.episodes, "--layout_seed", options.first_layout),
-        *("--num_workers", options.num_workers),
+        *options.worker_flags(),
         *(["--disturbances"] if options.disturbances else ["--video", 0]),
     )
     result: dict[str, Any] = {"policy": name_of(demonstrations, rounds, options), "seed": seed}
@@ -192,7 +191,7 @@ def benchmark(options: Corrections) -> None:
     # One thread, so that process time means the same everywhere.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    free = ("seeds", "beside", "rounds", "disturbances", "num_workers", "output_dir")
+    free = ("seeds", "beside", "rounds", "disturbances", "num_workers", "cluster", "trust_cluster", "output_dir")
     identity = {name: value for name, value in asdict(options).items() if name not in free}
     names = {name_of(*policy, options): policy for policy in policies(options)}
     with KeptLines(options.output_dir / "results.jsonl", identity, "policies") as kept:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.train import parse_config
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 from dp_hf.kept_lines import KeptLines
 from dp_hf.ranges import Range
@@ -48,7 +49,7 @@ CHECKPOINTS, BEST, ROLLOUTS = 10, 5, 20
 
 
 @dataclass(kw_only=True)
-class FewDemonstrations:
+class FewDemonstrations(WorkerArguments):
     """Trains and evaluates a recipe on many tasks, and prints the table of its success."""
 
     tasks: tuple[str, ...] = DEVELOPMENT
@@ -83,6 +84,7 @@ def run_task(task: str, seed: int, options: FewDemonstrations) -> dict:
         *of_task,
         *("--success_steps", 5, "--num_episodes", options.demonstrations, "--layout_seed", 1000 * seed),
         *("--output_dir", data),
+        *options.worker_flags(),
     )
     if not is_trained(policy):
         config = parse_config(["--config", options.config])
@@ -98,6 +100,7 @@ def run_task(task: str, seed: int, options: FewDemonstrations) -> dict:
         *of_task,
         *("--pipeline", policy / "final", "--output_dir", found),
         *("--num_episodes", options.episodes, "--layout_seed", options.layout_seed),
+        *options.worker_flags(),
     )
     success = json.loads((found / "results.json").read_text(encoding="utf-8"))["rates"]["success"]
     line = {

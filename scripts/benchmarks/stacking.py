@@ -3,10 +3,11 @@
     python scripts/benchmarks/stacking.py --rows all --output_dir outputs/stacking
     python scripts/benchmarks/stacking.py --rows stack_cpu: --seeds 1 2 3 --disturbances
 
-Demonstrations are recorded, policies trained and evaluated with the commands a user has. Every run adds a line to
-results.jsonl in the output folder, and one whose line is there is not repeated; other layouts or numbers of rollouts
-want another folder. The table at the end gives, for each row, the process time of the training and the success with
-its 95 % Wilson interval over all its rollouts; with --disturbances a second one gives the success in each scene.
+Demonstrations are recorded, policies trained and evaluated with the commands a user has; recording and rollouts can be
+spread over processes or a cluster. Every run adds a line to results.jsonl in the output folder, and one whose line is
+there is not repeated; other layouts or numbers of rollouts want another folder. The table at the end gives, for each
+row, the process time of the training and the success with its 95 % Wilson interval over all its rollouts; with
+--disturbances a second one gives the success in each scene.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dp_hf.cli.arguments import parse, run
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 from dp_hf.kept_lines import KeptLines
 
@@ -124,8 +126,8 @@ ROWS: dict[str, tuple[str, str, str]] = {
 }
 
 
-@dataclass
-class Stacking:
+@dataclass(kw_only=True)
+class Stacking(WorkerArguments):
     """Trains and evaluates recipes for stacking, and prints the table of their success."""
 
     rows: tuple[str, ...] = ("headline: + temporal ensembling",)
@@ -140,8 +142,6 @@ class Stacking:
     """First evaluation layout, as --layout_seed of `dp-hf evaluate`."""
     disturbances: bool = False
     """Measure every scene of `dp-hf evaluate --disturbances`, the nominal one among them."""
-    num_workers: int = 2
-    """Processes that record, and that run rollouts, at the same time."""
     output_dir: Path = Path("outputs/stacking")
     """Folder for demonstrations, runs and results.jsonl."""
     list: bool = False
@@ -162,7 +162,7 @@ def run_row(name: str, seed: int, options: Stacking) -> dict:
         *evaluation.split(),
         *("--pipeline", policy / "final", "--output_dir", folder),
         *("--num_episodes", options.episodes, "--layout_seed", options.first_layout),
-        *("--num_workers", options.num_workers),
+        *options.worker_flags(),
         *(["--disturbances"] if options.disturbances else []),
     )
     rates = json.loads((folder / "results.json").read_text(encoding="utf-8"))["rates"]
@@ -209,7 +209,7 @@ def recorded(recording: str, options: Stacking) -> Path:
     for index, flags in enumerate(recording.split(AND)):
         seed = first + 1000 * index
         parts.append(options.output_dir / f"demonstrations{flags.replace(' ', '').replace('--', '-')}-{seed}")
-        recorder = ("--output_dir", parts[-1], "--layout_seed", seed, "--num_workers", options.num_workers)
+        recorder = ("--output_dir", parts[-1], "--layout_seed", seed, *options.worker_flags())
         command("record_demonstrations", *flags.split(), *recorder)
     if len(parts) == 1:
         return parts[0]

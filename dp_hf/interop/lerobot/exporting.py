@@ -31,7 +31,7 @@ DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000
 # As in our own files: no reader takes a group of more than 2 GiB, and memory holds one group.
 ROWS_IN_GROUP = 100
-EPISODES_IN_GROUP = 1000
+EPISODES_IN_GROUP = 100
 
 
 def export_lerobot(
