@@ -6,8 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from dask_cluster import cluster
 
 from dp_hf import EpisodeWriter
+from dp_hf.cli.main import main
 from dp_hf.episodes.checks import check_episodes
 from dp_hf.episodes.conversion import convert_episodes
 from dp_hf.episodes.episode_rows import FileOnDisk
@@ -52,6 +54,20 @@ def test_the_dataset_and_the_report_are_the_same(num_workers, recordings, tmp_pa
     meta = json.loads((tmp_path / "out/meta.json").read_text())
     assert meta["episodes"] == [f"episode_{name}" for name in ("0", "1", "2", "3.part1", "3.part2", "4", "9")]
     assert {line.partition(":")[0] for line in meta["warnings"]} >= {"episode_2", "episode_9"}
+
+
+@pytest.mark.slow
+def test_the_dataset_of_a_cluster_is_the_same(recordings, tmp_path, capsys):
+    pytest.importorskip("distributed", reason="extra cluster")
+    folders = ["--data_dir", str(recordings), "--output_dir", str(tmp_path / "out")]
+    assert main(["convert-episodes", *folders]) == 0
+    said, here = capsys.readouterr().out, content(tmp_path / "out")
+    with cluster(tmp_path) as (address, _):
+        assert main(["convert-episodes", *folders, "--cluster", address]) == 0
+        assert (capsys.readouterr().out, content(tmp_path / "out")) == (said, here)
+        scan = ["check-episodes", "scan", str(recordings), "--json"]
+        assert main([*scan, "--cluster", address]) == main(scan) == 1
+    assert not [*tmp_path.rglob(".seen_by_workers_*")]
 
 
 def test_a_file_that_changes_between_checking_and_copying_is_named(tmp_path):
