@@ -62,6 +62,8 @@ class Planner:
         reach_time: seconds after its picture at which a chunk's first action is due, see `robot.Robot`.
         max_prefix: so many actions at most the policy is told as committed: those that will have been sent when its
             chunk takes over, if it takes as long as the longest of the last `LATENCIES`. The chunk goes on from them.
+            What was sent is told as it was sent; what is still to come as it is planned, so that where the limits are
+            slower than the plan the arm comes to it later than it was told. Nothing is told beyond the plan's end.
 
     Attributes:
         trajectory: what to follow, None when there is nothing.
@@ -100,6 +102,7 @@ class Planner:
         self._chunks: list[Chunk] = []
         self._inference: Inference | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
+        self._sent: deque[tuple[float, np.ndarray]] = deque()  # when, and what, as far back as a picture may be
         self._last_took = np.inf  # seconds
         self._observations = Grid(self.step)
         self._steps_left = 0
@@ -111,6 +114,7 @@ class Planner:
         self.trajectory = None
         self._history.clear()
         self._chunks.clear()
+        self._sent.clear()
         self._observations = Grid(self.step)
         self._steps_left = 0
         self._asked_at = None
@@ -141,9 +145,30 @@ class Planner:
         """The actions (k, n) of a chunk that will have been sent when it takes over: those that `hand_over` skips."""
         due = observed_at + self.reach_time + self.step * np.arange(self.max_prefix)
         due = due[due < taken_over_at + self.step / 2]
-        if self.trajectory is None or not len(due):
-            return np.empty((0, len(self.limits.quantities)))
-        return np.stack([self.trajectory.at(moment) for moment in due])
+        if self.trajectory is None or self._has_stood(observed_at):
+            due = due[:0]
+        else:
+            due = due[due <= self.trajectory.times[-1] + self.tolerance]
+        return np.array([self._sent_or_planned(moment) for moment in due]).reshape(-1, len(self.limits.quantities))
+
+    def _sent_or_planned(self, moment: float) -> np.ndarray:
+        """What was sent for a moment (n,), between commands a straight line; or, after the last, what is planned."""
+        assert self.trajectory is not None, "asked where there is none"
+        if not self._sent or moment > self._sent[-1][0]:
+            return self.trajectory.at(moment)
+        times, commands = zip(*self._sent, strict=True)
+        return np.array([np.interp(moment, times, numbers) for numbers in np.transpose(commands)])
+
+    def _has_stood(self, observed_at: float) -> bool:
+        """Whether the arm has had nothing to do since it was pictured."""
+        return self.trajectory is None or observed_at >= self.trajectory.times[-1]
+
+    def _remember(self, sent_at: float, position: np.ndarray) -> None:
+        if self.max_prefix == 0 or (self._sent and sent_at <= self._sent[-1][0]):
+            return
+        self._sent.append((sent_at, position))
+        while self._sent[0][0] < sent_at - self.limits.max_image_age - self.step:
+            self._sent.popleft()
 
     def _predict(self, observations: list[tuple[Frame, np.ndarray | None]], committed: np.ndarray) -> np.ndarray:
         start = self.clock.now()
@@ -180,6 +205,7 @@ class Planner:
         self, now: float, position: np.ndarray, velocity: np.ndarray, sent_at: float, measured: np.ndarray
     ) -> Inference | None:
         """Makes the trajectory of a chunk that has arrived, from the last command, its velocity and its time `sent_at`.
+        Called at every tick, before `observe`: a policy with a prefix is told what was sent.
 
         An arm that has stood still since it was pictured begins with the chunk's first action, however late: nothing
         of the chunk's time has passed for it.
@@ -191,6 +217,7 @@ class Planner:
             UserError: the policy's, its actions are not the arm's, or fewer than are to be executed.
             RunFailed: whatever else the policy raised, other than a failing connection, which may come back.
         """
+        self._remember(sent_at, position)
         inference = self._inference
         if inference is None or not inference.chunk.done():
             return None
@@ -213,8 +240,7 @@ class Planner:
         if not np.isfinite(actions).all():
             self._reject("not finite")
             return None
-        has_stood = self.trajectory is None or inference.observed_at >= self.trajectory.times[-1]
-        first_due = (now if has_stood else inference.observed_at) + self.reach_time
+        first_due = (now if self._has_stood(inference.observed_at) else inference.observed_at) + self.reach_time
         allowed = np.clip(actions[0].astype(np.float64), self.limits.lowest, self.limits.highest)
         chunk = Chunk(first_due + self.step * np.arange(len(allowed)), allowed)
         if self.temporal_ensemble is not None:

@@ -126,6 +126,71 @@ def test_a_policy_slower_than_its_prefixes_is_told_as_many_as_it_learned():
     assert {len(prefix) for prefix in told[1:]} == {2}
 
 
+class OldPictures(FakeRobot):
+    """Ten pictures a second, each stamped `age` seconds before it can be read."""
+
+    age = 0.0
+
+    def read_image(self):
+        taken = 100 + 0.1 * np.floor((self.clock.now() - 100 - self.age) / 0.1 + 1e-6)
+        if taken >= 100 and (self._image is None or taken > self._image.timestamp + 1e-6):
+            self._image = Stamped(self.random.integers(0, 255, (4, 6, 3), dtype=np.uint8), taken)
+        return self._image
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.01, 0.2), st.floats(0.0, 0.35), st.integers(1, 4), st.sampled_from([None, 0.01]))
+def test_what_was_sent_before_the_policy_is_asked_is_told_as_it_was_sent(latency, age, n_action_steps, ensemble):
+    told = []
+    robot = OldPictures(FakeClock())
+    robot.age = age
+
+    def policy(image, state, prefix=None):
+        told.append((robot.clock.now(), robot.read_image().timestamp, prefix))
+        due = robot.read_image().timestamp + 0.1 * np.arange(16)
+        chunk = HOME + np.outer(np.sin(1.5 * (due - 100)), [20, -10, 5, 5, 0, 0, -10])
+        if prefix is not None:
+            chunk[: len(prefix)] = prefix
+        return SimpleNamespace(actions=chunk[None])
+
+    n_action_steps = n_action_steps if ensemble is None else 1
+    controller = make(None, latency, robot, n_action_steps=n_action_steps, temporal_ensemble=ensemble, max_prefix=7)
+    controller.planner.policy = policy
+    controller.run(duration=3)
+    commands = np.array(robot.commands)
+    checked = 0
+    for asked_at, taken_at, prefix in told:
+        due = taken_at + 0.1 * np.arange(0 if prefix is None else len(prefix))
+        for action, moment in zip(prefix if len(due) else (), due, strict=True):
+            if robot.times[0] <= moment <= asked_at - controller.period:
+                sent = [np.interp(moment, robot.times, numbers) for numbers in commands.T]
+                np.testing.assert_allclose(action, sent, atol=1e-9)
+                checked += 1
+    assert checked > 3 or age < controller.period
+
+
+@pytest.mark.parametrize("max_prefix", [0, 7])
+def test_an_arm_that_has_run_out_of_actions_is_told_none_beyond_them(max_prefix):
+    told = []
+
+    def policy(image, state, prefix=None):
+        told.append(prefix)
+        before, known = (state[0, -1], 0) if prefix is None else (prefix[-1], len(prefix))
+        chunk = before + 3 * np.arange(1, 17 - known)[:, None] * np.eye(7)[0]
+        return SimpleNamespace(actions=(chunk if prefix is None else np.vstack([prefix, chunk]))[None])
+
+    robot = FakeRobot(FakeClock())
+    robot.reach_time = 0.1
+    controller = make(None, 0.3, robot, n_action_steps=16, max_prefix=max_prefix)
+    controller.planner.policy = policy
+    report = controller.run(duration=6)
+    assert report.starved > 0
+    for prefix in told:
+        if prefix is not None:
+            np.testing.assert_allclose(np.diff(prefix[:, 0]), 3, err_msg="no action twice", atol=0.01)
+    assert robot.state[0] == pytest.approx(165, abs=1), "it stands no longer than without a prefix"
+
+
 @pytest.mark.parametrize("reach_time", [0.0, 0.1])
 def test_actions_are_due_when_the_robot_says_that_they_are_reached(reach_time):
     robot = FakeRobot(FakeClock())
