@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from dp_hf.control.controller import Controller
     from dp_hf.control.planner import Policy
     from dp_hf.control.policy_settings import PolicySettings
+    from dp_hf.control.recorder import FrameRecorder
     from dp_hf.control.robot import Robot
     from dp_hf.control.robots.simulated import SimulatedRobot
+    from dp_hf.control.run_log import RunLog
     from dp_hf.control.tick import Tick
     from dp_hf.episodes.recording import Recording
+    from dp_hf.episodes.writer import EpisodeWriter
 
 ROBOTS = ("sim", "mycobot", "ros2", NO_ARM)
 
@@ -245,20 +248,32 @@ def _recording(
 ) -> "Iterator[Callable[[Tick], None]]":
     """An observer that records the run; an episode that ends while the arm is held is marked as failed.
 
-    The run's report, with every border between chunks, lies in the episode's folder.
+    The run's report, with every border between chunks, lies in the episode's folder, however the run ends.
     """
     from dp_hf.control.recorder import FrameRecorder
-    from dp_hf.control.report import REPORT_FILE
     from dp_hf.control.run_log import RunLog
     from dp_hf.episodes.writer import EpisodeWriter
-    from dp_hf.files import file_written_beside
 
     log = RunLog(controller)
     controller.observers.append(log)
-    with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
+    with (
+        contextlib.ExitStack() as afterwards,
+        EpisodeWriter(data_dir, recording=recording) as writer,
+        FrameRecorder(writer, fps) as recorder,
+    ):
+        afterwards.callback(_keep_report, writer, recorder, log, controller)
         yield lambda tick: recorder.offer(tick.time, tick.image, tick.state, tick.command, tick.actor)
         if controller.trouble is not None:
             writer.fail(controller.trouble)
+
+
+def _keep_report(writer: "EpisodeWriter", recorder: "FrameRecorder", log: "RunLog", controller: "Controller") -> None:
+    """Beside the frames of an episode that has come to its end."""
+    from dp_hf.control.report import REPORT_FILE
+    from dp_hf.files import file_written_beside
+
+    if not writer.path.is_dir():  # it could not be finished
+        return
     log.run(recorder.started_at).write(writer.path)
     with file_written_beside(writer.path / REPORT_FILE) as file:
         file.write_text(json.dumps(controller.report.to_dict(), indent=1) + "\n", encoding="utf-8")
