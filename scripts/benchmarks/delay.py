@@ -28,12 +28,14 @@ from dp_hf.ranges import Range
 if TYPE_CHECKING:
     from simulated_time import SteppedRobot
 
+    from dp_hf.control.policy_settings import PolicySettings
     from dp_hf.control.report import Report
     from dp_hf.control.trajectory import Chunk, Trajectory
 
 WAYS = ("synchronous", "naive", "hand-over", "ensemble", "prefix", "prefix ensemble")
 WITHOUT_PREFIX = WAYS[:4]
 ENSEMBLE = 0.01  # of Zhao et al. 2023, arXiv:2304.13705
+SHORTEST = 0.1  # seconds, of five commands: jerk is the third difference of them
 MEASURED = ("jerk_rms", "jerk_max", "border_jump_mean", "border_jump_max", "speed", "chunks")
 
 
@@ -77,6 +79,10 @@ class Delay:
     def __post_init__(self) -> None:
         if unknown := [way for way in self.ways if way not in WAYS]:
             raise UserError(f"no way {unknown[0]}: there are {', '.join(WAYS)}")
+        if self.duration < SHORTEST:
+            raise UserError(
+                f"duration is at least {SHORTEST:g} s, of whose commands jerk can be told; got {self.duration:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ def benchmark(arguments: Delay) -> None:
     from dp_hf.workers.workers import Workers
 
     digests = {digest_of(pipeline): pipeline for pipeline in arguments.pipelines}
+    for digest, pipeline in digests.items():
+        require_possible(arguments, pipeline, digest)
     seeds = layout_seeds(EVALUATION, arguments.layout_seed, arguments.num_episodes)
     names = ("jitter", "n_action_steps", "camera_rate", "image_age", "reach_time", "slow_arm", "duration")
     identity = {name: getattr(arguments, name) for name in names}
@@ -133,6 +141,34 @@ def digest_of(pipeline: str) -> str:
     from dp_hf.pipelines.loading import digest_pipeline, load_pipeline
 
     return digest_pipeline(load_pipeline(pipeline, "cpu"))
+
+
+def require_possible(arguments: Delay, pipeline: str, digest: str) -> None:
+    """Raises `UserError` for a pipeline of another task, and for a way or a delay that it cannot meet."""
+    from dp_hf.control.policy_settings import PolicySettings
+    from dp_hf.simulation.policies import load_known
+    from dp_hf.simulation.stacking import STACKING
+
+    settings = PolicySettings.from_config(load_known(pipeline, digest).policy.config)
+    STACKING.require_fitting(settings, pipeline)
+    for way in arguments.ways:
+        if way.startswith("prefix") and settings.max_prefix == 0:
+            raise UserError(f"{pipeline} learned without a prefix: give --ways {' '.join(WITHOUT_PREFIX)}")
+        for delay in (*arguments.delays, arguments.plot_delay):
+            steps = steps_between_predictions(arguments, settings, way, delay)
+            if steps > settings.horizon:
+                raise UserError(
+                    f"{pipeline}: {way} at {delay:g} ms takes {steps} actions from one prediction to the next, and a "
+                    f"chunk has {settings.horizon}: give shorter --delays and --plot_delay, or fewer --n_action_steps"
+                )
+
+
+def steps_between_predictions(arguments: Delay, settings: "PolicySettings", way: str, delay: float) -> int:
+    """In actions; of the way that waits, with those in whose time it waits for a delay in ms."""
+    if way.endswith("ensemble"):
+        return 1
+    longest = delay / 1000 * (1 + arguments.jitter) if way == "synchronous" else 0.0
+    return (arguments.n_action_steps or settings.n_action_steps) + int(np.ceil(longest * settings.fps - 1e-9))
 
 
 def _record(trial: Trial) -> dict[str, Any]:
@@ -188,7 +224,6 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
 
     pipeline, delay = load_known(trial.pipeline, trial.digest), trial.delay / 1000
     settings = PolicySettings.from_config(pipeline.policy.config)
-    STACKING.require_fitting(settings, trial.pipeline)
     clock, random = SimulatedClock(), np.random.default_rng(trial.seed)
     cameras = STACKING.cameras_of(settings.camera_names)
     robot = SteppedRobot(
@@ -198,25 +233,17 @@ def run_of(env: Any, trial: Trial, arguments: Delay) -> "tuple[SteppedRobot, Rep
     if arguments.slow_arm:
         limits = replace(limits, velocity=real.velocity, acceleration=real.acceleration)
     executed = arguments.n_action_steps or settings.n_action_steps
-    longest = delay * (1 + arguments.jitter)
-    averages = trial.way.endswith("ensemble")
-    n_action_steps = 1 if averages else executed
-    if trial.way == "synchronous":
-        n_action_steps += int(np.ceil(longest * settings.fps - 1e-9))
-    max_prefix = settings.max_prefix if trial.way.startswith("prefix") else 0
-    if trial.way.startswith("prefix") and max_prefix == 0:
-        raise UserError(f"{trial.pipeline} learned without a prefix: give --ways {' '.join(WITHOUT_PREFIX)}")
     controller = Controller(
         robot,
         partial(pipeline, generator=torch.Generator().manual_seed(trial.seed)),
         limits,
         settings.fps,
         settings.n_obs_steps,
-        n_action_steps,
-        ENSEMBLE if averages else None,
+        steps_between_predictions(arguments, settings, trial.way, trial.delay),
+        ENSEMBLE if trial.way.endswith("ensemble") else None,
         clock=clock,
         executor=LateExecutor(clock, lambda: delay * (1 + arguments.jitter * random.uniform(-1, 1))),
-        max_prefix=max_prefix,
+        max_prefix=settings.max_prefix if trial.way.startswith("prefix") else 0,
     )
     planner = controller.planner
     planner.hand_over = {"synchronous": partial(from_its_beginning, executed), "naive": as_it_is}.get(

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dp_hf.errors import UserError
+
 pytest.importorskip("mujoco")
 FOLDER = Path(__file__).parents[2] / "scripts" / "benchmarks"
 PERIOD = 0.02
@@ -17,19 +19,28 @@ def beside_the_benchmarks(monkeypatch):
 
 
 @pytest.fixture
-def pipeline(make_pipeline, tmp_path) -> str:
-    """A folder with a policy of random weights, whose actions are near where the simulated arm begins."""
+def save_pipeline(make_pipeline, tmp_path):
+    """A function that saves a policy of random weights, whose actions are near where the simulated arm begins."""
     from dp_hf import Normalizer
     from dp_hf.arms.mycobot_280 import QUANTITIES
     from dp_hf.simulation.environment import HOME
 
-    names = {"state_names": QUANTITIES.names, "action_names": QUANTITIES.names}
-    units = {"state_units": QUANTITIES.units, "action_units": QUANTITIES.units}
-    made = make_pipeline(2, horizon=8, n_action_steps=4, max_prefix=3, use_proprioception=True, **names, **units)
-    rows = np.array(HOME) + [[-10.0] * 7, [10.0] * 7]
-    made.register_modules(normalizer=Normalizer.from_data(rows, rows))
-    made.save_pretrained(tmp_path / "policy")
-    return str(tmp_path / "policy")
+    def save(name: str, max_prefix: int) -> str:
+        names = {"state_names": QUANTITIES.names, "action_names": QUANTITIES.names}
+        units = {"state_units": QUANTITIES.units, "action_units": QUANTITIES.units}
+        sizes = {"horizon": 8, "n_action_steps": 4, "max_prefix": max_prefix}
+        made = make_pipeline(2, use_proprioception=True, **sizes, **names, **units)
+        rows = np.array(HOME) + [[-10.0] * 7, [10.0] * 7]
+        made.register_modules(normalizer=Normalizer.from_data(rows, rows))
+        made.save_pretrained(tmp_path / name)
+        return str(tmp_path / name)
+
+    return save
+
+
+@pytest.fixture
+def pipeline(save_pipeline) -> str:
+    return save_pipeline("policy", max_prefix=3)
 
 
 def test_the_figures_of_a_motion_that_is_known():
@@ -70,6 +81,43 @@ def test_a_run_in_simulated_time_is_the_same_again_and_goes_on_where_it_was(pipe
     assert lines(tmp_path / "two") == [line for line in first if (line["way"], line["delay"]) == ("prefix", 150)]
     benchmark(tmp_path / "one", "--delays", "150", "--jitter", "0.3")  # what is there is not repeated
     assert lines(tmp_path / "one") == first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ways", "synchronous", "--delays", "0", "500"], "synchronous at 500 ms takes 9 actions"),
+        (["--ways", "synchronous", "--delays", "0", "400", "--jitter", "0.1"], "at 400 ms takes 9 actions"),
+        (["--ways", "synchronous", "--delays", "0", "--plot_delay", "600"], "at 600 ms takes 10 actions"),
+        (["--ways", "naive", "--delays", "0", "--n_action_steps", "9"], "naive at 0 ms takes 9 actions"),
+        (["--ways", "hand-over", "prefix"], "without learned without a prefix: give --ways synchronous"),
+    ],
+)
+def test_what_a_pipeline_cannot_do_is_refused_before_the_first_rollout(
+    save_pipeline, tmp_path, options, message, capsys, monkeypatch
+):
+    import delay
+
+    monkeypatch.setattr(delay, "drive", lambda *_: pytest.fail("a rollout"))
+    pipelines = [save_pipeline("policy", max_prefix=3), save_pipeline("without", max_prefix=0)]
+    common = ["--num_episodes", "1", "--output_dir", str(tmp_path / "out")]
+    assert delay.main(["--pipelines", *pipelines, *common, *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_run_too_short_for_its_jerk_is_refused():
+    from delay import Delay
+
+    with pytest.raises(UserError, match=r"duration is at least 0\.1 s, of whose commands jerk can be told; got 0\.06"):
+        Delay(pipelines=("policy",), duration=0.06)
+
+
+def test_as_many_actions_as_a_chunk_has_are_possible(pipeline):
+    from delay import Delay, digest_of, require_possible
+
+    arguments = Delay(pipelines=(pipeline,), ways=("synchronous",), delays=(400,), plot_delay=300)
+    require_possible(arguments, pipeline, digest_of(pipeline))
 
 
 def test_pictures_arrive_late_and_the_arm_is_where_it_was_told_to_be():
