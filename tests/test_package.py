@@ -22,7 +22,7 @@ IMPORTS = {
     "review": {"episodes", "arms", "workers"},
     "pipelines": {"models", "hub", "arms", "alarm"},
     "training": {"pipelines", "models", "episodes", "arms", "hub", "alarm", "interop.reference_checkpoint"},
-    "control": {"episodes", "arms", "alarm", "pipelines.execution"},  # free of torch, as all of control
+    "control": {"episodes", "arms", "alarm", "pipelines.execution", "pipelines.arguments"},  # free of torch
     "simulation": {"pipelines", "episodes", "arms", "alarm", "success", "workers"},
     "tasks": {"simulation", "episodes", "arms", "workers"},
     "interop": {"pipelines", "models", "episodes", "arms", "hub"},

@@ -70,6 +70,28 @@ def test_committed_actions_reach_the_policy(serve):
         PolicySettings.from_message(asdict(SETTINGS) | {"max_prefix": 8})
 
 
+def test_a_prefix_is_taken_and_refused_as_here(serve, make_pipeline, frame):
+    torch = pytest.importorskip("torch")
+    pipeline = make_pipeline(horizon=4, max_prefix=2)
+    settings = PolicySettings.from_config(pipeline.policy.config)
+
+    def seeded(*arguments, **given):
+        return pipeline(*arguments, **given, generator=torch.Generator().manual_seed(0))
+
+    remote = RemotePolicy(url(serve(seeded, settings)))
+    for prefix in (HOME[None], [HOME, HOME], np.array([[HOME, HOME + 1]]), np.empty((0, 7))):
+        expected = seeded([[frame]], prefix=prefix).actions
+        np.testing.assert_array_equal(remote([[frame]], prefix=prefix).actions, expected)
+    wrong = ["x", HOME, np.zeros((1, 6)), np.zeros((2, 1, 7)), np.zeros((3, 7)), np.full((1, 7), np.nan), [[1], [2, 3]]]
+    for prefix in wrong:
+        with pytest.raises(UserError) as here:
+            pipeline([[frame]], prefix=prefix)
+        with pytest.raises(UserError) as there:
+            remote([[frame]], prefix=prefix)
+        assert str(there.value) == str(here.value)
+    remote.close()
+
+
 @pytest.fixture
 def serve():
     """A function that starts a server and returns it."""

@@ -1,7 +1,7 @@
 """A policy that runs on another computer; needs numpy, pillow, websockets and msgpack, and no torch."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -12,6 +12,7 @@ from dp_hf.control.remote.messages import MAX_MESSAGE_BYTES, PROTOCOL_VERSION, p
 from dp_hf.control.robot import Frame
 from dp_hf.errors import UserError
 from dp_hf.pictures import as_pil, resize
+from dp_hf.pipelines.arguments import as_float32, spread_prefix
 
 
 class RemoteOutput(NamedTuple):
@@ -54,24 +55,26 @@ class RemotePolicy:
         except (OSError, WebSocketException, ValueError) as error:  # ValueError: of the url
             raise UserError(f"{url}: no policy server can be reached ({error})") from error
 
-    def __call__(
-        self, image: list[list[Frame]], state: np.ndarray | None = None, prefix: np.ndarray | None = None
-    ) -> RemoteOutput:
+    def __call__(self, image: list[list[Frame]], state: np.ndarray | None = None, prefix: Any = None) -> RemoteOutput:
         """The chunk for one history of observations.
 
         Args:
             image: a list of one list of the last `n_obs_steps` frames, the latest last.
             state: (1, n_obs_steps, state_dim), in the units of the settings.
-            prefix: (n, action_dim), the actions that are committed, n up to the settings' `max_prefix`.
+            prefix: the actions that are committed, as a pipeline takes them: (n, action_dim) or (1, n, action_dim), n
+                up to the settings' `max_prefix`.
 
         Raises:
             ConnectionError: the server is gone, or its answer is damaged; the next call tries to reach it again.
             TimeoutError: it does not answer in time.
-            UserError: it could not make actions of this, and says why.
+            UserError: a prefix that no pipeline with these settings takes, or the server could not make actions of
+                this, and says why.
         """
         (history,) = image
         states = None if state is None else np.asarray(state[0], dtype=np.float32)
-        committed = {} if prefix is None else {"prefix": np.asarray(prefix, dtype=np.float32)}
+        committed = {}
+        if prefix is not None:
+            (committed["prefix"],) = spread_prefix(as_float32(prefix, "prefix"), self.settings, 1)
         request = pack({"images": [self._prepare(frame) for frame in history], "state": states, **committed})
         try:
             if self._connection is None:
