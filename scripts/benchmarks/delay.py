@@ -77,6 +77,8 @@ class Delay:
     """Folder for delay.jsonl, delay.md and delay.png."""
 
     def __post_init__(self) -> None:
+        if empty := [name for name in ("pipelines", "ways", "delays") if not getattr(self, name)]:
+            raise UserError(f"{empty[0]} is empty: give at least one")
         if unknown := [way for way in self.ways if way not in WAYS]:
             raise UserError(f"no way {unknown[0]}: there are {', '.join(WAYS)}")
         if self.duration < SHORTEST:

@@ -106,6 +106,14 @@ def test_what_a_pipeline_cannot_do_is_refused_before_the_first_rollout(
     assert message in line
 
 
+@pytest.mark.parametrize("name", ["pipelines", "ways", "delays"])
+def test_a_table_of_nothing_is_refused(name):
+    from delay import Delay
+
+    with pytest.raises(UserError, match=f"{name} is empty"):
+        Delay(**{"pipelines": ("policy",), name: ()})
+
+
 def test_a_run_too_short_for_its_jerk_is_refused():
     from delay import Delay
 
