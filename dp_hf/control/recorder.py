@@ -22,6 +22,8 @@ from dp_hf.files import user_path
 
 POLL_PERIOD = 0.01
 MAX_QUEUED_FRAMES = 20
+# Share by which a speed is above its limit before that is said: joint states arrive unevenly.
+NOTABLE = 0.1
 
 Order: TypeAlias = Literal["start", "finish", "toggle", "discard", "quit"]
 KEYS: dict[str, Order] = {" ": "toggle", "d": "discard", "q": "quit"}
@@ -59,9 +61,12 @@ class FrameRecorder:
     Attributes:
         num_frames, num_dropped: so far.
         started_at: when the timestamps are 0, on the clock of what is offered.
+        fastest: (n,) highest mean speeds over a frame's time, per second; 0.0 before there are any.
     """
 
     def __init__(self, writer: EpisodeWriter, fps: float):
+        self.fastest: np.ndarray | float = 0.0
+        self._paced: Stamped[np.ndarray] | None = None  # the state from which the next speed counts
         self.num_frames = 0
         self.num_dropped = 0
         self._writer = writer
@@ -103,6 +108,7 @@ class FrameRecorder:
             return
         if not self._states or state.timestamp > self._states[-1].timestamp:
             self._states.append(state)
+            self._pace(state)
         if self._next is None:
             self._next = self.started_at = now
         if now < self._next:
@@ -133,6 +139,14 @@ class FrameRecorder:
         stamp = image.timestamp - self.started_at
         return self._disk.submit(self._writer.add_frame, image.value, state, action, stamp, actor)
 
+    def _pace(self, state: Stamped[np.ndarray]) -> None:
+        if self._paced is not None:
+            seconds = state.timestamp - self._paced.timestamp
+            if seconds < self._period:
+                return
+            self.fastest = np.maximum(self.fastest, np.abs(state.value - self._paced.value) / seconds)
+        self._paced = state
+
     def _state_at(self, moment: float) -> np.ndarray:
         times = [state.timestamp for state in self._states]
         values = np.array([state.value for state in self._states])
@@ -141,16 +155,25 @@ class FrameRecorder:
 
 @dataclass(frozen=True)
 class RecordedEpisode:
-    """What became of one recording; `failure` says why it is no demonstration."""
+    """What became of one recording.
+
+    Attributes:
+        failure: why it is no demonstration.
+        too_fast: by which share of its limit of velocity a number was faster; an arm that keeps the limits cannot
+            follow.
+    """
 
     path: Path
     num_frames: int
     num_dropped: int
     failure: str | None
+    too_fast: dict[str, float]
 
     def __str__(self) -> str:
         outcome = f"FAILED, {self.failure}" if self.failure else "done"
-        return f"{self.path}: {outcome}; {self.num_frames} frames, {self.num_dropped} dropped"
+        numbers = ", ".join(f"{name} by {share:.0%}" for name, share in self.too_fast.items())
+        pace = f"; faster than the limits let a policy go: {numbers}" if numbers else ""
+        return f"{self.path}: {outcome}; {self.num_frames} frames, {self.num_dropped} dropped{pace}"
 
 
 def record_episodes(
@@ -172,7 +195,7 @@ def record_episodes(
         data_dir: folder of episodes.
         fps: frames per second.
         next_order: what is wanted now, or None; asked 100 times a second. "toggle" is "start" or "finish".
-        limits: how old measurements may be.
+        limits: how old measurements may be; and how fast an arm is that follows what is learned.
         on_episode: called after each.
         clock: in place of the computer's.
 
@@ -187,7 +210,7 @@ def record_episodes(
         clock.sleep_until(clock.now() + POLL_PERIOD)
         order = next_order()
         if order in ("start", "toggle"):
-            episode, order = _record_episode(robot, data_dir, fps, recording, next_order, Watchdog(limits), clock)
+            episode, order = _record_episode(robot, data_dir, fps, recording, next_order, limits, clock)
             on_episode(episode)
 
 
@@ -197,9 +220,10 @@ def _record_episode(
     fps: float,
     recording: Recording | None,
     next_order: Callable[[], Order | None],
-    watchdog: Watchdog,
+    limits: SafetyLimits,
     clock: Clock,
 ) -> tuple[RecordedEpisode, Order | None]:
+    watchdog = Watchdog(limits)
     order: Order | None = None
     failure = None
     with EpisodeWriter(data_dir, recording=recording) as writer, FrameRecorder(writer, fps) as recorder:
@@ -218,4 +242,8 @@ def _record_episode(
             failure = "no frame was recorded"
         if failure is not None:
             writer.fail(failure)
-    return RecordedEpisode(writer.path, recorder.num_frames, recorder.num_dropped, failure), order
+    above = recorder.fastest / limits.velocity - 1
+    too_fast = {
+        name: float(share) for name, share in zip(robot.quantities.names, above, strict=True) if share > NOTABLE
+    }
+    return RecordedEpisode(writer.path, recorder.num_frames, recorder.num_dropped, failure, too_fast), order

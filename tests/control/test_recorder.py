@@ -77,6 +77,15 @@ def test_from_start_to_finish_at_a_steady_rate_with_the_state_of_each_image(tmp_
     assert find_failure(episode.path) is None
 
 
+@pytest.mark.parametrize(("speed", "said"), [(0.5, ""), (1.05, ""), (1.5, "link1_to_link2 by 50%")])
+def test_what_was_shown_faster_than_an_arm_may_follow_is_named(tmp_path, speed, said):
+    robot = MovingRobot(FakeClock())
+    robot.angle_at = lambda moment: speed * MYCOBOT_280.limits.velocity[0] * (moment - robot.began)
+    (episode,) = record(tmp_path, {0: "start", 1: "finish", 2: "quit"}, robot)
+    assert episode.failure is None
+    assert str(episode).partition("faster than the limits let a policy go: ")[2] == said
+
+
 def test_a_camera_slower_than_the_recording_drops_frames_and_they_are_counted(tmp_path):
     robot = MovingRobot(FakeClock())
     robot.camera_fps = 4.0
