@@ -94,7 +94,7 @@ def benchmark(arguments: ScaleArguments) -> None:
                         kept.append({"step": step, "episodes": size, **figures})
                         print(kept.records[-1], file=sys.stderr)
             shutil.rmtree(place)
-    rows = kept.records
+    rows = [*kept.records]
     draw(rows, arguments.output_dir / "scale.png")
     tables = {"CPU-seconds and MB": rows, "Exponents": exponents(rows)}
     report({"machine": machine(), "tables": tables}, arguments.json)
@@ -133,21 +133,25 @@ def steps(arguments: ScaleArguments, place: Path, size: int) -> dict[str, list[s
 
 
 def measured(command: list[str], place: Path) -> dict[str, float]:
-    """CPU-seconds and MB of a command of dp-hf."""
-    before, held = resource.getrusage(resource.RUSAGE_CHILDREN), {"RssAnon": 0, "RssFile": 0}
+    """CPU-seconds, seconds and MB of a command of dp-hf, and the most MB of one of its workers."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    held = {"RssAnon": 0, "RssFile": 0, "worker": 0}
     with open(place / "said.txt", "w") as said:
         environment = os.environ | {"DP_HF_CACHE": str(place / "cache"), "HF_DATASETS_CACHE": str(place / "cache")}
         process = subprocess.Popen([*COMMAND, *command], stdout=said, stderr=said, env=environment)
         while process.poll() is None:
             now = memory(process.pid)
+            now["worker"] = max((memory(child).get("RssAnon", 0) for child in children(process.pid)), default=0)
             held = {name: max(most, now.get(name, 0)) for name, most in held.items()}
             time.sleep(0.02)
+    elapsed = time.monotonic() - start
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {(place / 'said.txt').read_text()}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    megabytes = {name: round(held[of] / 1e6) for name, of in (("own_mb", "RssAnon"), ("mapped_mb", "RssFile"))}
-    return {"cpu_seconds": round(seconds, 2), **megabytes}
+    of = {"own_mb": "RssAnon", "mapped_mb": "RssFile", "worker_mb": "worker"}
+    megabytes = {name: round(held[key] / 1e6) for name, key in of.items()}
+    return {"cpu_seconds": round(seconds, 2), "seconds": round(elapsed, 2), **megabytes}
 
 
 def memory(pid: int) -> dict[str, int]:
@@ -157,6 +161,15 @@ def memory(pid: int) -> dict[str, int]:
     except OSError:
         return {}
     return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}
+
+
+def children(pid: int) -> list[int]:
+    """Processes that one has started, by any of its threads."""
+    try:
+        threads = [*Path(f"/proc/{pid}/task").iterdir()]
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:
+        return []
 
 
 def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
