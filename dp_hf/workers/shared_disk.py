@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dp_hf.errors import UserError
+from dp_hf.files import user_path
 
 _ENTRIES = 3
 
@@ -16,8 +17,8 @@ def witnesses(reads: Sequence[Path], writes: Sequence[Path]) -> Iterator[list[st
     """Paths that a worker has to find, too: some of what lies in folders that are read, and a file that lies where
     others will be written for as long as this lasts."""
     with contextlib.ExitStack() as stack:
-        found = [path for folder in reads for path in _entries(folder.absolute())]
-        for folder in (folder.absolute() for folder in writes):
+        found = [path for folder in reads for path in _entries(user_path(folder).absolute())]
+        for folder in (user_path(folder).absolute() for folder in writes):
             place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
             mark, path = tempfile.mkstemp(prefix=".seen_by_workers_", dir=place)
             os.close(mark)
@@ -38,5 +39,5 @@ def require_seen(paths: Sequence[str]) -> None:
 
 def _entries(folder: Path) -> list[str]:
     if not folder.is_dir():
-        return [str(folder)]
+        return []  # the command itself says so
     return [str(folder / name) for name in sorted(os.listdir(folder))[:_ENTRIES]]

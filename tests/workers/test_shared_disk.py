@@ -1,6 +1,7 @@
 """Folders that a worker has to see."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -29,5 +30,12 @@ def test_a_folder_that_is_replaced_meanwhile(tmp_path):
     (tmp_path / "out").mkdir()
     with witnesses([], [tmp_path / "out"]):
         os.rename(tmp_path / "out", tmp_path / "before")
-    with witnesses([tmp_path / "absent"], []) as paths, pytest.raises(UserError, match="does not see"):
-        require_seen(paths)
+    with witnesses([tmp_path / "absent"], []) as paths:
+        assert paths == []
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data" / "episode").mkdir(parents=True)
+    with witnesses([Path("~/data")], [Path("~/out")]) as paths:
+        assert [Path(path).parent for path in paths] == [tmp_path / "data", tmp_path]
