@@ -21,6 +21,7 @@ from dp_hf.alarm.record import RunRecord, Tally
 from dp_hf.cli.arguments import parse, run
 from dp_hf.cli.calibrate_alarm import main as calibrate
 from dp_hf.cli.evaluate import main as evaluate
+from dp_hf.cli.worker_arguments import WorkerArguments
 from dp_hf.errors import UserError
 from dp_hf.files import folder_written_beside
 from dp_hf.pipelines.pipeline_diffusion_policy import DiffusionPolicyPipeline
@@ -32,7 +33,7 @@ Run = tuple[bool, RunRecord]
 
 
 @dataclass(kw_only=True)
-class Alarm:
+class Alarm(WorkerArguments):
     """Measures a pipeline's alarm: failures caught, false alarms in runs that succeed, and how long before the end."""
 
     pipeline: Path
@@ -49,8 +50,6 @@ class Alarm:
     """first layout of these"""
     disturbances: tuple[str, ...] = ()
     """parts of names of scenes; default all of them"""
-    num_workers: Annotated[int, Range(1)] = 1
-    """processes"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(arguments: Alarm) -> None:
-    copy, workers = arguments.output_dir / "policy", ["--num_workers", str(arguments.num_workers)]
+    copy, workers = arguments.output_dir / "policy", arguments.worker_flags()
     if not copy.exists():
         with folder_written_beside(copy) as folder:
             shutil.copytree(arguments.pipeline, folder, dirs_exist_ok=True)
